@@ -1,0 +1,6 @@
+"""Equivariant descriptors of atomic environments."""
+
+from efg_jax.descriptors.lambda_soap import INVARIANT, Irrep, LambdaSOAP
+from efg_jax.descriptors.power_spectrum import power_spectrum
+
+__all__ = ["INVARIANT", "Irrep", "LambdaSOAP", "power_spectrum"]

@@ -1,0 +1,61 @@
+"""Kummer's function, scaled so that it stays finite: e^(−z) ₁F₁(a; b; z), differentiable to any order in z."""
+
+from math import ceil, sqrt
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.special import gammaln
+from jaxtyping import Array, Float
+
+# Below the switch the power series converges to rounding (all its terms are positive), above it the asymptotic series does.
+_SWITCH = 45.0
+_SERIES_TERMS = ceil(_SWITCH + 9 * sqrt(_SWITCH)) + 25
+_ASYMPTOTIC_TERMS = 40
+
+
+@jax.custom_jvp
+def scaled_hyp1f1(a: Float[Array, "*shape"], b: Float[Array, "*shape"], z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """e^(−z) ₁F₁(a; b; z) for a, b > 0 and z ≥ 0.
+
+    The derivative in z is ((a − b)/b) e^(−z) ₁F₁(a; b+1; z) (Kummer's transformation applied twice to DLMF 13.3.15): one more value of
+    the same function, without cancellation, so every order of differentiation is as accurate as the value. Not differentiable in
+    a and b, which are constants of the basis here.
+
+    Args:
+        a, b: parameters, broadcast to the shape of z; a < 40 and b < 40 keep the stated accuracy.
+        z: argument.
+
+    Returns:
+        The value, to a relative error of about 1e-13 in float64 (see the tests, against mpmath).
+    """
+    return jnp.where(z < _SWITCH, _power_series(a, b, z), _asymptotic_series(a, b, z))
+
+
+@scaled_hyp1f1.defjvp
+def _scaled_hyp1f1_jvp(primals, tangents):
+    a, b, z = primals
+    return scaled_hyp1f1(a, b, z), (a - b) / b * scaled_hyp1f1(a, b + 1.0, z) * tangents[2]
+
+
+def _power_series(a, b, z):
+    """Σ_k (a)_k z^k / ((b)_k k!) by Horner's rule."""
+    z = jnp.minimum(z, _SWITCH)  # no overflow in the branch that is not taken
+
+    def step(index, total):
+        k = (_SERIES_TERMS - 1 - index).astype(z.dtype)
+        return 1.0 + (a + k) / ((b + k) * (k + 1.0)) * z * total
+
+    return jnp.exp(-z) * lax.fori_loop(0, _SERIES_TERMS, step, jnp.ones_like(z))
+
+
+def _asymptotic_series(a, b, z):
+    """Γ(b)/Γ(a) z^(a−b) Σ_k (b−a)_k (1−a)_k / (k! z^k) (DLMF 13.7.2; the recessive part is e^(−z) times smaller)."""
+    z = jnp.maximum(z, _SWITCH)
+
+    def step(index, total):
+        k = (_ASYMPTOTIC_TERMS - 1 - index).astype(z.dtype)
+        return 1.0 + (b - a + k) * (1.0 - a + k) / ((k + 1.0) * z) * total
+
+    series = lax.fori_loop(0, _ASYMPTOTIC_TERMS, step, jnp.ones_like(z))
+    return jnp.exp(gammaln(b) - gammaln(a) + (a - b) * jnp.log(z)) * series

@@ -1,0 +1,179 @@
+"""The λ-SOAP descriptor: hyperparameters as leaves, one environment as one pure function, atoms as a mapped axis."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from efg_jax.descriptors.harmonics import solid_harmonics
+from efg_jax.descriptors.power_spectrum import power_spectrum
+from efg_jax.descriptors.radial import cutoff_function, gto_radial_integrals, radial_scaling
+from efg_jax.structures import Environments
+
+Irrep = tuple[int, int]
+"""(λ, parity): parity +1 for tensors with parity (−1)^λ under inversion, −1 for pseudotensors."""
+
+Density = list[Float[Array, "channels _"]]
+INVARIANT: Irrep = (0, 1)
+
+# Environments that are worked on at a time: few enough to stay in a CPU's cache, many enough to fill an accelerator.
+_CHUNK = {"cpu": 8}
+_ACCELERATOR_CHUNK = 256
+
+
+def _leaf(value) -> Array | np.ndarray:
+    """A differentiable leaf: host numbers stay float64 on the host, whatever JAX's precision is now; JAX arrays pass."""
+    return value if isinstance(value, jax.Array) else np.asarray(value, dtype=np.float64)
+
+
+class LambdaSOAP(eqx.Module):
+    """Hyperparameters of the symmetry-adapted SOAP power spectrum (Grisafi et al. 2018), as a PyTree.
+
+    Every continuous hyperparameter is an array leaf, so `jax.grad` with respect to the descriptor is the gradient with respect to
+    all of them; what shapes arrays (``nmax``, ``lmax``, ``species``) is static.
+
+    Args:
+        cutoff: r_c, Å.
+        nmax, lmax: number of radial functions, highest angular momentum.
+        sigma: width of the Gaussian on each atom, Å.
+        cutoff_width: width of the smooth cutoff, Å; None: the hard step of TENSOAP (and no gradient through the cutoff).
+        scaling_rate, scaling_radius, scaling_exponent: c, r0 (Å), m of the radial scaling c/(c + (r/r0)^m); m = 0 switches it off.
+        centre_weight: weight of the atom at the centre in its own density.
+        species: the neighbour species; None: those of the training set, filled in by a model's ``fit``.
+        species_weights: weight of each neighbour species' density; None: ones.
+        normalise: "environment" (the paper: each λ by itself, so that the kernel of an environment with itself has norm 1),
+            "invariant" (all λ by the norm of the λ = 0 features: how far an environment is from isotropic stays in the features),
+            or "none".
+    """
+
+    cutoff: Float[Array | np.ndarray, ""] = eqx.field(converter=_leaf, default=5.0)
+    nmax: int = eqx.field(static=True, default=8)
+    lmax: int = eqx.field(static=True, default=6)
+    sigma: Float[Array | np.ndarray, ""] = eqx.field(converter=_leaf, default=0.4)
+    cutoff_width: Float[Array | np.ndarray, ""] | None = eqx.field(
+        converter=lambda value: None if value is None else _leaf(value), default=0.5
+    )
+    scaling_rate: Float[Array | np.ndarray, ""] = eqx.field(converter=_leaf, default=1.0)
+    scaling_radius: Float[Array | np.ndarray, ""] = eqx.field(converter=_leaf, default=2.5)
+    scaling_exponent: Float[Array | np.ndarray, ""] = eqx.field(converter=_leaf, default=5.0)
+    centre_weight: Float[Array | np.ndarray, ""] = eqx.field(converter=_leaf, default=1.0)
+    species: tuple[str, ...] | None = eqx.field(static=True, default=None)
+    species_weights: Float[Array | np.ndarray, " species"] | None = eqx.field(
+        converter=lambda value: None if value is None else _leaf(value), default=None
+    )
+    normalise: Literal["environment", "invariant", "none"] = eqx.field(static=True, default="environment")
+
+    def with_species(self, species: Sequence[str]) -> "LambdaSOAP":
+        """The same descriptor for these neighbour species."""
+        return replace(self, species=tuple(species))
+
+    def density(
+        self,
+        displacements: Float[Array, "neighbours 3"],
+        species: Int[Array, " neighbours"],
+        mask: Bool[Array, " neighbours"],
+        centre_species: Int[Array, ""],
+    ) -> Density:
+        """Expansion coefficients c_{(species, n) l m} of the neighbour density of ONE environment.
+
+        Args:
+            displacements: from the centre, Å.
+            species, centre_species: index into ``self.species``.
+            mask: False for padding.
+
+        Returns:
+            One array per l of shape (species · nmax, 2l+1), species slowest.
+        """
+        if self.species is None:
+            raise ValueError("the descriptor has no species yet; use with_species, or fit a model")
+        dtype = displacements.dtype
+        parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=dtype), self)
+        # Padding is moved to where every function of the distance is smooth; its weight is zero.
+        far = jnp.zeros(3, dtype=dtype).at[0].set(2.0)
+        displacements = jnp.where(mask[:, None], displacements, far[None, :])
+        distance = jnp.sqrt(jnp.sum(displacements**2, axis=-1))
+        weight = cutoff_function(distance, parameters.cutoff, parameters.cutoff_width) * radial_scaling(
+            distance, parameters.scaling_rate, parameters.scaling_radius, parameters.scaling_exponent
+        )
+        weight = jnp.where(mask, weight, 0.0)
+        # The centre is a neighbour like any other, at displacement zero.
+        displacements = jnp.concatenate([displacements, jnp.zeros((1, 3), dtype=dtype)])
+        weight = jnp.concatenate([weight, parameters.centre_weight[None]])
+        kinds = jnp.concatenate([species, centre_species[None]])
+        channel = jax.nn.one_hot(kinds, len(self.species), dtype=dtype)
+        if parameters.species_weights is not None:
+            channel = channel * parameters.species_weights[None, :]
+        radial = jax.vmap(gto_radial_integrals, in_axes=(0, None, None, None, None))(
+            jnp.sum(displacements**2, axis=-1), parameters.sigma, parameters.cutoff, self.nmax, self.lmax
+        )
+        radial = radial * weight[:, None, None]
+        angular = solid_harmonics(displacements, self.lmax)
+        channels = len(self.species) * self.nmax
+        spread = channel[:, :, None, None] * radial.transpose(0, 2, 1)[:, None, :, :]  # neighbour, species, n, l
+        spread = spread.reshape(-1, channels, self.lmax + 1)
+        return [
+            jnp.einsum("jq,jm->qm", spread[:, :, l], angular[l], precision=lax.Precision.HIGHEST)
+            for l in range(self.lmax + 1)
+        ]
+
+    def environment_features(
+        self,
+        displacements: Float[Array, "neighbours 3"],
+        species: Int[Array, " neighbours"],
+        mask: Bool[Array, " neighbours"],
+        centre_species: Int[Array, ""],
+        irreps: tuple[Irrep, ...] = (INVARIANT,),
+    ) -> dict[Irrep, Float[Array, "components features"]]:
+        """Normalised λ-SOAP features of ONE environment for each (λ, parity); see `density` for the arguments."""
+        density = self.density(displacements, species, mask, centre_species)
+        invariant = power_spectrum(density, *INVARIANT)
+        invariant_norm = jnp.sum(invariant**2)
+        features = {
+            irrep: invariant if irrep == INVARIANT else power_spectrum(density, *irrep) for irrep in dict.fromkeys(irreps)
+        }
+        return {irrep: self._normalised(p, invariant_norm) for irrep, p in features.items()}
+
+    def _normalised(
+        self, features: Float[Array, "components features"], invariant_norm: Float[Array, ""]
+    ) -> Float[Array, "components features"]:
+        if self.normalise == "none":
+            return features
+        if self.normalise == "invariant":
+            return features / jnp.sqrt(jnp.maximum(invariant_norm, jnp.finfo(features.dtype).tiny))
+        gram = jnp.matmul(features, features.T, precision=lax.Precision.HIGHEST)
+        # On a site of cubic symmetry the λ = 2 features vanish but for rounding, which must not be blown up to norm one.
+        floor = (jnp.finfo(features.dtype).eps ** 1.25 * invariant_norm) ** 2 + jnp.finfo(features.dtype).tiny
+        return features * (jnp.sum(gram**2) + floor) ** -0.25
+
+    def __call__(
+        self, environments: Environments, irreps: tuple[Irrep, ...] = (INVARIANT,)
+    ) -> dict[Irrep, Float[Array, "centres components features"]]:
+        """Features of a batch of environments, for each (λ, parity) of ``irreps``; pure, jit-able and differentiable.
+
+        Rows of padded centres are zero.
+        """
+        chunk = min(_CHUNK.get(jax.default_backend(), _ACCELERATOR_CHUNK), environments.size)
+
+        @jax.checkpoint  # a gradient through many environments keeps their inputs, not all that was computed on the way
+        def one(environment):
+            displacements, species, mask, centre_species, is_centre = environment
+            features = self.environment_features(displacements, species, mask, centre_species, irreps)
+            return {irrep: jnp.where(is_centre, p, 0.0) for irrep, p in features.items()}
+
+        return lax.map(
+            one,
+            (
+                environments.displacements(),
+                jnp.asarray(environments.neighbour_species),
+                jnp.asarray(environments.mask),
+                jnp.asarray(environments.centre_species),
+                jnp.asarray(environments.centre_mask),
+            ),
+            batch_size=chunk,
+        )
