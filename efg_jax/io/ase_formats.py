@@ -1,0 +1,93 @@
+"""Extended XYZ, CIF, POSCAR, trajectories: every format that ASE reads."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import ase.io
+from ase import Atoms
+from ase.io.formats import UnknownFileTypeError, filetype, get_compression, open_with_compression, string2index
+
+from efg_jax.errors import InputError
+
+
+def read_ase(path: Path, index: int | slice | str = ":") -> list[tuple[int, Atoms]]:
+    """Frames of one file, each with its number in the file (from 0).
+
+    Args:
+        path: file in any format that ASE recognises, compressed or not.
+        index: frames to read, in ASE's notation: ":", "-1", "::10", an integer or a slice.
+
+    Raises:
+        InputError: ASE cannot read it, or the selection is empty.
+    """
+    wanted = selection(index)
+    # ASE seeks the frames that it is asked for. Numbers counted from the end need all of them.
+    counted_from_end = min(*_bounds(wanted)) < 0
+    try:
+        images = ase.io.read(**_source(path), index=":" if counted_from_end else wanted, do_not_split_by_at_sign=True)
+    except UnknownFileTypeError as error:
+        if "Empty file" in str(error):
+            raise InputError("is empty; write or copy it again", file=str(path)) from error
+        raise InputError(
+            "is in no format that ASE knows; convert it to extended XYZ (.extxyz) or magres", file=str(path)
+        ) from error
+    except (IndexError, StopIteration) as error:
+        raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path)) from error
+    except Exception as error:  # every ASE reader fails in its own way on a broken file
+        raise InputError(
+            f"ASE could not read it ({_first_line(error)}); the file is damaged, cut short or not what its name says",
+            file=str(path),
+        ) from error
+
+    images = [images] if isinstance(images, Atoms) else list(images)
+    if counted_from_end:
+        numbered = list(enumerate(images))
+        try:
+            numbered = numbered[wanted] if isinstance(wanted, slice) else [numbered[wanted]]
+        except IndexError:
+            numbered = []
+    else:
+        start, step = (wanted.start or 0, wanted.step or 1) if isinstance(wanted, slice) else (wanted, 1)
+        numbered = [(start + i * step, atoms) for i, atoms in enumerate(images)]
+    if not numbered:
+        raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path))
+    return numbered
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """What to read: the path, or the text of compressed extended XYZ (in which ASE seeks, at ten times the cost)."""
+    if get_compression(str(path))[1] is not None and (form := filetype(str(path))) == "extxyz":
+        with open_with_compression(str(path), "r") as file:
+            return {"filename": io.StringIO(file.read()), "format": form}
+    return {"filename": path}
+
+
+def selection(index: int | slice | str) -> int | slice:
+    """ASE's index notation as an integer or a slice of integers."""
+    try:
+        wanted = string2index(index) if isinstance(index, str) else index
+        steps = (wanted.start, wanted.stop, wanted.step) if isinstance(wanted, slice) else (wanted,)
+        if any(step is not None and int(step) != step for step in steps) or (
+            isinstance(wanted, slice) and wanted.step == 0
+        ):
+            raise ValueError
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"index={index!r} selects no frames; give an integer or a slice such as ':' or '::10'"
+        ) from error
+    return wanted
+
+
+def _bounds(wanted: int | slice) -> tuple[int, int]:
+    """What is negative exactly when frames are counted from the end."""
+    if isinstance(wanted, slice):
+        return min(wanted.start or 0, wanted.stop or 0), wanted.step or 1
+    return wanted, wanted
+
+
+def _first_line(error: Exception) -> str:
+    """One line of whatever ASE says, without the name of its module."""
+    text = str(error).strip().splitlines()
+    return re.sub(r"^ase\.io\.\w+: ", "", text[0]) if text else type(error).__name__

@@ -1,0 +1,65 @@
+"""Files that appear whole or not at all."""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from efg_jax.errors import InputError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that replaces it when the block succeeds, and is removed when it fails.
+
+    The temporary file has the same suffixes, so that writers which look at them (numpy, matplotlib, ASE) do the right
+    thing. A link is followed; the mode of a file that is replaced is kept; a device such as /dev/null is written
+    directly.
+
+    Args:
+        path: file to write.
+
+    Raises:
+        InputError: ``path`` is a folder, its folder does not exist or cannot be written to, or the disk is full.
+    """
+    final = Path(os.path.realpath(path))
+    if final.is_dir():
+        raise InputError("is a folder; give the name of a file in it", file=str(path))
+    if final.exists() and not final.is_file():
+        yield final
+        return
+    temporary = final.with_name(f".{secrets.token_hex(4)}-{final.name}")
+    _create(temporary, path)
+    try:
+        yield temporary
+        if final.exists():
+            shutil.copymode(final, temporary)
+        os.replace(temporary, final)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise InputError(
+                f"could not be written ({error.strerror}); free some space or write elsewhere", file=str(path)
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _create(temporary: Path, path: str | os.PathLike[str]) -> None:
+    """Make the empty temporary file, with the mode of the user's umask; an unusable folder shows here."""
+    try:
+        temporary.open("xb").close()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"folder {temporary.parent} does not exist; make it first, or write elsewhere", file=str(path)
+        ) from error
+    except NotADirectoryError as error:
+        raise InputError(f"{temporary.parent} is no folder; write elsewhere", file=str(path)) from error
+    except OSError as error:
+        raise InputError(
+            f"cannot write into {temporary.parent} ({error.strerror}); choose another folder or name",
+            file=str(path),
+        ) from error

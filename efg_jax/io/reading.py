@@ -1,0 +1,69 @@
+"""One entry for all formats."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ase import Atoms
+
+from efg_jax.errors import InputError
+from efg_jax.io.ase_formats import read_ase, selection
+from efg_jax.io.checks import check_frames
+from efg_jax.io.magres import is_magres, read_magres
+
+
+def read(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    target: str | None = "efg",
+    array: str | None = None,
+    index: int | slice | str = ":",
+) -> list[Atoms]:
+    """Read structures, with the tensors to learn or without them, and check them.
+
+    Args:
+        paths: one file or several: magres, or any format that ASE reads.
+        target: what to learn, checked and stored as ``atoms.arrays[target]`` (per atom: (n, 3, 3), EFG in V/Å²,
+            shielding in ppm) or ``atoms.info[target]`` (per structure); None reads structures for prediction, of which
+            nothing is required.
+        array: name of the array in the files, where that differs from `target`.
+        index: frames to read from each file, in ASE's notation.
+
+    Returns:
+        All frames, file by file; ``info["source_file"]`` and ``info["source_frame"]`` say where each comes from.
+
+    Raises:
+        InputError: a file is missing, empty or unreadable, or a frame fails a check of `efg_jax.io.checks`.
+    """
+    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not listed:
+        raise InputError("no files given; pass at least one")
+    frames = [atoms for path in listed for atoms in _read_file(Path(path), index)]
+    return check_frames(frames, target, array)
+
+
+def _read_file(path: Path, index: int | slice | str) -> list[Atoms]:
+    _require_readable(path)
+    if is_magres(path):
+        chosen = selection(index)
+        one = [(0, read_magres(path))]
+        numbered = one[chosen] if isinstance(chosen, slice) else one * (chosen in (0, -1))
+        if not numbered:
+            raise InputError(f"holds no frame {index}; a magres file has one, frame 0", file=str(path))
+    else:
+        numbered = read_ase(path, index)
+    for number, atoms in numbered:
+        atoms.info["source_file"], atoms.info["source_frame"] = str(path), number
+    return [atoms for _, atoms in numbered]
+
+
+def _require_readable(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise InputError(f"is a folder; pass the files in it, for example {path / '*.magres'}", file=str(path))
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError("is empty; write or copy it again", file=str(path))
+    except FileNotFoundError as error:
+        raise InputError("does not exist; check the name and the folder", file=str(path)) from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror}); check its permissions", file=str(path)) from error

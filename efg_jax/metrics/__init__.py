@@ -1,0 +1,49 @@
+"""What a prediction of tensors is worth: errors of arrays, the observables behind them, and smooth versions to train on.
+
+Everything here is a pure function of JAX arrays. The reference always comes first and the prediction second.
+"""
+
+from efg_jax.metrics.losses import observable_loss, smooth_c_q_tilde, smooth_eta_tilde, soft_abs, tilt
+from efg_jax.metrics.observables import (
+    AxesErrors,
+    Observables,
+    Scale,
+    axes_errors,
+    c_q_tilde,
+    direction_angle,
+    eta_tilde,
+    field_projection,
+    frequency,
+    q_tilde,
+    scalar_observables,
+    tensor_observables,
+)
+from efg_jax.metrics.scores import Scores, mae, mae_vij, pearson_r, rmse, rmse_percent, rmse_percent_by_order, scores
+
+__all__ = [
+    "AxesErrors",
+    "Observables",
+    "Scale",
+    "Scores",
+    "axes_errors",
+    "c_q_tilde",
+    "direction_angle",
+    "eta_tilde",
+    "field_projection",
+    "frequency",
+    "mae",
+    "mae_vij",
+    "observable_loss",
+    "pearson_r",
+    "q_tilde",
+    "rmse",
+    "rmse_percent",
+    "rmse_percent_by_order",
+    "scalar_observables",
+    "scores",
+    "smooth_c_q_tilde",
+    "smooth_eta_tilde",
+    "soft_abs",
+    "tensor_observables",
+    "tilt",
+]

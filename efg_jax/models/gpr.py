@@ -1,0 +1,193 @@
+"""One Gaussian-process regression: an irrep of a target, learned from the environments of one or several species."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
+from efg_jax.errors import InputError
+from efg_jax.models.basis import Basis
+from efg_jax.models.kernels import invariant_factor, lambda_soap_kernel
+from efg_jax.models.regression import choose_regularisation, factorise, group_rows, log_marginal_likelihood, solve, spectrum
+from efg_jax.structures import Environments
+
+# Environments whose kernel rows are summed at a time when a target belongs to a structure.
+_ROWS_AT_A_TIME = 256
+
+
+class Regression(eqx.Module):
+    """A fitted regression y = mean·count + scale · k*ᵀ (K + ρ)⁻¹ y_scaled of one irrep.
+
+    One scalar scales all 2λ+1 components, and only λ = 0 is centred: anything else would break equivariance.
+    """
+
+    irrep: Irrep = eqx.field(static=True)
+    weights: Float[np.ndarray, "rows components"]  # (K + ρ)⁻¹ y of each training target, scaled
+    mean: float = eqx.field(static=True)  # λ = 0: mean target per contributing centre; else 0
+    scale: float = eqx.field(static=True)  # root mean square of the centred targets
+    regularisation: float = eqx.field(static=True)  # ρ over the kernel's mean diagonal
+    noise: float = eqx.field(static=True)  # ρ itself
+    amplitude: float = eqx.field(static=True)  # prior variance over scale²·K that maximises the marginal likelihood
+    log_likelihood: float = eqx.field(static=True)  # log marginal likelihood of the scaled targets at that amplitude
+    held_out_rms: float | None = eqx.field(static=True)  # of the search for ρ, in units of scale
+    contracted: dict[str, Float[np.ndarray, "centres features"]] | None = None  # Σ_μ P_jμ w_jμ by species
+    factor: Float[np.ndarray, "n n"] | None = None  # Cholesky factor; for the variance only
+
+    def with_contraction(self, bases: Mapping[str, Basis]) -> "Regression":
+        """The same with features and weights contracted: a prediction then costs one row of the λ = 0 kernel, whatever λ."""
+        contracted = {
+            symbol: np.einsum("juf,ju->jf", basis.features[self.irrep], self.weights[basis.rows])
+            for symbol, basis in bases.items()
+        }
+        return replace(self, contracted=contracted)
+
+
+@jax.jit
+def _kernel(left, right, left_invariants, right_invariants, zeta):
+    return lambda_soap_kernel(left, right, left_invariants, right_invariants, zeta)
+
+
+def training_kernel(
+    bases: Mapping[str, Basis], irrep: Irrep, zeta: float, rows: int
+) -> Float[Array, "rows components rows components"]:
+    """Kernel between training targets: of environments, or summed over the environments of each structure.
+
+    Args:
+        bases: by species; environments of different species are not compared.
+        irrep: (λ, parity).
+        zeta: ζ.
+        rows: number of targets.
+    """
+    zeta = jnp.asarray(zeta)
+    if all(basis.size == rows and np.array_equal(basis.rows, np.arange(rows)) for basis in bases.values()):
+        (basis,) = bases.values()
+        p, invariants = jnp.asarray(basis.features[irrep]), jnp.asarray(basis.invariants)
+        return _kernel(p, p, invariants, invariants, zeta)
+    components = 2 * irrep[0] + 1
+    total = jnp.zeros((rows, components, rows, components))
+    for basis in bases.values():
+        p, invariants, owner = jnp.asarray(basis.features[irrep]), jnp.asarray(basis.invariants), basis.rows
+        for start in range(0, basis.size, _ROWS_AT_A_TIME):
+            part = slice(start, start + _ROWS_AT_A_TIME)
+            block = _kernel(p[part], p, invariants[part], invariants, zeta)
+            summed = jax.ops.segment_sum(jnp.moveaxis(block, 2, 0), jnp.asarray(owner), rows)  # right, left, u, v
+            total = total.at[jnp.asarray(owner[part])].add(jnp.moveaxis(summed, 0, 2))
+    return total
+
+
+def fit_regression(
+    bases: Mapping[str, Basis],
+    irrep: Irrep,
+    targets: Float[np.ndarray, "rows components"],
+    groups: np.ndarray,
+    zeta: float,
+    regularisation: float | None,
+    name: str,
+) -> Regression:
+    """Fit one irrep.
+
+    Args:
+        bases: training environments by species, with features; `Basis.rows` says which target each contributes to.
+        irrep: (λ, parity).
+        targets: spherical components in the target's unit.
+        groups: structure of each target, for the closed-form leave-one-structure-out residuals.
+        zeta: ζ.
+        regularisation: ρ over the kernel's mean diagonal; None: the one with the smallest held-out residuals.
+        name: of what is learned, for messages.
+
+    Raises:
+        InputError: the kernel matrix is not positive definite.
+    """
+    rows, components = targets.shape
+    count = np.zeros(rows)
+    for basis in bases.values():
+        np.add.at(count, basis.rows, 1.0)
+    mean = float(targets.sum() / count.sum()) if irrep == INVARIANT else 0.0
+    centred = targets - mean * count[:, None]
+    scale = float(np.sqrt(np.mean(centred**2))) or 1.0
+    y = jnp.asarray((centred / scale).ravel())
+    kernel = training_kernel(bases, irrep, zeta, rows).reshape(rows * components, rows * components)
+    held_out_rms = None
+    if regularisation is None:
+        lines = group_rows(np.repeat(groups, components))
+        regularisation, held_out_rms = choose_regularisation(*spectrum(kernel), y, lines)
+    noise = float(regularisation * jnp.mean(jnp.diag(kernel)))
+    factor = jax.jit(factorise)(kernel, jnp.asarray(noise))
+    if not bool(jnp.isfinite(factor[-1, -1])):
+        raise InputError(
+            f"the kernel matrix of {name} ({rows} targets, λ = {irrep[0]}) is not positive definite with regularisation "
+            f"{regularisation:.1e}; raise it (1e-6 or more) or let it be found with 'auto'"
+        )
+    weights = solve(factor, y)
+    amplitude = float(jnp.dot(y, weights) / y.size)
+    # The likelihood at amplitude s²: K → s²K leaves the weights' direction and shifts the determinant.
+    log_likelihood = float(log_marginal_likelihood(factor * np.sqrt(amplitude), y)) if amplitude > 0 else float("inf")
+    return Regression(
+        irrep=irrep,
+        weights=np.asarray(weights).reshape(rows, components),
+        mean=mean,
+        scale=scale,
+        regularisation=float(regularisation),
+        noise=noise,
+        amplitude=amplitude,
+        log_likelihood=log_likelihood,
+        held_out_rms=held_out_rms,
+        factor=np.asarray(factor),
+    ).with_contraction(bases)
+
+
+@eqx.filter_jit
+def predict_chunk(
+    descriptor: LambdaSOAP,
+    environments: Environments,
+    invariants: Float[Array, "train invariants"],
+    contracted: dict[Irrep, Float[Array, "train features"]],
+    zeta: Float[Array, ""],
+) -> dict[Irrep, Float[Array, "centres components"]]:
+    """Scaled predictions for a batch of environments: y_μ(x) = P_μ(x) · Σ_j (k⁰_xj)^(ζ−1) Σ_μ' P_jμ' w_jμ'.
+
+    The sum over training environments is one product with the λ = 0 kernel rows; no (2λ+1)² blocks are ever made. Pure and
+    differentiable in positions, cells and hyperparameters.
+    """
+    features = descriptor(environments, (INVARIANT, *contracted))
+    factor = invariant_factor(features[INVARIANT][:, 0], invariants, zeta)
+    return {
+        irrep: jnp.einsum(
+            "cuf,cf->cu",
+            features[irrep],
+            jnp.matmul(factor, field, precision=lax.Precision.HIGHEST),
+            precision=lax.Precision.HIGHEST,
+        )
+        for irrep, field in contracted.items()
+    }
+
+
+def cross_kernel(
+    basis: Basis | None,
+    irrep: Irrep,
+    zeta: Float[Array | np.ndarray, ""],
+    rows: int,
+    features: Mapping[Irrep, Float[Array, "centres components features"]],
+) -> Float[Array, "centres components rows components"]:
+    """Kernel between new environments and the training targets of their species, or with one another (``basis=None``)."""
+    p, invariants = jnp.asarray(features[irrep]), jnp.asarray(features[INVARIANT][:, 0])
+    if basis is None:
+        return _kernel(p, p, invariants, invariants, jnp.asarray(zeta))
+    block = _kernel(p, jnp.asarray(basis.features[irrep]), invariants, jnp.asarray(basis.invariants), jnp.asarray(zeta))
+    if basis.size == rows and np.array_equal(basis.rows, np.arange(rows)):
+        return block
+    summed = jax.ops.segment_sum(jnp.moveaxis(block, 2, 0), jnp.asarray(basis.rows), rows)
+    return jnp.moveaxis(summed, 0, 2)
+
+
+def refactorise(regression: Regression, bases: Mapping[str, Basis], zeta: float) -> Regression:
+    """The same regression with its Cholesky factor, which files leave out."""
+    rows, components = regression.weights.shape
+    kernel = training_kernel(bases, regression.irrep, zeta, rows).reshape(rows * components, rows * components)
+    return replace(regression, factor=np.asarray(jax.jit(factorise)(kernel, jnp.asarray(regression.noise))))

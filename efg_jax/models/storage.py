@@ -1,0 +1,62 @@
+"""Model files: one npz of plain arrays and a JSON header; nothing in it can run code."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from efg_jax.errors import InputError
+from efg_jax.io.atomic import atomic_write
+
+FORMAT = "efg_jax model"
+VERSION = 1
+_HEADER = "header"
+
+
+def write_model(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a model file, whole or not at all.
+
+    Args:
+        path: file, by custom ending in ``.npz``.
+        header: what is not an array; JSON types only.
+        arrays: by name; names may contain slashes.
+    """
+    text = json.dumps({"format": FORMAT, "version": VERSION, **header}, allow_nan=False)
+    encoded = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+    with atomic_write(path) as temporary, open(temporary, "wb") as stream:
+        np.savez_compressed(stream, **{_HEADER: encoded, **arrays})
+
+
+def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read a model file.
+
+    Returns:
+        Header and arrays, as given to `write_model`.
+
+    Raises:
+        InputError: the file is missing, damaged, no model file, or of a newer version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such model file; train one with `efg-jax train`, or mend the path", file=str(path))
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        header = json.loads(bytes(arrays.pop(_HEADER)).decode("utf-8"))
+    except (ValueError, KeyError, EOFError, OSError, AttributeError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise InputError(
+            f"is no readable efg_jax model ({type(error).__name__}); it may be damaged or cut short: copy or train it again",
+            file=str(path),
+        ) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise InputError("is an npz file, but no efg_jax model; give the file that `save` or --out wrote", file=str(path))
+    if header["version"] > VERSION:
+        raise InputError(
+            f"was written by a newer efg_jax (file format {header['version']}, this one reads up to {VERSION}); "
+            "upgrade efg_jax, or save the model again with the older one",
+            file=str(path),
+        )
+    return header, arrays

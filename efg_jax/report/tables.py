@@ -1,0 +1,198 @@
+"""Tables of a report: one model by itself, or several side by side."""
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from efg_jax.report.report import Report
+
+GRANTED = "Scalar learning is given the sign of V_zz in C_Q, ν_Q and n·V·n, which C̃_Q does not hold; its η is not clipped to [0, 1]."
+SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Quantity(NamedTuple):
+    """How one quantity of the report is written: in a table, as mathtext on an axis, and its unit."""
+
+    name: str
+    symbol: str
+    unit: str = ""
+
+
+QUANTITIES = {
+    "c_q_tilde": Quantity("C̃_Q", r"$\tilde{C}_Q$"),
+    "eta_tilde": Quantity("η̃", r"$\tilde{\eta}$"),
+    "c_q_mhz": Quantity("C_Q", r"$C_Q$", "MHz"),
+    "eta": Quantity("η", r"$\eta$"),
+    "nu_q_khz": Quantity("ν_Q", r"$\nu_Q$", "kHz"),
+    "nu_q_direct_khz": Quantity("ν_Q, learned directly", r"$\nu_Q$", "kHz"),
+    "v_nn": Quantity("n·V·n", r"$\mathbf{n}\cdot\mathbf{V}\cdot\mathbf{n}$", "V/Å²"),
+    "v_nn_direct": Quantity("n·V·n, learned directly", r"$\mathbf{n}\cdot\mathbf{V}\cdot\mathbf{n}$", "V/Å²"),
+    "theta": Quantity("θ", r"$\theta$", "rad"),
+    "phi": Quantity("φ", r"$\varphi$", "rad"),
+    "theta_reassigned": Quantity("θ, axes reassigned", r"$\theta$", "rad"),
+    "phi_reassigned": Quantity("φ, axes reassigned", r"$\varphi$", "rad"),
+}
+# Where a model has no such value, what stands beside another's: a tensor's ν_Q is as direct as any.
+STAND_INS = {
+    "nu_q_direct_khz": "nu_q_khz",
+    "v_nn_direct": "v_nn",
+    "theta_reassigned": "theta",
+    "phi_reassigned": "phi",
+}
+
+
+def species_table(report: "Report", species: str) -> Table:
+    """MAE, r and %RMSE of every quantity of one species."""
+    entry = report[species].metrics
+    table = _table(_heading(report, species), GRANTED if report.kind == "scalar" else None)
+    for column in ("MAE", "unit", "%RMSE", "r"):
+        table.add_column(column, justify="left" if column == "unit" else "right")
+    for key, quantity in QUANTITIES.items():
+        score = entry[key]
+        if score is not None:
+            table.add_row(
+                quantity.name,
+                digits(score["mae"]),
+                quantity.unit,
+                digits(score["rmse_percent"]),
+                correlation(score["r"]),
+            )
+    table.add_section()
+    if entry["rmse_percent"] is not None:
+        table.add_row("V, all components", "", "", digits(entry["rmse_percent"]), "")
+        table.add_row("V_ij, upper six summed", digits(entry["mae_vij"]), "V/Å²", "", "")
+    at_least = entry["z_axis_deg"]["mean"] is None
+    bound = entry["z_axis_lower_bound_deg"]["mean"]
+    table.add_row(
+        "angle between z axes", f"≥ {digits(bound)}" if at_least else digits(entry["z_axis_deg"]["mean"]), "°", "", ""
+    )
+    table.add_row("field direction in principal frame", digits(entry["direction_deg"]["mean"]), "°", "", "")
+    for key, name in (("q_tilde", "1 − q̃"), ("q_tilde_reassigned", "1 − q̃, axes reassigned")):
+        if entry[key]["mean"] is not None:
+            table.add_row(name, digits(1.0 - entry[key]["mean"]), "", "", "")
+    return table
+
+
+def comparison_table(reports: "Mapping[str, Report]", species: str) -> Table:
+    """Mean absolute errors of several models side by side for one species; for two of them with the ratio of the first to the second.
+
+    A value that a model does not have stands beside the nearest one that it has, in brackets: ν_Q of a tensor model beside the ν_Q of a
+    scalar model that learned it directly, angles without reassignment beside those with.
+
+    Args:
+        reports: report by the name of its model, e.g. ``{"scalar": ..., "tensor": ...}``, on the same reference.
+        species: element.
+    """
+    entries = [report[species].metrics for report in reports.values()]
+    granted = any(report.kind == "scalar" for report in reports.values())
+    table = _table(_heading(next(iter(reports.values())), species, with_kind=False), GRANTED if granted else None)
+    for name in reports:
+        table.add_column(f"MAE {name}", justify="right")
+        table.add_column("r", justify="right", style="dim")
+    if len(entries) == 2:
+        table.add_column("ratio", justify="right", style="bold")
+    for key, quantity in QUANTITIES.items():
+        if any(entry[key] is not None for entry in entries):
+            _compare(table, quantity, [_score(entry, key) for entry in entries])
+    table.add_section()
+    z_axes = [
+        _mean(e["z_axis_deg"]) if e["z_axis_deg"]["mean"] is not None else _mean(e["z_axis_lower_bound_deg"], "≥ ")
+        for e in entries
+    ]
+    _compare(table, Quantity("angle between z axes", "", "°"), z_axes)
+    _compare(
+        table,
+        Quantity("field direction in principal frame", "", "°"),
+        [_mean(entry["direction_deg"]) for entry in entries],
+    )
+    for key, quantity in (
+        ("mae_vij", Quantity("V_ij, upper six summed", "", "V/Å²")),
+        ("rmse_percent", Quantity("%RMSE of V", "", "%")),
+    ):
+        _compare(table, quantity, [Cell(entry[key]) for entry in entries])
+    return table
+
+
+class Cell(NamedTuple):
+    """One model's error in a comparison; the prefix "≥ " marks a lower bound, brackets a stand-in."""
+
+    value: float | None
+    r: float | None = None
+    prefix: str = ""
+    stand_in: bool = False
+
+    def __str__(self) -> str:
+        text = self.prefix + digits(self.value)
+        return f"({text})" if self.stand_in else text
+
+
+def _score(entry: dict[str, Any], key: str) -> Cell:
+    stand_in = entry[key] is None
+    score = entry[STAND_INS.get(key, key)] if stand_in else entry[key]
+    return Cell(None) if score is None else Cell(score["mae"], score["r"], stand_in=stand_in)
+
+
+def _mean(entry: dict[str, Any], prefix: str = "") -> Cell:
+    return Cell(entry["mean"], prefix=prefix)
+
+
+def _compare(table: Table, quantity: Quantity, cells: list[Cell]) -> None:
+    """One row: what is compared, each model's error and r, and the ratio of two."""
+    row = [f"{quantity.name} [{quantity.unit}]" if quantity.unit else quantity.name]
+    for cell in cells:
+        row += [str(cell), correlation(cell.r) if cell.r is not None else ""]
+    if len(cells) == 2:
+        first, second = cells
+        known = first.value is not None and bool(second.value)
+        # Only a bound above the line bounds the ratio from below.
+        row.append(f"{first.prefix}{_ratio(first.value / second.value)}" if known and not second.prefix else "")
+    table.add_row(*(cell.replace("[", r"\[") for cell in row))
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.0f}×" if value >= 10 else f"{value:.1f}×" if value >= 1 else f"{value:.2f}×"
+
+
+def _table(title: str, caption: str | None = None) -> Table:
+    table = Table(
+        title=title,
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
+    table.add_column("", no_wrap=True)
+    return table
+
+
+def _heading(report: "Report", species: str, with_kind: bool = True) -> str:
+    result = report[species]
+    name = str(result.isotope).translate(SUPERSCRIPT) if result.isotope is not None else species
+    parts = [report.title, name, f"{result.metrics['n']} tensors", f"{report.kind} model" if with_kind else ""]
+    return " · ".join(part for part in parts if part)
+
+
+def digits(value: float | None) -> str:
+    """Three significant digits; a dash for what does not exist."""
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def correlation(value: float | None) -> str:
+    """Pearson's r to four decimals; a dash where it is undefined."""
+    return "–" if value is None else f"{value:.4f}".replace("-", "−")
+
+
+def render(renderable: Any, width: int = 110) -> str:
+    """A rich renderable as plain text without trailing blanks."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False, force_terminal=False)
+    console.print(renderable)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n")

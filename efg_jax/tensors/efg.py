@@ -1,0 +1,213 @@
+"""What a quadrupolar nucleus measures of an electric field gradient: C_Q, η, P_Q and the quadrupolar frequency.
+
+EFGs are in V/Å², frequencies in Hz (not rad/s), angles in rad. The axis order is |V_zz| ≥ |V_yy| ≥ |V_xx| throughout.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from efg_jax.errors import InputError
+from efg_jax.tensors.eigen import eigh3
+from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import isotope as find_isotope
+
+# Atomic unit of electric field gradient, E_h/(e a_0²), CODATA 2022.
+V_PER_ANGSTROM2_PER_ATOMIC_UNIT = 97.173624424
+# e/h · 10⁻³¹ m²/mb · 10²⁰ (V/m²)/(V/Å²); e and h are exact in the SI.
+HZ_PER_MILLIBARN_V_PER_ANGSTROM2 = 1.602176634e-19 / 6.62607015e-34 * 1e-11
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def coupling_constant(v_zz: Float[Array, "*atoms"], isotope: Isotope | str) -> Float[Array, "*atoms"]:
+    """Quadrupolar coupling constant C_Q = e Q V_zz / h (Harper et al. 2025, Eq. 3).
+
+    Args:
+        v_zz: principal EFG component of largest magnitude, V/Å².
+        isotope: nucleus; its quadrupole moment Q is in millibarn.
+
+    Returns:
+        C_Q in Hz, carrying the sign of Q·V_zz.
+
+    Raises:
+        InputError: the isotope has spin below 1, and so no quadrupole moment.
+    """
+    return v_zz * (HZ_PER_MILLIBARN_V_PER_ANGSTROM2 * find_isotope(isotope).require_quadrupole())
+
+
+def principal_values(v_zz: Float[Array, "*atoms"], eta: Float[Array, "*atoms"]) -> Float[Array, "*atoms 3"]:
+    """(V_xx, V_yy, V_zz) of the traceless tensor with this V_zz and η: V_xx = −V_zz(1 − η)/2, V_yy = −V_zz(1 + η)/2.
+
+    Args:
+        v_zz: principal component of largest magnitude, V/Å².
+        eta: asymmetry, in [0, 1].
+
+    Returns:
+        Principal values in NQR order, V/Å².
+    """
+    return jnp.stack([-0.5 * v_zz * (1.0 - eta), -0.5 * v_zz * (1.0 + eta), v_zz], axis=-1)
+
+
+def asymmetry(values: Float[Array, "*atoms 3"]) -> Float[Array, "*atoms"]:
+    """Asymmetry η = (V_xx − V_yy)/V_zz (Harper et al. 2025, Eq. 4).
+
+    Args:
+        values: principal values (V_xx, V_yy, V_zz) in NQR order, any unit.
+
+    Returns:
+        η in [0, 1]; 0, with a zero derivative, for the zero tensor. η has a kink at 0, where V_xx and V_yy change places: use
+        :func:`asymmetry_squared` where a smooth function is needed.
+    """
+    v_xx, v_yy, v_zz = values[..., 0], values[..., 1], values[..., 2]
+    zero = v_zz == 0.0
+    return jnp.where(zero, 0.0, (v_xx - v_yy) / jnp.where(zero, 1.0, v_zz))
+
+
+def invariant_strength(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*atoms"]:
+    """√(⅔ Tr V²) = |V_zz| √(1 + η²/3), the P_Q of a tensor in EFG units: no eigenvalues, smooth except at the zero tensor.
+
+    Args:
+        tensor: symmetric traceless EFG, V/Å².
+
+    Returns:
+        The strength in V/Å², never negative; 0, with a zero derivative, for the zero tensor.
+    """
+    square = (2.0 / 3.0) * jnp.sum(tensor * tensor, axis=(-2, -1))
+    zero = square == 0.0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))
+
+
+def asymmetry_squared(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*atoms"]:
+    """η² = 2 Tr V²/V_zz² − 3, smooth through η = 0, where η itself has a kink.
+
+    Args:
+        tensor: symmetric traceless EFG, any unit.
+
+    Returns:
+        η²; 0, with a zero derivative, for the zero tensor. Rounding leaves a few ε of either sign at η = 0.
+    """
+    values, _ = eigh3(tensor)
+    # The eigenvalue of largest magnitude is one of the two ends; ascending order makes choosing it cheap.
+    low, high = values[..., 0], values[..., 2]
+    v_zz = jnp.where(-low > high, low, high)
+    zero = v_zz == 0.0
+    # Scaled first: V_zz² of a small tensor underflows in float32.
+    scaled = tensor / jnp.where(zero, 1.0, v_zz)[..., None, None]
+    return jnp.where(zero, 0.0, 2.0 * jnp.sum(scaled * scaled, axis=(-2, -1)) - 3.0)
+
+
+def asymmetry_invariant(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*atoms"]:
+    """η = √(2 Tr V²/V_zz² − 3), from the tensor itself and without an order of V_xx and V_yy.
+
+    Half the digits are lost near η = 0 (a rounding of ε in η² is √ε in η): prefer :func:`asymmetry` for values, and
+    :func:`asymmetry_squared` for derivatives.
+
+    Args:
+        tensor: symmetric traceless EFG, any unit.
+
+    Returns:
+        η, 0 (with a zero derivative) where rounding makes the root's argument zero or negative.
+    """
+    square = asymmetry_squared(tensor)
+    positive = square > 0.0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+
+
+def quadrupolar_product(
+    v_zz: Float[Array, "*atoms"], eta: Float[Array, "*atoms"], isotope: Isotope | str
+) -> Float[Array, "*atoms"]:
+    """Quadrupolar product P_Q = C_Q √(1 + η²/3).
+
+    Args:
+        v_zz: principal EFG component of largest magnitude, V/Å².
+        eta: asymmetry.
+        isotope: nucleus.
+
+    Returns:
+        P_Q in Hz, with the sign of C_Q. Its magnitude is also that of ``coupling_constant(invariant_strength(tensor), isotope)``.
+
+    Raises:
+        InputError: the isotope has spin below 1.
+    """
+    return coupling_constant(v_zz, isotope) * jnp.sqrt(1.0 + eta * eta / 3.0)
+
+
+def quadrupolar_frequency(
+    tensor: Float[Array, "*atoms 3 3"], direction: Float[Array, "... 3"], isotope: Isotope | str
+) -> Float[Array, "*atoms"]:
+    """First-order quadrupolar frequency ν_Q(n) = 3/(2I(2I − 1)) · eQ/h · n·V·n, free of any convention on axes.
+
+    Args:
+        tensor: EFG, V/Å².
+        direction: the magnetic field's direction, one per atom or one for all; its length does not matter, unless it is zero.
+        isotope: nucleus.
+
+    Returns:
+        ν_Q in Hz, with its sign.
+
+    Raises:
+        InputError: the isotope has spin below 1.
+    """
+    nucleus = find_isotope(isotope)
+    component = jnp.einsum("...i,...ij,...j->...", direction, tensor, direction, precision=HIGHEST)
+    return coupling_constant(component / jnp.sum(direction * direction, axis=-1), nucleus) * _frequency_factor(
+        nucleus.spin
+    )
+
+
+def angular_quadrupolar_frequency(
+    c_q: Float[Array, "*atoms"],
+    eta: Float[Array, "*atoms"],
+    theta: Float[Array, "*atoms"],
+    phi: Float[Array, "*atoms"],
+    spin: float | int,
+) -> Float[Array, "*atoms"]:
+    """ν_Q = 3 C_Q/(2I(2I − 1)) · ½(3cos²θ − 1 + η sin²θ cos 2φ), φ measured from the x axis, that of the smallest |V_xx|.
+
+    Args:
+        c_q: coupling constant, Hz.
+        eta: asymmetry.
+        theta: angle between the field and the z axis, rad.
+        phi: azimuth of the field about z, from x, rad; see :func:`efg_jax.tensors.orientation.polar_angles`.
+        spin: nuclear spin I, 1 or more.
+
+    Returns:
+        ν_Q in Hz, equal to :func:`quadrupolar_frequency` of the same tensor and field.
+    """
+    return c_q * _frequency_factor(spin) * _angular_factor(eta, theta, phi)
+
+
+def paper_quadrupolar_frequency(
+    c_q: Float[Array, "*atoms"],
+    eta: Float[Array, "*atoms"],
+    theta: Float[Array, "*atoms"],
+    phi: Float[Array, "*atoms"],
+    spin: float | int,
+) -> Float[Array, "*atoms"]:
+    """Harper et al. 2025, Eq. 5, as printed: 3 C_Q/(2I(2I − 1)) · ½(3cos²θ − 1 − η sin²θ cos 2φ).
+
+    The minus sign is right only if φ is measured from the axis of the *intermediate* eigenvalue V_yy, not, as the paper's axis order
+    suggests, from that of the smallest. Here to compare with the paper; :func:`angular_quadrupolar_frequency` has the sign that fits.
+
+    Args:
+        c_q: coupling constant, Hz.
+        eta: asymmetry.
+        theta: polar angle of the field in the principal axes, rad.
+        phi: its azimuth, rad.
+        spin: nuclear spin I, 1 or more.
+
+    Returns:
+        The printed expression in Hz.
+    """
+    return c_q * _frequency_factor(spin) * _angular_factor(-eta, theta, phi)
+
+
+def _angular_factor(eta, theta, phi):
+    return 0.5 * (3.0 * jnp.cos(theta) ** 2 - 1.0 + eta * jnp.sin(theta) ** 2 * jnp.cos(2.0 * phi))
+
+
+def _frequency_factor(spin: float) -> float:
+    if spin < 1:
+        raise InputError(f"a nucleus of spin {spin:g} has no quadrupolar frequency; it takes spin 1 or more")
+    return 3.0 / (2.0 * spin * (2.0 * spin - 1.0))
