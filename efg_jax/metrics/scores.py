@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from efg_jax.tensors.irreps import to_spherical
@@ -77,7 +78,7 @@ def mae_vij(reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"]) 
     Returns:
         The error in the unit of the input.
     """
-    row, column = jnp.triu_indices(3)
+    row, column = np.triu_indices(3)
     return jnp.mean(jnp.sum(jnp.abs(predicted - reference)[:, row, column], axis=-1))
 
 

@@ -40,19 +40,34 @@ def posterior_covariance(
     return prior - jnp.matmul(whitened.T, whitened, precision=HIGHEST)
 
 
-def group_rows(labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, "groups width"]:
-    """Rows of each group, one group a line, padded with −1 (host)."""
+Groups = tuple[Int[Array | np.ndarray, "groups width"], ...]
+"""Rows of each group, one group a line padded with −1, groups of similar width together; every row in exactly one."""
+
+
+def group_rows(labels: Int[np.ndarray, " n"]) -> Groups:
+    """Rows of each group of equal labels (host).
+
+    Groups are gathered by width in powers of two: the work on a group grows with its width squared, so that padding all to the
+    widest would be wasteful.
+    """
     order = np.argsort(labels, kind="stable")
     _, counts = np.unique(labels, return_counts=True)
-    rows = np.full((len(counts), counts.max()), -1)
-    rows[np.arange(counts.max())[None, :] < counts[:, None]] = order
-    return rows
+    ends = np.cumsum(counts)
+    steps = np.ceil(np.log2(counts)).astype(int)
+    blocks = []
+    for step in np.unique(steps):
+        members = np.flatnonzero(steps == step)
+        rows = np.full((len(members), counts[members].max()), -1)
+        for line, group in enumerate(members):
+            rows[line, : counts[group]] = order[ends[group] - counts[group] : ends[group]]
+        blocks.append(rows)
+    return tuple(blocks)
 
 
 def held_out_residuals(
     kernel: Float[Array, "n n"],
     targets: Float[Array, " n"],
-    groups: Int[Array | np.ndarray, "groups width"],
+    groups: Groups,
     regularisation: Float[Array, ""],
 ) -> Float[Array, " n"]:
     """Residuals y − ŷ of every row, predicted without its group; differentiable in all but the groups.
@@ -60,7 +75,7 @@ def held_out_residuals(
     Args:
         kernel: K.
         targets: y.
-        groups: rows of each group, padded with −1 (`group_rows`); every row in exactly one.
+        groups: rows of each group (`group_rows`).
         regularisation: ρ.
     """
     factor = factorise(kernel, regularisation)
@@ -70,14 +85,14 @@ def held_out_residuals(
         columns = half_inverse[:, rows]
         return jnp.matmul(columns.T, columns, precision=HIGHEST)
 
-    return _residuals_of_groups(one, solve(factor, targets), jnp.asarray(groups))
+    return _residuals_of_groups(one, solve(factor, targets), groups)
 
 
 def held_out_residuals_from_spectrum(
     values: Float[Array, " n"],
     vectors: Float[Array, "n n"],
     targets: Float[Array, " n"],
-    groups: Int[Array | np.ndarray, "groups width"],
+    groups: Groups,
     regularisation: Float[Array, ""],
 ) -> Float[Array, " n"]:
     """`held_out_residuals` from the eigen-decomposition of K: cheap for many ρ of one kernel."""
@@ -88,10 +103,10 @@ def held_out_residuals_from_spectrum(
         block = vectors[rows]
         return jnp.matmul(block * inverse[None, :], block.T, precision=HIGHEST)
 
-    return _residuals_of_groups(one, weights, jnp.asarray(groups))
+    return _residuals_of_groups(one, weights, groups)
 
 
-def _residuals_of_groups(inverse_block, weights: Float[Array, " n"], groups: Int[Array, "groups width"]):
+def _residuals_of_groups(inverse_block, weights: Float[Array, " n"], groups: Groups) -> Float[Array, " n"]:
     """Solve [(K+ρ)⁻¹_GG] r_G = w_G group after group; padded rows become an identity that leaves the others alone."""
 
     def one(rows):
@@ -102,10 +117,12 @@ def _residuals_of_groups(inverse_block, weights: Float[Array, " n"], groups: Int
         right = jnp.where(present, weights[jnp.maximum(rows, 0)], 0.0)
         return jnp.linalg.solve(block, right)
 
-    residuals = lax.map(one, groups)
-    # Padding is sent past the end, where a scatter drops it.
-    rows = jnp.where(groups >= 0, groups, weights.shape[0])
-    return jnp.zeros_like(weights).at[rows.ravel()].set(residuals.ravel(), mode="drop")
+    residuals = jnp.zeros_like(weights)
+    for lines in map(jnp.asarray, groups):
+        # Padding is sent past the end, where a scatter drops it.
+        rows = jnp.where(lines >= 0, lines, weights.shape[0])
+        residuals = residuals.at[rows.ravel()].set(lax.map(one, lines).ravel(), mode="drop")
+    return residuals
 
 
 @jax.jit
@@ -125,7 +142,7 @@ def choose_regularisation(
     values: Float[Array, " n"],
     vectors: Float[Array, "n n"],
     targets: Float[Array, " n"],
-    groups: Int[np.ndarray, "groups width"],
+    groups: Groups,
     decades: tuple[float, float] = (-9.0, 1.0),
     steps_per_decade: int = 2,
 ) -> tuple[float, float]:
@@ -143,7 +160,7 @@ def choose_regularisation(
     diagonal = float(jnp.mean(values))  # trace over n, in either basis
 
     def loss(exponent: float) -> float:
-        rms = float(_held_out_rms(values, vectors, targets, jnp.asarray(groups), jnp.asarray(10.0**exponent * diagonal)))
+        rms = float(_held_out_rms(values, vectors, targets, groups, jnp.asarray(10.0**exponent * diagonal)))
         return rms if np.isfinite(rms) else np.inf
 
     exponents = np.linspace(*decades, round((decades[1] - decades[0]) * steps_per_decade) + 1)

@@ -131,6 +131,11 @@ def paper_angles(
         θ and φ in rad.
     """
     x, y, z = jnp.moveaxis(_in_axes(axes, direction), -1, 0)
+    # Components that rounding alone keeps from zero would put the angles on the wrong, open end of their ranges.
+    rounding = 4.0 * float(jnp.finfo(axes.dtype).eps)
+    at_pole = _length(x, y) <= rounding * jnp.abs(z)
+    x, y = (jnp.where(at_pole, 0.0, c) for c in (x, y))
+    x = jnp.where(jnp.abs(x) <= rounding * jnp.abs(y), 0.0, x)
     # The half kept: x > 0; on its rim y < 0 (φ = −π/2, not +π/2); at the poles z > 0 (θ = 0, not π).
     opposite = (x < 0.0) | ((x == 0.0) & ((y > 0.0) | ((y == 0.0) & (z < 0.0))))
     x, y, z = (jnp.where(opposite, -c, c) for c in (x, y, z))
@@ -174,7 +179,8 @@ def reassign_axes(
     permutation = jnp.asarray(_PERMUTATIONS)[best]
     matched = jnp.take_along_axis(matched, best[..., None, None], axis=-2)[..., 0, :]
     axes = jnp.take_along_axis(predicted_axes, permutation[..., None, :], axis=-1)
-    handedness = jnp.where(jnp.linalg.det(predicted_axes) < 0.0, -1, 1) * jnp.asarray(_PARITIES)[best]
+    x, y, z = (predicted_axes[..., k] for k in range(3))
+    handedness = jnp.where(jnp.sum(x * jnp.cross(y, z), axis=-1) < 0.0, -1, 1) * jnp.asarray(_PARITIES)[best]
     alignment = jnp.einsum("...i,si->...s", matched, jnp.asarray(_SIGNS, dtype=axes.dtype), precision=HIGHEST)
     proper = handedness[..., None] == jnp.broadcast_to(np.prod(_SIGNS, axis=-1), alignment.shape)
     signs = jnp.asarray(_SIGNS, dtype=axes.dtype)[jnp.argmax(jnp.where(proper, alignment, -jnp.inf), axis=-1)]
