@@ -13,6 +13,9 @@ from matscipy.neighbours import neighbour_list
 from efg_jax.errors import InputError
 
 
+_SMALLEST = 16  # padded sizes start here: small molecules and cells then share their shapes
+
+
 class Environments(eqx.Module):
     """A batch of atomic environments as arrays of fixed shape: the one data contract between host and device.
 
@@ -84,7 +87,7 @@ def environments(
     if total == 0:
         raise InputError("no atoms were selected; name an element or indices that the structures have")
     widest = max(part["mask"].shape[1] for part in parts)
-    size = bucket if pad else int
+    size = (lambda n: bucket(max(n, _SMALLEST))) if pad else int
     widest = size(max(widest, 1))
     joined = {key: np.concatenate([_widen(part[key], widest) for part in parts]) for key in parts[0]}
     joined["centre_mask"] = np.ones(total, dtype=bool)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
@@ -16,6 +17,7 @@ from jaxtyping import Float
 
 from efg_jax.errors import InputError
 from efg_jax.precision import float64
+from efg_jax.structures import bucket
 from efg_jax.tensors.irreps import decompose, spherical_to_vector, to_cartesian, vector_to_spherical
 
 Per = Literal["atom", "structure"]
@@ -336,14 +338,15 @@ def to_channels(target: Target, values: Float[np.ndarray, "rows *shape"]) -> dic
         (order λ, parity) → (rows, 2λ+1), float64, for the target's irreps.
     """
     with float64():
-        values = jnp.asarray(values, dtype=jnp.float64)
+        rows = len(values)
+        values = jnp.asarray(_padded(values))
         if target.kind == "scalar":
             parts = {0: values[:, None]}
         elif target.kind == "vector":
             parts = {1: vector_to_spherical(values)}
         else:
-            parts = decompose(values, tuple(order for order, _ in target.irreps))
-        return {(order, parity): np.asarray(parts[order]) for order, parity in target.irreps}
+            parts = _decompose(values, tuple(order for order, _ in target.irreps))
+        return {(order, parity): np.asarray(parts[order])[:rows] for order, parity in target.irreps}
 
 
 def from_channels(target: Target, channels: Mapping[Channel, np.ndarray]) -> Float[np.ndarray, "rows *shape"]:
@@ -361,7 +364,20 @@ def from_channels(target: Target, channels: Mapping[Channel, np.ndarray]) -> Flo
     if not channels:
         raise InputError(f"no part of '{target.name}' was given; pass at least one of (order, parity) {target.irreps}")
     with float64():
-        parts = {order: jnp.asarray(part, dtype=jnp.float64) for (order, _), part in channels.items()}
+        rows = len(next(iter(channels.values())))
+        parts = {order: jnp.asarray(_padded(part)) for (order, _), part in channels.items()}
         if target.kind == "scalar":
-            return np.asarray(parts[0][:, 0])
-        return np.asarray(spherical_to_vector(parts[1]) if target.kind == "vector" else to_cartesian(parts))
+            values = parts[0][:, 0]
+        else:
+            values = spherical_to_vector(parts[1]) if target.kind == "vector" else _to_cartesian(parts)
+        return np.asarray(values)[:rows]
+
+
+_decompose = jax.jit(decompose, static_argnames="orders")
+_to_cartesian = jax.jit(to_cartesian)
+
+
+def _padded(values: np.ndarray) -> np.ndarray:
+    """Rows of zeros up to the next bucket: structures of similar size then share one compilation."""
+    values = np.asarray(values, dtype=np.float64)
+    return np.pad(values, [(0, bucket(len(values)) - len(values))] + [(0, 0)] * (values.ndim - 1))

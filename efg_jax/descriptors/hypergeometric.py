@@ -15,7 +15,9 @@ _ASYMPTOTIC_TERMS = 40
 
 
 @jax.custom_jvp
-def scaled_hyp1f1(a: Float[Array, "*shape"], b: Float[Array, "*shape"], z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def scaled_hyp1f1(
+    a: Float[Array, "*shape"], b: Float[Array, "*shape"], z: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """e^(−z) ₁F₁(a; b; z) for a, b > 0 and z ≥ 0.
 
     The derivative in z is ((a − b)/b) e^(−z) ₁F₁(a; b+1; z) (Kummer's transformation applied twice to DLMF 13.3.15): one more value of

@@ -1,7 +1,7 @@
 """The λ-SOAP descriptor: hyperparameters as leaves, one environment as one pure function, atoms as a mapped axis."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import Literal
 
 import equinox as eqx
@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from efg_jax.descriptors.harmonics import solid_harmonics
 from efg_jax.descriptors.power_spectrum import power_spectrum
 from efg_jax.descriptors.radial import cutoff_function, gto_radial_integrals, radial_scaling
+from efg_jax.errors import InputError
 from efg_jax.structures import Environments
 
 Irrep = tuple[int, int]
@@ -73,6 +74,34 @@ class LambdaSOAP(eqx.Module):
         converter=lambda value: None if value is None else leaf(value), default=None
     )
     normalise: Literal["environment", "invariant", "none"] = eqx.field(static=True, default="invariant")
+
+    def __check_init__(self):
+        for name in ("nmax", "lmax"):
+            value, least = getattr(self, name), 1 if name == "nmax" else 0
+            if not isinstance(value, int) or value < least:
+                raise InputError(
+                    f"{name} = {value} is no whole number from {least} on; 8 and 6 are usual for nmax and lmax"
+                )
+        for name in ("cutoff", "sigma", "cutoff_width", "scaling_radius"):
+            self._require(name, lambda value: value > 0, "positive, in Å")
+        for name in ("scaling_rate", "scaling_exponent", "centre_weight", "species_weights"):
+            self._require(name, lambda value: value >= 0, "zero or more")
+        if self.normalise not in ("invariant", "environment", "none"):
+            raise InputError(f"normalise = {self.normalise!r} is unknown; choose 'invariant', 'environment' or 'none'")
+        if self.species is not None and len(set(self.species)) != len(self.species):
+            raise InputError(f"species {self.species} names an element twice; name each once")
+
+    def _require(self, name: str, holds: Callable, what: str) -> None:
+        """Check a hyperparameter that is a number on the host (a traced one has no value yet)."""
+        value = getattr(self, name)
+        if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.number) and not np.all(holds(value)):
+            raise InputError(f"{name} = {value} is not {what}")
+
+    def __repr__(self) -> str:
+        values = ", ".join(
+            f"{f.name}={getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) is not None
+        )
+        return f"LambdaSOAP({values})"
 
     def with_species(self, species: Sequence[str]) -> "LambdaSOAP":
         """The same descriptor for these neighbour species."""
@@ -140,7 +169,8 @@ class LambdaSOAP(eqx.Module):
         invariant = power_spectrum(density, *INVARIANT)
         invariant_norm = jnp.sum(invariant**2)
         features = {
-            irrep: invariant if irrep == INVARIANT else power_spectrum(density, *irrep) for irrep in dict.fromkeys(irreps)
+            irrep: invariant if irrep == INVARIANT else power_spectrum(density, *irrep)
+            for irrep in dict.fromkeys(irreps)
         }
         return {irrep: self._normalised(p, invariant_norm) for irrep, p in features.items()}
 

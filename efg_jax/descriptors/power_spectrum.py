@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from efg_jax.descriptors.coupling import real_clebsch_gordan
+from efg_jax.errors import InputError
 
 SQRT2 = sqrt(2.0)
 
@@ -41,11 +42,13 @@ def power_spectrum(
         Features, the first axis μ = −λ..λ, not normalised.
 
     Raises:
-        ValueError: no pair couples, as lmax is too small.
+        InputError: no pair couples, as lmax is too small.
     """
     pairs = coupled_pairs(len(density) - 1, order, parity)
     if not pairs:
-        raise ValueError(f"lmax = {len(density) - 1} is too small for features of λ = {order} and parity {parity:+d}")
+        raise InputError(
+            f"lmax = {len(density) - 1} is too small for features of λ = {order} and parity {parity:+d}; raise lmax"
+        )
     return jnp.concatenate([_couple(density[l1], density[l2], l1, l2, order) for l1, l2 in pairs], axis=-1)
 
 

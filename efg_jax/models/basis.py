@@ -69,7 +69,16 @@ def gather(
 def chunks(batch: Environments, count: int) -> Iterator[Environments]:
     """Pieces of a batch of which ``count`` centres are real, in few different sizes; the last may be padded."""
     size = min(CHUNK, bucket(count))
-    per_centre = ("centre", "structure", "neighbour", "shift", "neighbour_species", "centre_species", "mask", "centre_mask")
+    per_centre = (
+        "centre",
+        "structure",
+        "neighbour",
+        "shift",
+        "neighbour_species",
+        "centre_species",
+        "mask",
+        "centre_mask",
+    )
     for start in range(0, count, size):
         pieces = {}
         for name in per_centre:

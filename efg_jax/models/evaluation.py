@@ -10,6 +10,7 @@ from efg_jax.metrics import Scale
 from efg_jax.models.basis import select
 from efg_jax.report import Report
 from efg_jax.targets import Target, labels
+from efg_jax.tensors.nuclei import Isotope
 
 
 def efg_report(
@@ -17,6 +18,7 @@ def efg_report(
     predicted: Sequence[np.ndarray],
     target: Target,
     scales: Mapping[str, Scale],
+    isotopes: Mapping[str, Isotope | str] | None,
     title: str,
 ) -> Report:
     """Report on predicted EFG tensors; the field is along the z axis of each crystal frame."""
@@ -25,7 +27,7 @@ def efg_report(
         symbol: _rows([labels([atoms], target) for atoms in structures], index) for symbol, index in chosen.items()
     }
     model = {symbol: _rows(predicted, index) for symbol, index in chosen.items()}
-    return Report.from_tensors(reference, model, directions(structures, chosen), scales, title=title)
+    return Report.from_tensors(reference, model, directions(structures, chosen), scales, isotopes, title)
 
 
 def scalar_report(
@@ -33,6 +35,7 @@ def scalar_report(
     predicted: Sequence[Mapping[str, np.ndarray]],
     target: Target,
     scales: Mapping[str, Scale],
+    isotopes: Mapping[str, Isotope | str] | None,
     title: str,
 ) -> Report:
     """Report on predicted scalars per atom."""
@@ -44,7 +47,7 @@ def scalar_report(
         symbol: {name: _rows([values[name] for values in predicted], index) for name in predicted[0]}
         for symbol, index in chosen.items()
     }
-    return Report.from_scalars(reference, model, directions(structures, chosen), scales, title=title)
+    return Report.from_scalars(reference, model, directions(structures, chosen), scales, isotopes, title)
 
 
 def labelled(structures: Sequence[Atoms], target: Target, species: Sequence[str]) -> dict[str, list[np.ndarray]]:
@@ -54,9 +57,7 @@ def labelled(structures: Sequence[Atoms], target: Target, species: Sequence[str]
     return {symbol: index for symbol, index in chosen.items() if any(map(len, index))}
 
 
-def directions(
-    structures: Sequence[Atoms], chosen: Mapping[str, Sequence[np.ndarray]]
-) -> dict[str, np.ndarray]:
+def directions(structures: Sequence[Atoms], chosen: Mapping[str, Sequence[np.ndarray]]) -> dict[str, np.ndarray]:
     """The field direction for each chosen atom."""
     fields = np.stack([field_direction(atoms) for atoms in structures])
     return {symbol: np.repeat(fields, [len(i) for i in index], axis=0) for symbol, index in chosen.items()}

@@ -14,7 +14,14 @@ from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.models.basis import Basis
 from efg_jax.models.kernels import invariant_factor, lambda_soap_kernel
-from efg_jax.models.regression import choose_regularisation, factorise, group_rows, log_marginal_likelihood, solve, spectrum
+from efg_jax.models.regression import (
+    choose_regularisation,
+    factorise,
+    group_rows,
+    log_marginal_likelihood,
+    solve,
+    spectrum,
+)
 from efg_jax.structures import Environments
 
 # Environments whose kernel rows are summed at a time when a target belongs to a structure.

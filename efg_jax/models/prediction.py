@@ -40,9 +40,7 @@ def predict_channels(
     per_atom = fitted.target.per == "atom"
     rows = atoms_before[-1] if per_atom else len(structures)
     _require_species(fitted, structures)
-    channels = {
-        irrep: np.full((rows, 2 * irrep[0] + 1), np.nan if per_atom else 0.0) for irrep in fitted.target.irreps
-    }
+    channels = {irrep: np.full((rows, 2 * irrep[0] + 1), np.nan if per_atom else 0.0) for irrep in fitted.target.irreps}
     descriptor, zeta = cast(descriptor, dtype), np.asarray(zeta, dtype=dtype)
     for regressions in fitted.regressions.values():
         for symbol in next(iter(regressions.values())).contracted:
@@ -50,7 +48,9 @@ def predict_channels(
             owner = np.repeat(np.arange(len(structures)), [len(index) for index in chosen])
             if len(owner) == 0:
                 continue
-            scaled = _stream(descriptor, zeta, fitted, regressions, symbol, gather(structures, descriptor, chosen), dtype)
+            scaled = _stream(
+                descriptor, zeta, fitted, regressions, symbol, gather(structures, descriptor, chosen), dtype
+            )
             for irrep, part in scaled.items():
                 regression = regressions[irrep]
                 values = regression.mean + regression.scale * part[: len(owner)]

@@ -4,7 +4,7 @@ Each number that is derived from an EFG tensor is learned by itself, from featur
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -26,11 +26,12 @@ from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis, chunks, gather, select
 from efg_jax.models.gpr import predict_chunk
 from efg_jax.models.regression import choose_regularisation, factorise, group_rows, spectrum
-from efg_jax.models.training import groups_of, training_data
+from efg_jax.models.training import check_options, groups_of, training_data
 from efg_jax.precision import float64
 from efg_jax.report import Report
-from efg_jax.targets import Target, target_of
-from efg_jax.tensors.irreps import to_cartesian, to_spherical
+from efg_jax.targets import KNOWN, Target, from_channels, target_of
+from efg_jax.tensors.irreps import to_spherical
+from efg_jax.tensors.nuclei import Isotope
 
 logger = logging.getLogger(__name__)
 
@@ -65,13 +66,18 @@ class ScalarGPR(eqx.Module):
 
     descriptor: LambdaSOAP = LambdaSOAP()
     species: tuple[str, ...] | None = eqx.field(
-        static=True, default=None, converter=lambda value: (value,) if isinstance(value, str) else value and tuple(value)
+        static=True,
+        default=None,
+        converter=lambda value: (value,) if isinstance(value, str) else value and tuple(value),
     )
     target: str = eqx.field(static=True, default="efg")
     zeta: Float[Array | np.ndarray, ""] = eqx.field(default=2.0, converter=leaf)
     regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto")
     array: str | None = eqx.field(static=True, default=None)
     fitted: dict[str, FittedScalars] | None = None
+
+    def __check_init__(self):
+        check_options(self.zeta, self.regularisation)
 
     def fit(self, structures: Sequence[Atoms]) -> "ScalarGPR":
         """Train on structures that carry EFG tensors; returns the fitted model."""
@@ -152,15 +158,16 @@ class ScalarGPR(eqx.Module):
             columns.append(np.concatenate([np.asarray(part[INVARIANT])[:, 0] for part in parts])[:count])
         return fit.means + fit.scales * np.stack(columns, axis=1)
 
-    def evaluate(self, structures: Sequence[Atoms], title: str = "") -> Report:
+    def evaluate(
+        self, structures: Sequence[Atoms], title: str = "", isotopes: Mapping[str, Isotope | str] | None = None
+    ) -> Report:
         """Compare predictions with the tensors of structures that were held out; see `TensorGPR.evaluate`."""
         fitted = self._require_fitted()
         structures = check_frames(structures, self.target, array=self.array)
         predicted = self.predict(structures)
         target = _efg_of(self.target, structures)
-        return evaluation.scalar_report(
-            structures, predicted, target, {symbol: fit.scale for symbol, fit in fitted.items()}, title
-        )
+        scales = {symbol: fit.scale for symbol, fit in fitted.items()}
+        return evaluation.scalar_report(structures, predicted, target, scales, isotopes, title)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file of arrays and JSON (no pickle), whole or not at all."""
@@ -201,7 +208,7 @@ def scalar_targets(
 def _as_dict(values: np.ndarray, atoms: Atoms) -> dict[str, np.ndarray]:
     """Columns by name; the dyad becomes its leading axis, turned from the crystal frame into the structure's."""
     prediction = {name: values[:, number].copy() for number, name in enumerate(METRICS)}
-    dyads = np.asarray(to_cartesian({2: jnp.asarray(values[:, len(METRICS) :])}))
+    dyads = from_channels(KNOWN["efg"], {(2, 1): values[:, len(METRICS) :]})  # symmetric and traceless, as an EFG is
     axis = np.full((len(values), 3), np.nan)
     known = np.isfinite(dyads).all(axis=(1, 2))
     axis[known] = np.linalg.eigh(dyads[known])[1][:, :, -1] @ crystal_axes(atoms)

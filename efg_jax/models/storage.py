@@ -52,7 +52,9 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]
             file=str(path),
         ) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise InputError("is an npz file, but no efg_jax model; give the file that `save` or --out wrote", file=str(path))
+        raise InputError(
+            "is an npz file, but no efg_jax model; give the file that `save` or --out wrote", file=str(path)
+        )
     if header["version"] > VERSION:
         raise InputError(
             f"was written by a newer efg_jax (file format {header['version']}, this one reads up to {VERSION}); "

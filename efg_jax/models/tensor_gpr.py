@@ -1,7 +1,7 @@
 """Tensor learning: λ-SOAP Gaussian-process regression of whole tensors, per atom or per structure."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -21,12 +21,13 @@ from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis, gather, select
 from efg_jax.models.gpr import Regression, fit_regression, predict_chunk, refactorise
 from efg_jax.models.prediction import predict_channels, predict_variance
-from efg_jax.models.training import groups_of, training_data
+from efg_jax.models.training import check_options, groups_of, training_data
 from efg_jax.precision import float64
 from efg_jax.report import Report
 from efg_jax.structures import Environments
 from efg_jax.targets import Target, from_channels, target_of, to_channels
 from efg_jax.tensors.irreps import spherical_to_vector, to_cartesian
+from efg_jax.tensors.nuclei import Isotope
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,9 @@ class TensorGPR(eqx.Module):
 
     descriptor: LambdaSOAP = LambdaSOAP()
     species: Group | None = eqx.field(
-        static=True, default=None, converter=lambda value: (value,) if isinstance(value, str) else value and tuple(value)
+        static=True,
+        default=None,
+        converter=lambda value: (value,) if isinstance(value, str) else value and tuple(value),
     )
     target: str = eqx.field(static=True, default="efg")
     zeta: Float[Array | np.ndarray, ""] = eqx.field(default=2.0, converter=leaf)
@@ -69,6 +72,9 @@ class TensorGPR(eqx.Module):
     per: Literal["atom", "structure"] | None = eqx.field(static=True, default=None)
     array: str | None = eqx.field(static=True, default=None)
     fitted: FittedTensors | None = None
+
+    def __check_init__(self):
+        check_options(self.zeta, self.regularisation)
 
     def fit(self, structures: Sequence[Atoms]) -> "TensorGPR":
         """Train on structures that carry the target; atoms without a label (NaN) are left out.
@@ -82,6 +88,7 @@ class TensorGPR(eqx.Module):
         descriptor = settled(self.descriptor)
         if descriptor.species is None:
             descriptor = descriptor.with_species(sorted({symbol for atoms in structures for symbol in atoms.symbols}))
+        regularisation = None if self.regularisation == "auto" else float(self.regularisation)
         bases, regressions, scales = {}, {}, {}
         with float64():
             for group in groups:
@@ -93,14 +100,18 @@ class TensorGPR(eqx.Module):
                     name = f"{'+'.join(group)} {target.name}"
                     logger.info("%s: fitting λ = %d to %d targets", name, irrep[0], len(components))
                     regressions[group][irrep] = fit_regression(
-                        data.bases, irrep, components, data.groups, float(self.zeta), self._fixed_regularisation(), name
+                        data.bases, irrep, components, data.groups, float(self.zeta), regularisation, name
                     )
                 if target.name == "efg" and target.per == "atom":
                     scales[group[0]] = Scale(*map(float, Scale.from_tensors(jnp.asarray(data.values))))
         return replace(self, descriptor=descriptor, fitted=FittedTensors(target, bases, regressions, scales))
 
     def predict(
-        self, structures: Atoms | Sequence[Atoms], *, variance: bool = False, precision: Literal["float64", "float32"] = "float64"
+        self,
+        structures: Atoms | Sequence[Atoms],
+        *,
+        variance: bool = False,
+        precision: Literal["float64", "float32"] = "float64",
     ):
         """Predict the target of one structure or of several.
 
@@ -167,11 +178,19 @@ class TensorGPR(eqx.Module):
         structures = [structures] if isinstance(structures, Atoms) else structures
         return gather(structures, self.descriptor, select(structures, symbol))
 
-    def evaluate(self, structures: Sequence[Atoms], title: str = "") -> Report:
+    def evaluate(
+        self, structures: Sequence[Atoms], title: str = "", isotopes: Mapping[str, Isotope | str] | None = None
+    ) -> Report:
         """Compare predictions with the labels of structures that were held out.
 
         θ, φ and ν_Q refer to a field along the z axis of each structure's crystal frame (`cell.standard_form`), C̃_Q and η̃ to μ and
         σ of the training set.
+
+        Args:
+            structures: with labels for at least one of the model's species.
+            title: heading of the report.
+            isotopes: nucleus by element, ``{"Ti": "49Ti"}``, where it is not the one that NMR uses; an `Isotope` may carry a quadrupole
+                moment of one's own.
 
         Raises:
             InputError: no labels for the model's species.
@@ -180,7 +199,7 @@ class TensorGPR(eqx.Module):
         structures = check_frames(structures, self.target, array=self.array)
         predicted = self.predict(structures)
         if fitted.scales:
-            return evaluation.efg_report(structures, predicted, fitted.target, fitted.scales, title)
+            return evaluation.efg_report(structures, predicted, fitted.target, fitted.scales, isotopes, title)
         return evaluation.target_report(structures, predicted, fitted.target, list(fitted.bases), title)
 
     def save(self, path: str | Path) -> None:
@@ -217,10 +236,3 @@ class TensorGPR(eqx.Module):
                 return group
         known = ", ".join(self._require_fitted().bases)
         raise InputError(f"the model predicts nothing for {symbol}; it was trained for {known}")
-
-    def _fixed_regularisation(self) -> float | None:
-        if self.regularisation == "auto":
-            return None
-        if not float(self.regularisation) > 0:
-            raise InputError(f"regularisation {self.regularisation} is not positive; give a number such as 1e-4, or 'auto'")
-        return float(self.regularisation)

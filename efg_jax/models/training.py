@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from efg_jax.descriptors import Irrep, LambdaSOAP
 from efg_jax.errors import InputError
@@ -27,9 +27,15 @@ class TrainingData(NamedTuple):
     groups: Int[np.ndarray, " rows"]
 
 
-def groups_of(
-    species: tuple[str, ...] | None, target: Target, structures: Sequence[Atoms]
-) -> list[tuple[str, ...]]:
+def check_options(zeta: Array | np.ndarray, regularisation: float | str) -> None:
+    """Refuse a ζ below 1 (its kernel is not positive definite) and a regularisation that is not positive."""
+    if isinstance(zeta, np.ndarray) and not zeta >= 1:
+        raise InputError(f"zeta = {zeta} is below 1; give 1 (linear), 2 or more")
+    if regularisation != "auto" and not (isinstance(regularisation, float | int) and 0 < regularisation < np.inf):
+        raise InputError(f"regularisation {regularisation!r} is not positive; give a number such as 1e-4, or 'auto'")
+
+
+def groups_of(species: tuple[str, ...] | None, target: Target, structures: Sequence[Atoms]) -> list[tuple[str, ...]]:
     """Groups of centre species that are learned together: each by itself for a target per atom, all at once per structure.
 
     Raises:

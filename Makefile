@@ -1,0 +1,40 @@
+# Every target sets up .venv by itself; `make demo` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint format bench notebooks clean
+.DELETE_ON_ERROR:
+
+demo: .venv/core
+	$(BIN)/python experiments/silica/run.py --out results
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/test
+	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/descriptor.py
+
+notebooks: .venv/test
+	$(BIN)/jupytext --to notebook --execute notebooks/*.py
+
+# Stamps: installed once, and again when the requirements change.
+.venv/core: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/test: .venv/core
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv results build dist .pytest_cache .hypothesis .ruff_cache
