@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench notebooks clean
+.PHONY: demo test lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/core
@@ -22,9 +22,6 @@ format: .venv/test
 bench: .venv/test
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/descriptor.py
-
-notebooks: .venv/test
-	$(BIN)/jupytext --to notebook --execute notebooks/*.py
 
 # Stamps: installed once, and again when the requirements change.
 .venv/core: pyproject.toml

@@ -4,7 +4,7 @@ Nothing here changes JAX's configuration: `fit`, `predict`, `evaluate` and `tune
 `efg_jax.precision`).
 """
 
-from efg_jax import datasets, io, metrics, tensors
+from efg_jax import datasets, io, metrics, structures, tensors
 from efg_jax.crystal_frame import crystal_axes, field_direction
 from efg_jax.descriptors import LambdaSOAP
 from efg_jax.errors import InputError
@@ -38,6 +38,7 @@ __all__ = [
     "load",
     "metrics",
     "split",
+    "structures",
     "target_of",
     "tensors",
     "tune",

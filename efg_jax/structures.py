@@ -1,6 +1,7 @@
 """From atoms to arrays: the environments of the atoms that are asked for, padded to shapes that do not depend on the structure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -52,7 +53,7 @@ def environments(
     structures: Sequence[Atoms],
     cutoff: float,
     species: Sequence[str],
-    centres: Sequence[Int[np.ndarray, " selected"]] | None = None,
+    centres: Sequence[Int[np.ndarray, " _"]] | None = None,
     *,
     pad: bool = True,
 ) -> Environments:
@@ -99,6 +100,28 @@ def environments(
     )
 
 
+def with_positions(environments: Environments, positions: Float[Array, "atoms 3"]) -> Environments:
+    """The same environments with the atoms moved: for derivatives, with the neighbours held.
+
+    Exact as long as no atom enters the gathered neighbours; with a smooth cutoff what enters has no weight yet.
+
+    Args:
+        environments: whose ``positions`` (padded) give the shape.
+        positions: Å, of all atoms, padding included.
+    """
+    return replace(environments, positions=positions)
+
+
+def with_strain(environments: Environments, strain: Float[Array, "3 3"]) -> Environments:
+    """The same environments deformed homogeneously, r → (1 + ε) r for atoms and cell vectors alike: for derivatives with respect to strain."""
+    deformation = jnp.eye(3, dtype=strain.dtype) + strain
+    return replace(
+        environments,
+        positions=jnp.asarray(environments.positions) @ deformation.T,
+        cells=jnp.asarray(environments.cells) @ deformation.T,
+    )
+
+
 def bucket(size: int) -> int:
     """Round up to the next of 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, ...: at most a half is padding, and few shapes are ever compiled."""
     power = 1 << max(size - 1, 0).bit_length()
@@ -107,8 +130,7 @@ def bucket(size: int) -> int:
 
 def _gather(atoms: Atoms, kinds: np.ndarray, selected: np.ndarray, cutoff: float, first_atom: int, number: int) -> dict:
     """Neighbours of the selected atoms of one structure, one row a centre, rows as long as the longest."""
-    # matscipy wants a cell even where nothing is periodic.
-    i, j, shift = neighbour_list("ijS", atoms if atoms.pbc.any() else _boxed(atoms), cutoff)
+    i, j, shift = neighbour_list("ijS", _with_full_cell(atoms), cutoff)
     row_of = np.full(len(atoms), -1)
     row_of[selected] = np.arange(len(selected))
     wanted = row_of[i] >= 0
@@ -134,10 +156,12 @@ def _gather(atoms: Atoms, kinds: np.ndarray, selected: np.ndarray, cutoff: float
     return part
 
 
-def _boxed(atoms: Atoms) -> Atoms:
-    boxed = Atoms(numbers=atoms.numbers, positions=atoms.positions)
-    boxed.cell = np.diag(np.ptp(atoms.positions, axis=0) + 1.0)
-    return boxed
+def _with_full_cell(atoms: Atoms) -> Atoms:
+    """The same atoms with three independent cell vectors, which matscipy wants also where nothing is periodic."""
+    full = Atoms(numbers=atoms.numbers, positions=atoms.positions, pbc=atoms.pbc, cell=atoms.cell.complete())
+    if not atoms.pbc.any():
+        full.cell = np.diag(np.ptp(atoms.positions, axis=0) + 1.0)
+    return full
 
 
 def _widen(array: np.ndarray, width: int) -> np.ndarray:

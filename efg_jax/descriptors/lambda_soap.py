@@ -163,7 +163,7 @@ class LambdaSOAP(eqx.Module):
         mask: Bool[Array, " neighbours"],
         centre_species: Int[Array, ""],
         irreps: tuple[Irrep, ...] = (INVARIANT,),
-    ) -> dict[Irrep, Float[Array, "components features"]]:
+    ) -> dict[Irrep, Float[Array, "_ _"]]:
         """Normalised λ-SOAP features of ONE environment for each (λ, parity); see `density` for the arguments."""
         density = self.density(displacements, species, mask, centre_species)
         invariant = power_spectrum(density, *INVARIANT)
@@ -188,7 +188,7 @@ class LambdaSOAP(eqx.Module):
 
     def __call__(
         self, environments: Environments, irreps: tuple[Irrep, ...] = (INVARIANT,)
-    ) -> dict[Irrep, Float[Array, "centres components features"]]:
+    ) -> dict[Irrep, Float[Array, "centres _ _"]]:
         """Features of a batch of environments, for each (λ, parity) of ``irreps``; pure, jit-able and differentiable.
 
         Rows of padded centres are zero.

@@ -14,7 +14,7 @@ from efg_jax.descriptors.hypergeometric import scaled_hyp1f1
 
 def gto_radial_integrals(
     r_squared: Float[Array, ""], sigma: Float[Array, ""], cutoff: Float[Array, ""], nmax: int, lmax: int
-) -> Float[Array, "lmax+1 nmax"]:
+) -> Float[Array, "{lmax}+1 {nmax}"]:
     """Overlap of a Gaussian at distance r with the radial basis, divided by r^l (which `solid_harmonics` carries).
 
     c_nl(r) = 4π g ∫ x² R_n(x) exp(−(x² + r²)/2σ²) i_l(x r/σ²) dx, with i_l the modified spherical Bessel function,
@@ -43,7 +43,7 @@ def gto_radial_integrals(
     kummer = scaled_hyp1f1(a, b, z) * jnp.exp(-atom_exponent * basis_exponent / exponent * r_squared)
     # Γ((n+l+3)/2)/Γ(l+3/2) and the √π 4π/4 in front are constants of the basis.
     constant = jnp.asarray(_integral_constants(nmax, lmax), dtype=dtype)
-    normalisation = (pi * sigma**2) ** -0.75 * jnp.asarray(_norms(nmax), dtype=dtype) * width ** -(n + 1.5)
+    normalisation = (pi * sigma**2) ** -0.75 * jnp.asarray(_norms(nmax), dtype=dtype)[None, :] * width ** -(n + 1.5)
     primitive = normalisation * constant * atom_exponent**l * exponent**-a * kummer
     return jnp.matmul(primitive, jnp.asarray(_loewdin(nmax), dtype=dtype), precision=lax.Precision.HIGHEST)
 

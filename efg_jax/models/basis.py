@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.structures import Environments, bucket, environments
 
-Features = dict[Irrep, Float[Array | np.ndarray, "centres components features"]]
+Features = dict[Irrep, Float[Array | np.ndarray, "centres _ _"]]
 
 # Centres that are predicted in one call: bounds the memory whatever the size of the structure.
 CHUNK = 512
@@ -53,14 +53,14 @@ def featurise(descriptor: LambdaSOAP, environments: Environments, irreps: tuple[
 
 def select(
     structures: Sequence[Atoms], symbol: str, keep: Sequence[np.ndarray] | None = None
-) -> list[Int[np.ndarray, " selected"]]:
+) -> list[Int[np.ndarray, " _"]]:
     """Indices of the atoms of an element in each structure, of those where ``keep`` is True if it is given."""
     chosen = [np.flatnonzero(np.asarray(atoms.symbols) == symbol) for atoms in structures]
     return chosen if keep is None else [index[mask[index]] for index, mask in zip(chosen, keep, strict=True)]
 
 
 def gather(
-    structures: Sequence[Atoms], descriptor: LambdaSOAP, centres: Sequence[Int[np.ndarray, " selected"]]
+    structures: Sequence[Atoms], descriptor: LambdaSOAP, centres: Sequence[Int[np.ndarray, " _"]]
 ) -> Environments:
     """Padded environments of these centres, as far as the descriptor sees."""
     return environments(structures, float(descriptor.cutoff), descriptor.species, centres)

@@ -43,7 +43,7 @@ class Regression(eqx.Module):
     amplitude: float = eqx.field(static=True)  # prior variance over scale²·K that maximises the marginal likelihood
     log_likelihood: float = eqx.field(static=True)  # log marginal likelihood of the scaled targets at that amplitude
     held_out_rms: float | None = eqx.field(static=True)  # of the search for ρ, in units of scale
-    contracted: dict[str, Float[np.ndarray, "centres features"]] | None = None  # Σ_μ P_jμ w_jμ by species
+    contracted: dict[str, Float[np.ndarray, "_ _"]] | None = None  # Σ_μ P_jμ w_jμ by species
     factor: Float[np.ndarray, "n n"] | None = None  # Cholesky factor; for the variance only
 
     def with_contraction(self, bases: Mapping[str, Basis]) -> "Regression":
@@ -154,9 +154,9 @@ def predict_chunk(
     descriptor: LambdaSOAP,
     environments: Environments,
     invariants: Float[Array, "train invariants"],
-    contracted: dict[Irrep, Float[Array, "train features"]],
+    contracted: dict[Irrep, Float[Array, "train _"]],
     zeta: Float[Array, ""],
-) -> dict[Irrep, Float[Array, "centres components"]]:
+) -> dict[Irrep, Float[Array, "centres _"]]:
     """Scaled predictions for a batch of environments: y_μ(x) = P_μ(x) · Σ_j (k⁰_xj)^(ζ−1) Σ_μ' P_jμ' w_jμ'.
 
     The sum over training environments is one product with the λ = 0 kernel rows; no (2λ+1)² blocks are ever made. Pure and
@@ -180,7 +180,7 @@ def cross_kernel(
     irrep: Irrep,
     zeta: Float[Array | np.ndarray, ""],
     rows: int,
-    features: Mapping[Irrep, Float[Array, "centres components features"]],
+    features: Mapping[Irrep, Float[Array, "centres _ _"]],
 ) -> Float[Array, "centres components rows components"]:
     """Kernel between new environments and the training targets of their species, or with one another (``basis=None``)."""
     p, invariants = jnp.asarray(features[irrep]), jnp.asarray(features[INVARIANT][:, 0])

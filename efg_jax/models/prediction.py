@@ -25,7 +25,7 @@ def predict_channels(
     fitted: "FittedTensors",
     structures: Sequence[Atoms],
     dtype: np.dtype,
-) -> dict[Irrep, Float[np.ndarray, "rows components"]]:
+) -> dict[Irrep, Float[np.ndarray, "rows _"]]:
     """Spherical components of the target: one row an atom (NaN where its element is not predicted), or one a structure.
 
     Args:

@@ -40,7 +40,7 @@ def posterior_covariance(
     return prior - jnp.matmul(whitened.T, whitened, precision=HIGHEST)
 
 
-Groups = tuple[Int[Array | np.ndarray, "groups width"], ...]
+Groups = tuple[Int[Array | np.ndarray, "_ _"], ...]
 """Rows of each group, one group a line padded with −1, groups of similar width together; every row in exactly one."""
 
 

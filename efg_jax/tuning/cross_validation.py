@@ -123,7 +123,7 @@ def cross_validated_loss(
 
 def _subset(counts: Sequence[int], limit: int | None, seed: int) -> list[int]:
     """Structures in random order until they have ``limit`` environments, those without any left out."""
-    order = [i for i in np.random.default_rng(seed).permutation(len(counts)) if counts[i]]
+    order = [int(i) for i in np.random.default_rng(seed).permutation(len(counts)) if counts[i]]
     if limit is None:
         return sorted(order)
     reached = np.cumsum([counts[i] for i in order])

@@ -76,9 +76,7 @@ def tune(
         raise InputError(f"cannot tune {', '.join(unknown)}; choose among {', '.join(default_bounds(start))}")
     reach = max(float(descriptor.cutoff), bounds.get("cutoff", (0.0, 0.0))[1])
     with float64():
-        problems = held_out_problems(
-            checked, target, model.species, descriptor, reach, folds, seed, environments
-        )
+        problems = held_out_problems(checked, target, model.species, descriptor, reach, folds, seed, environments)
         best = _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, callback)
     tuned = settled(with_values(descriptor, best))
     zeta = np.asarray(best["zeta"], dtype=np.float64)
@@ -113,8 +111,9 @@ def _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, 
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((value, slope))):
             logger.warning("the loss or its gradient is not finite at step %d; stopping at the best point so far", step)
             break
-        updates, state = optimiser.update(slope, state, free)
-        free = optax.apply_updates(free, updates)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its step count with floats
+            updates, state = optimiser.update(slope, state, free)
+            free = optax.apply_updates(free, updates)
     if not np.isfinite(lowest):
         raise InputError("the cross-validated loss is not finite at the start; raise the regularisation")
     return fixed | constrain(best, bounds)

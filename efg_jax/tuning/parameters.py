@@ -14,7 +14,16 @@ from efg_jax.models.tensor_gpr import TensorGPR
 Bounds = Mapping[str, tuple[float, float]]
 Unconstrained = dict[str, Float[Array, "..."]]
 
-DESCRIPTOR = ("cutoff", "sigma", "cutoff_width", "scaling_rate", "scaling_radius", "scaling_exponent", "centre_weight", "species_weights")
+DESCRIPTOR = (
+    "cutoff",
+    "sigma",
+    "cutoff_width",
+    "scaling_rate",
+    "scaling_radius",
+    "scaling_exponent",
+    "centre_weight",
+    "species_weights",
+)
 """Leaves of `LambdaSOAP` that are tuned; ``zeta`` and ``regularisation`` come with them."""
 
 GROWTH = 1.2
