@@ -15,9 +15,9 @@ from tensor_testing import (
     random_efgs,
     rotations,
 )
+from tensors_compiled import orient, principal_axes, quaternion, quaternion_overlap
 
 from efg_jax.errors import InputError
-from efg_jax.tensors import orient, principal_axes, quaternion, quaternion_overlap
 
 conventions = st.sampled_from(["nqr", "haeberlen"])
 

@@ -13,6 +13,7 @@ from efg_jax.errors import InputError
 from efg_jax.tensors import random_rotation, rotate_cartesian, rotate_spherical, to_spherical, wigner_d
 
 orders = st.integers(0, 8)
+wigner_matrix = jax.jit(wigner_d, static_argnames="order")
 
 
 def real_harmonics(order: int, points: np.ndarray) -> np.ndarray:
@@ -34,7 +35,7 @@ def test_wigner_matrix_turns_the_spherical_harmonics_of_scipy(order, dtype, eps)
     rotation = random_axes(1, seed=order)[0]
     points = np.random.default_rng(order).normal(size=(50, 3))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    matrix = wigner_d(jnp.asarray(rotation, dtype=dtype), order)
+    matrix = wigner_matrix(jnp.asarray(rotation, dtype=dtype), order)
     assert matrix.dtype == dtype
     turned = real_harmonics(order, points) @ np.asarray(matrix, dtype=float).T
     assert_allclose(turned, real_harmonics(order, points @ rotation.T), rtol=0, atol=100 * eps)
@@ -42,10 +43,10 @@ def test_wigner_matrix_turns_the_spherical_harmonics_of_scipy(order, dtype, eps)
 
 @given(rotations(), rotations(), orders)
 def test_wigner_matrices_are_an_orthogonal_representation(first, second, order):
-    matrices = [wigner_d(jnp.asarray(r), order) for r in (first, second, first @ second)]
+    matrices = [np.asarray(wigner_matrix(jnp.asarray(r), order)) for r in (first, second, first @ second)]
     assert_allclose(matrices[2], matrices[0] @ matrices[1], rtol=0, atol=1e-13)
     assert_allclose(matrices[0] @ matrices[0].T, np.eye(2 * order + 1), rtol=0, atol=1e-13)
-    assert_allclose(wigner_d(jnp.asarray(first.T), order), matrices[0].T, rtol=0, atol=1e-13)
+    assert_allclose(wigner_matrix(jnp.asarray(first.T), order), matrices[0].T, rtol=0, atol=1e-13)
 
 
 def test_order_one_is_the_rotation_itself_in_the_order_y_z_x():
@@ -78,13 +79,17 @@ def test_inversion_gives_harmonics_their_parity_and_leaves_tensors_alone():
 def test_wigner_matrix_is_differentiable_everywhere(start):
     vectors = {"identity": [1e-30, 0, 0], "half turn": [0, np.pi, 0], "random": [0.3, -1.0, 0.7]}
     rotation = Rotation.from_rotvec(vectors[start]).as_matrix()
-    derivative = jax.jacfwd(lambda r: wigner_d(r, 4))(jnp.asarray(rotation))
-    assert_allclose(derivative, difference(lambda r: wigner_d(r, 4), rotation), rtol=0, atol=1e-6)
+
+    def matrix(r):
+        return wigner_d(r, 4)
+
+    derivative = jax.jit(jax.jacfwd(matrix))(jnp.asarray(rotation))
+    assert_allclose(derivative, difference(jax.jit(matrix), rotation), rtol=0, atol=1e-9)
 
 
 def test_derivative_at_the_identity_is_the_angular_momentum():
     """d/dα D^l(exp(α·G_z)) is antisymmetric and has eigenvalues i·m."""
-    order, generator = 6, jnp.asarray([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    order, generator = 5, jnp.asarray([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     _, slope = jax.jvp(lambda r: wigner_d(r, order), (jnp.eye(3),), (generator,))
     assert_allclose(slope, -slope.T, atol=1e-13)
     assert_allclose(np.sort(np.linalg.eigvals(np.asarray(slope)).imag), np.arange(-order, order + 1), atol=1e-12)
@@ -102,14 +107,15 @@ def test_one_rotation_serves_a_batch(dtype, eps):
 
 
 def test_random_rotations_are_proper_and_uniform(dtype, eps):
-    rotations = jax.vmap(lambda key: random_rotation(key, dtype))(jax.random.split(jax.random.key(3), 4000))
+    rotations = jax.jit(jax.vmap(lambda key: random_rotation(key, dtype)))(jax.random.split(jax.random.key(3), 4000))
     assert rotations.dtype == dtype
-    assert_allclose(rotations @ jnp.swapaxes(rotations, 1, 2), np.broadcast_to(np.eye(3), (4000, 3, 3)), atol=10 * eps)
-    assert_allclose(jnp.linalg.det(rotations), 1.0, rtol=10 * eps)
+    products = np.einsum("nij,nkj->nik", rotations, rotations)
+    assert_allclose(products, np.broadcast_to(np.eye(3), (4000, 3, 3)), atol=10 * eps)
+    assert_allclose(np.linalg.det(np.asarray(rotations, dtype=float)), 1.0, rtol=10 * eps)
     # Under Haar measure the matrix elements of D^1 and D^2 average to 0 with variance 1/(2l+1); five standard errors.
     for order in (1, 2):
-        mean = jnp.mean(wigner_d(rotations, order), axis=0)
-        assert float(jnp.max(jnp.abs(mean))) < 5 / np.sqrt(4000 * (2 * order + 1))
+        mean = np.mean(wigner_matrix(rotations, order), axis=0)
+        assert np.abs(mean).max() < 5 / np.sqrt(4000 * (2 * order + 1))
 
 
 def test_negative_order_is_refused():
