@@ -10,7 +10,7 @@ from efg_jax.descriptors import LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.models import ScalarGPR, TensorGPR, load
 from efg_jax.precision import enable_x64, float64
-from efg_jax.report import Report, comparison_table
+from efg_jax.report import Report, TargetReport, comparison_table
 from efg_jax.splits import folds, split
 from efg_jax.structures import Environments, environments
 from efg_jax.targets import Target, target_of
@@ -25,6 +25,7 @@ __all__ = [
     "Report",
     "ScalarGPR",
     "Target",
+    "TargetReport",
     "TensorGPR",
     "comparison_table",
     "crystal_axes",

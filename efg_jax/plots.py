@@ -21,8 +21,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from efg_jax import metrics
 from efg_jax.precision import float64
-from efg_jax.report import QUANTITIES, Report
-from efg_jax.report.evaluation import number
+from efg_jax.report import QUANTITIES, SHIELDING_QUANTITIES, Report, TargetReport
+from efg_jax.report.summaries import number
 from efg_jax.report.tables import digits
 
 Arrays = np.ndarray | jax.Array
@@ -135,20 +135,33 @@ def parity(
     return ax
 
 
-def parity_panel(panels: Mapping[str, tuple[Arrays, Arrays]], colour: str = TENSOR, title: str = "") -> Figure:
-    """A row of parity plots.
+def parity_panel(
+    panels: Mapping[str, tuple[Arrays, Arrays]], colour: str = TENSOR, title: str = "", unit: str = "", columns: int = 0
+) -> Figure:
+    """A row of parity plots, or several.
 
     Args:
-        panels: reference and predicted values by quantity: a name of the report (``"c_q_tilde"``, ``"theta"``, ...), which brings its symbol and
-            unit, or any other text, which becomes the label.
+        panels: reference and predicted values by quantity: a name of the report (``"c_q_tilde"``, ``"theta"``, ``"sigma_iso"``, ...), which
+            brings its symbol and unit, or any other text, which becomes the label. Of arrays with several axes every component is a point.
         colour: of the predictions.
-        title: heading of the row.
+        title: heading of the figure.
+        unit: of the quantities that the report does not know.
+        columns: plots in a row; 0 for one row.
     """
-    row = []
-    for key, (reference, predicted) in panels.items():
-        symbol, unit = QUANTITIES[key][1:] if key in QUANTITIES else (key, "")
-        row.append(Panel(np.asarray(reference), np.asarray(predicted), symbol, unit, colour))
-    return _grid([row], title=title)
+    known = QUANTITIES | SHIELDING_QUANTITIES
+    columns = columns or len(panels)
+    rows = -(-len(panels) // columns)
+    with style():
+        figure = _figure(rows, columns)
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax, (key, pair) in zip(axes, panels.items(), strict=False):
+            symbol, of_key = known[key][1:] if key in known else (key, unit)
+            _draw(ax, Panel(*(np.ravel(side) for side in pair), symbol, of_key, colour))
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        if title:
+            figure.suptitle(title, fontsize=11)
+    return figure
 
 
 def metrics_figure(report: Report, species: str) -> Figure:
@@ -163,6 +176,15 @@ def metrics_figure(report: Report, species: str) -> Figure:
         _draw_angles(axes[1, 2], report, species)
         figure.suptitle(_title(report, species), fontsize=11)
     return figure
+
+
+def target_figure(report: TargetReport, species: str) -> Figure:
+    """Every irreducible part of a target, all components, and σ_iso, Δ, η of a shielding."""
+    result, target = report[species], report.target
+    order_of = ", λ = {}" if target.kind == "matrix" else ""
+    panels = {target.name + order_of.format(order): pair for order, pair in result.components.items()}
+    panels |= {key: result.series[key] for key in ("sigma_iso", "anisotropy", "eta") if key in result.series}
+    return parity_panel(panels, title=report.heading(species), unit=target.unit, columns=min(3, len(panels)))
 
 
 def compare_figure(scalar_report: Report, tensor_report: Report, species: str) -> Figure:
@@ -284,12 +306,12 @@ def _draw_distributions(ax: Axes, panel: Panel, limits: tuple[float, float]) -> 
 def _draw_angles(ax: Axes, report: Report, species: str) -> None:
     """Cumulative distributions of the orientation errors, in degrees on a logarithmic axis."""
     result = report[species]
+    colour, axes = COLOURS[report.kind], result.axes
+    known = "z_axis_deg" in result.angles
+    z_axis, name = ("z_axis_deg", "z axis") if known else ("z_axis_lower_bound_deg", "z axis, at best")
     curves = [("field in the principal frame", result.angles["direction_deg"], GREY, "--")]
-    if result.axes is None:
-        curves.append(("z axis, at best", result.angles["z_axis_lower_bound_deg"], BLACK, "-"))
-    else:
-        colour, axes = COLOURS[report.kind], result.axes
-        curves.append(("z axis", result.angles["z_axis_deg"], BLACK, "-"))
+    curves.append((name, result.angles[z_axis], BLACK, "-"))
+    if axes is not None:
         curves.append(("all axes", _misfit(axes.q_tilde), colour, "-"))
         curves.append(("all axes, reassigned", _misfit(axes.q_tilde_reassigned), colour, ":"))
     for name, angles, colour, line in curves:

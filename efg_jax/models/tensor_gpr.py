@@ -23,7 +23,7 @@ from efg_jax.models.gpr import Regression, fit_regression, predict_chunk, refact
 from efg_jax.models.prediction import predict_channels, predict_variance
 from efg_jax.models.training import check_options, groups_of, training_data
 from efg_jax.precision import float64
-from efg_jax.report import Report
+from efg_jax.report import Report, TargetReport
 from efg_jax.structures import Environments
 from efg_jax.targets import Target, from_channels, target_of, to_channels
 from efg_jax.tensors.irreps import spherical_to_vector, to_cartesian
@@ -180,7 +180,7 @@ class TensorGPR(eqx.Module):
 
     def evaluate(
         self, structures: Sequence[Atoms], title: str = "", isotopes: Mapping[str, Isotope | str] | None = None
-    ) -> Report:
+    ) -> Report | TargetReport:
         """Compare predictions with the labels of structures that were held out.
 
         θ, φ and ν_Q refer to a field along the z axis of each structure's crystal frame (`cell.standard_form`), C̃_Q and η̃ to μ and

@@ -1,7 +1,6 @@
 """From tensors, reference and predicted, to everything that a report says of one species."""
 
 import dataclasses
-import math
 from functools import partial
 from typing import Any
 
@@ -13,10 +12,11 @@ from efg_jax import metrics
 from efg_jax.metrics import AxesErrors, Observables, Scale
 from efg_jax.precision import float64
 from efg_jax.report.selection import SCALARS, Selection
+from efg_jax.report.summaries import Series, mean_and_median, number, scores_entry
 from efg_jax.report.tables import QUANTITIES
 from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.orientation import z_axis_angle
 
-Series = tuple[np.ndarray, np.ndarray]  # reference, predicted
 ANGLES = ("z_axis_deg", "z_axis_lower_bound_deg", "direction_deg")
 
 
@@ -31,7 +31,8 @@ class SpeciesResult:
         predicted: observables of the prediction; None for those that the model does not give.
         axes: errors of the principal axes; None for a scalar model.
         series: reference and predicted values by the names and in the units of the JSON, for what the model gives.
-        angles: error of each nucleus in degrees: ``z_axis_deg`` (not of a scalar model), ``z_axis_lower_bound_deg``, ``direction_deg``.
+        angles: error of each nucleus in degrees: ``z_axis_deg`` (of a scalar model only where it gives the axis),
+            ``z_axis_lower_bound_deg``, ``direction_deg``.
         metrics: the JSON of this species.
     """
 
@@ -48,7 +49,7 @@ class SpeciesResult:
 _tensor_observables = jax.jit(metrics.tensor_observables, static_argnames="isotope")
 _scalar_observables = jax.jit(metrics.scalar_observables, static_argnames="isotope")
 _axes_errors = jax.jit(metrics.axes_errors)
-_scores = jax.jit(metrics.scores)
+_z_axis_angle = jax.jit(z_axis_angle)
 
 
 @partial(jax.jit, static_argnames="orders")
@@ -76,15 +77,15 @@ def evaluate_tensors(selection: Selection, predicted: np.ndarray) -> SpeciesResu
         "rmse_percent": number(percent),
         "rmse_percent_by_order": {str(order): number(value) for order, value in by_order.items()},
         "mae_vij": number(vij),
-        "q_tilde": _mean_and_median(axes.q_tilde),
-        "q_tilde_reassigned": _mean_and_median(axes.q_tilde_reassigned),
+        "q_tilde": mean_and_median(axes.q_tilde),
+        "q_tilde_reassigned": mean_and_median(axes.q_tilde_reassigned),
     }
     angles = {"z_axis_deg": np.degrees(axes.z_axis)} | _angles(reference, model)
     return _result(selection, reference, model, axes, series, angles, whole)
 
 
 def evaluate_scalars(selection: Selection, scalars: dict[str, np.ndarray]) -> SpeciesResult:
-    """Evaluate predicted scalars (n,) of one species: C̃_Q, η̃, θ, φ, and n·V·n where it was learned."""
+    """Evaluate predicted scalars (n,) of one species: C̃_Q, η̃, θ, φ, and where they were learned n·V·n and the z axis (n, 3)."""
     with float64():
         tensors, directions = jnp.asarray(selection.tensors), jnp.asarray(selection.directions)
         reference = _to_numpy(_tensor_observables(tensors, directions, selection.scale, isotope=selection.isotope))
@@ -97,7 +98,12 @@ def evaluate_scalars(selection: Selection, scalars: dict[str, np.ndarray]) -> Sp
             if reference.nu_q is not None:
                 hertz = np.asarray(metrics.frequency(jnp.asarray(scalars["v_nn"]), selection.isotope))
                 series["nu_q_direct_khz"] = (reference.nu_q / 1e3, hertz / 1e3)
-    unknown = _mean_and_median(None)
+        angles = _angles(reference, model)
+        if "z_axis" in scalars:
+            axes = np.zeros_like(reference.axes)
+            axes[:, :, 2] = scalars["z_axis"]  # the others do not count
+            angles["z_axis_deg"] = np.degrees(np.asarray(_z_axis_angle(jnp.asarray(reference.axes), jnp.asarray(axes))))
+    unknown = mean_and_median(None)
     whole = {
         "rmse_percent": None,
         "rmse_percent_by_order": None,
@@ -105,13 +111,7 @@ def evaluate_scalars(selection: Selection, scalars: dict[str, np.ndarray]) -> Sp
         "q_tilde": unknown,
         "q_tilde_reassigned": unknown,
     }
-    return _result(selection, reference, model, None, series, _angles(reference, model), whole)
-
-
-def number(value: Any) -> float | None:
-    """A Python float, or None for what is not finite."""
-    value = float(value)
-    return value if math.isfinite(value) else None
+    return _result(selection, reference, model, None, series, angles, whole)
 
 
 def _result(selection, reference, model, axes, series, angles, whole) -> SpeciesResult:
@@ -122,13 +122,8 @@ def _result(selection, reference, model, axes, series, angles, whole) -> Species
         "scale": {"mu": number(selection.scale.mean), "sigma": number(selection.scale.std)},
     }
     entry |= whole
-    with float64():
-        for key in QUANTITIES:
-            entry[key] = None
-            if key in series:
-                scores = _scores(*(jnp.asarray(side) for side in series[key]))
-                entry[key] = {field: number(getattr(scores, field)) for field in ("mae", "r", "rmse", "rmse_percent")}
-    entry |= {key: _mean_and_median(angles.get(key)) for key in ANGLES}
+    entry |= {key: scores_entry(series.get(key)) for key in QUANTITIES}
+    entry |= {key: mean_and_median(angles.get(key)) for key in ANGLES}
     return SpeciesResult(selection.isotope, selection.scale, reference, model, axes, series, angles, entry)
 
 
@@ -156,12 +151,6 @@ def _angles(reference: Observables, model: Observables) -> dict[str, np.ndarray]
         "z_axis_lower_bound_deg": np.degrees(np.abs(reference.theta - theta)),
         "direction_deg": np.degrees(np.asarray(turn)),
     }
-
-
-def _mean_and_median(values: np.ndarray | None) -> dict[str, float | None]:
-    if values is None:
-        return {"mean": None, "median": None}
-    return {"mean": number(np.mean(values)), "median": number(np.median(values))}
 
 
 def _to_numpy(tree: Any) -> Any:

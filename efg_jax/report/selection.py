@@ -13,7 +13,8 @@ from efg_jax.precision import float64
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
 
 Arrays = np.ndarray | jax.Array
-SCALARS = ("c_q_tilde", "eta_tilde", "theta", "phi")  # what scalar learning has to give; "v_nn" may come with them
+SCALARS = ("c_q_tilde", "eta_tilde", "theta", "phi")  # what scalar learning has to give
+OPTIONAL = ("v_nn", "z_axis")  # what it may give besides
 
 
 class Selection(NamedTuple):
@@ -56,31 +57,32 @@ def selections(
 
 def predicted_tensors(predicted: Mapping[str, Arrays], selection: Selection) -> np.ndarray:
     """The predicted tensors (n, 3, 3) of the labelled nuclei of one species."""
-    values = _of_species(predicted, selection.species, "predicted tensors")
+    values = of_species(predicted, selection.species, "predicted tensors")
     tensors = as_tensors(values, selection.species, "predicted tensors")
-    _require_length(tensors, selection, "predicted tensors")
-    return _require_finite(tensors[selection.labelled], selection.species, "predicted tensors")
+    require_length(tensors, len(selection.labelled), selection.species, "predicted tensors")
+    return require_finite(tensors[selection.labelled], selection.species, "predicted tensors")
 
 
 def predicted_scalars(predictions: Mapping[str, Mapping[str, Arrays]], selection: Selection) -> dict[str, np.ndarray]:
-    """The predicted scalars (n,) of the labelled nuclei of one species, by name."""
-    given = _of_species(predictions, selection.species, "predicted scalars")
+    """The predicted scalars (n,) of the labelled nuclei of one species by name, and unit vectors (n, 3) as "z_axis" where it is given."""
+    given = of_species(predictions, selection.species, "predicted scalars")
     missing = [key for key in SCALARS if key not in given]
-    unknown = [key for key in given if key not in (*SCALARS, "v_nn")]
+    unknown = [key for key in given if key not in SCALARS + OPTIONAL]
     if missing or unknown:
         wrong = f"lack {', '.join(missing)}" if missing else f"hold {', '.join(unknown)}, which is none of them"
         raise InputError(
-            f"the scalar predictions for {selection.species} {wrong}; give {', '.join(SCALARS)} and, if learned, v_nn"
+            f"the scalar predictions for {selection.species} {wrong}; give {', '.join(SCALARS)} and, if learned, {', '.join(OPTIONAL)}"
         )
     scalars = {}
     for key, values in given.items():
-        array = np.asarray(values, dtype=np.float64)
-        if array.ndim != 1:
-            raise InputError(
-                f"predicted {key} for {selection.species} has shape {array.shape}; give one number per atom, (n,)"
-            )
-        _require_length(array, selection, f"predicted {key}")
-        scalars[key] = _require_finite(array[selection.labelled], selection.species, f"predicted {key}")
+        array, what = np.asarray(values, dtype=np.float64), f"predicted {key}"
+        shape, wanted = ((3,), "one vector per atom, (n, 3)") if key == "z_axis" else ((), "one number per atom, (n,)")
+        if array.ndim == 0 or array.shape[1:] != shape:
+            raise InputError(f"{what} for {selection.species} has shape {array.shape}; give {wanted}")
+        require_length(array, len(selection.labelled), selection.species, what)
+        scalars[key] = require_finite(array[selection.labelled], selection.species, what)
+    if "z_axis" in scalars:
+        scalars["z_axis"] = _unit(scalars["z_axis"], selection.species, "a predicted z_axis")
     return scalars
 
 
@@ -98,45 +100,47 @@ def _directions(directions: Mapping[str, Arrays] | None, species: str, n: int) -
     """Unit vectors (n, 3); the z axis unless directions are given."""
     if directions is None:
         return np.tile([0.0, 0.0, 1.0], (n, 1))
-    array = np.asarray(_of_species(directions, species, "field directions"), dtype=np.float64)
+    array = np.asarray(of_species(directions, species, "field directions"), dtype=np.float64)
     if array.shape not in ((3,), (n, 3)):
         raise InputError(f"field directions for {species} have shape {array.shape}; give (3,) or ({n}, 3)")
-    length = np.linalg.norm(array, axis=-1, keepdims=True)
+    return np.broadcast_to(_unit(array, species, "a field direction"), (n, 3))
+
+
+def _unit(vectors: np.ndarray, species: str, what: str) -> np.ndarray:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     if not np.all(np.isfinite(length) & (length > 0)):
-        raise InputError(
-            f"a field direction for {species} has length 0 or is not finite; give vectors that point somewhere"
-        )
-    return np.broadcast_to(array / length, (n, 3))
+        raise InputError(f"{what} for {species} has length 0 or is not finite; give vectors that point somewhere")
+    return vectors / length
 
 
 def _scale(scales: Mapping[str, Scale] | None, species: str, tensors: np.ndarray) -> Scale:
     """μ and σ as Python floats, free of the precision in which they were computed."""
     if scales is not None:
-        scale = _of_species(scales, species, "scales")
+        scale = of_species(scales, species, "scales")
     else:
         with float64():
             scale = Scale.from_tensors(jnp.asarray(tensors))
     return Scale(float(scale.mean), float(scale.std))
 
 
-def _of_species(mapping: Mapping, species: str, what: str):
+def of_species(mapping: Mapping, species: str, what: str):
+    """What a mapping holds for a species, which it must."""
     if species not in mapping:
         raise InputError(f"{what} for {species} are missing; they were given for {', '.join(mapping) or 'no species'}")
     return mapping[species]
 
 
-def _require_length(array: np.ndarray, selection: Selection, what: str) -> None:
-    n = len(selection.labelled)
+def require_length(array: np.ndarray, n: int, species: str, what: str) -> None:
+    """Refuse a prediction for more or fewer sites than there are references."""
     if len(array) != n:
-        raise InputError(
-            f"{what} for {selection.species} are {len(array)}, the reference tensors {n}; give one for each"
-        )
+        raise InputError(f"{what} for {species} are {len(array)}, those of the reference {n}; give one for each")
 
 
-def _require_finite(array: np.ndarray, species: str, what: str) -> np.ndarray:
+def require_finite(array: np.ndarray, species: str, what: str) -> np.ndarray:
+    """The array itself, if all of it is finite."""
     bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if bad.any():
         raise InputError(
-            f"{what} for {species} are not finite for {bad.sum()} of {len(array)} atoms, the first of them number {bad.argmax()}"
+            f"{what} for {species} are not finite in {bad.sum()} of {len(array)} cases, the first of them number {bad.argmax()}"
         )
     return array

@@ -1,7 +1,7 @@
 """Tables of a report: one model by itself, or several side by side."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich import box
@@ -10,8 +10,10 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from efg_jax.report.report import Report
+    from efg_jax.report.target_report import TargetReport
 
 GRANTED = "Scalar learning is given the sign of V_zz in C_Q, ν_Q and n·V·n, which C̃_Q does not hold; its η is not clipped to [0, 1]."
+AXIS_LEARNED = "Its z axis is learned besides, as the dyad z zᵀ in the crystal frame."
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -37,6 +39,13 @@ QUANTITIES = {
     "theta_reassigned": Quantity("θ, axes reassigned", r"$\theta$", "rad"),
     "phi_reassigned": Quantity("φ, axes reassigned", r"$\varphi$", "rad"),
 }
+SHIELDING_QUANTITIES = {
+    "sigma_iso": Quantity("σ_iso", r"$\sigma_\mathrm{iso}$", "ppm"),
+    "anisotropy": Quantity("Δ", r"$\Delta$", "ppm"),
+    "eta": Quantity("η", r"$\eta$"),
+    "span": Quantity("Ω", r"$\Omega$", "ppm"),
+    "skew": Quantity("κ", r"$\kappa$"),
+}
 # Where a model has no such value, what stands beside another's: a tensor's ν_Q is as direct as any.
 STAND_INS = {
     "nu_q_direct_khz": "nu_q_khz",
@@ -49,19 +58,10 @@ STAND_INS = {
 def species_table(report: "Report", species: str) -> Table:
     """MAE, r and %RMSE of every quantity of one species."""
     entry = report[species].metrics
-    table = _table(_heading(report, species), GRANTED if report.kind == "scalar" else None)
-    for column in ("MAE", "unit", "%RMSE", "r"):
-        table.add_column(column, justify="left" if column == "unit" else "right")
+    table = _score_table(_heading(report, species), _caption([report], species))
     for key, quantity in QUANTITIES.items():
-        score = entry[key]
-        if score is not None:
-            table.add_row(
-                quantity.name,
-                digits(score["mae"]),
-                quantity.unit,
-                digits(score["rmse_percent"]),
-                correlation(score["r"]),
-            )
+        if entry[key] is not None:
+            _add_scores(table, quantity, entry[key])
     table.add_section()
     if entry["rmse_percent"] is not None:
         table.add_row("V, all components", "", "", digits(entry["rmse_percent"]), "")
@@ -78,6 +78,25 @@ def species_table(report: "Report", species: str) -> Table:
     return table
 
 
+def target_table(report: "TargetReport", species: str) -> Table:
+    """MAE, %RMSE and r of the components, all together and by λ, and of what a shielding tensor is described by."""
+    entry, unit = report[species].metrics, report.target.unit
+    table = _score_table(report.heading(species))
+    whole = report.target.name if report.target.kind == "scalar" else f"{report.target.name}, all components"
+    _add_scores(table, Quantity(whole, "", unit), entry)
+    if report.target.kind == "matrix":
+        for order, scores in entry["by_order"].items():
+            _add_scores(table, Quantity(f"λ = {order}", "", unit), scores)
+    if "z_axis_deg" in entry:
+        table.add_section()
+        for key, quantity in SHIELDING_QUANTITIES.items():
+            _add_scores(table, quantity, entry[key])
+        table.add_section()
+        table.add_row("angle between z axes", digits(entry["z_axis_deg"]["mean"]), "°", "", "")
+        table.add_row("1 − q̃", digits(1.0 - entry["q_tilde"]["mean"]), "", "", "")
+    return table
+
+
 def comparison_table(reports: "Mapping[str, Report]", species: str) -> Table:
     """Mean absolute errors of several models side by side for one species; for two of them with the ratio of the first to the second.
 
@@ -89,8 +108,8 @@ def comparison_table(reports: "Mapping[str, Report]", species: str) -> Table:
         species: element.
     """
     entries = [report[species].metrics for report in reports.values()]
-    granted = any(report.kind == "scalar" for report in reports.values())
-    table = _table(_heading(next(iter(reports.values())), species, with_kind=False), GRANTED if granted else None)
+    title = _heading(next(iter(reports.values())), species, with_kind=False)
+    table = _table(title, _caption(list(reports.values()), species))
     for name in reports:
         table.add_column(f"MAE {name}", justify="right")
         table.add_column("r", justify="right", style="dim")
@@ -170,6 +189,30 @@ def _table(title: str, caption: str | None = None) -> Table:
     )
     table.add_column("", no_wrap=True)
     return table
+
+
+def _score_table(title: str, caption: str | None = None) -> Table:
+    table = _table(title, caption)
+    for column in ("MAE", "unit", "%RMSE", "r"):
+        table.add_column(column, justify="left" if column == "unit" else "right")
+    return table
+
+
+def _add_scores(table: Table, quantity: Quantity, scores: dict[str, Any]) -> None:
+    table.add_row(
+        quantity.name,
+        digits(scores["mae"]),
+        quantity.unit,
+        digits(scores["rmse_percent"]),
+        correlation(scores["r"]),
+    )
+
+
+def _caption(reports: "Sequence[Report]", species: str) -> str | None:
+    """What a reader has to know of the scalar models among these."""
+    entries = [report[species].metrics for report in reports if report.kind == "scalar"]
+    learned = any(entry["z_axis_deg"]["mean"] is not None for entry in entries)
+    return " ".join([GRANTED, *[AXIS_LEARNED] * learned]) if entries else None
 
 
 def _heading(report: "Report", species: str, with_kind: bool = True) -> str:

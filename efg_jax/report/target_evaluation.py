@@ -1,0 +1,148 @@
+"""From values of any target, reference and predicted, to everything that a report says of them."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from efg_jax import metrics
+from efg_jax.errors import InputError
+from efg_jax.precision import float64
+from efg_jax.report.selection import Arrays, of_species, require_finite, require_length
+from efg_jax.report.summaries import Series, mean_and_median, scores_entry
+from efg_jax.report.tables import SHIELDING_QUANTITIES
+from efg_jax.targets import Target, to_channels
+from efg_jax.tensors.orientation import z_axis_angle
+from efg_jax.tensors.principal import principal_axes
+from efg_jax.tensors.shielding import haeberlen, maryland
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetResult:
+    """The evaluation of one species, or of all structures.
+
+    Args:
+        reference: Cartesian values (n, *shape) of the reference, in the target's unit.
+        predicted: the same for the model.
+        components: reference and predicted components (n, 2λ+1) of each irreducible part by λ, in the basis of `efg_jax.tensors.irreps`.
+        series: of a shielding the reference and predicted values (n,) by the names of the JSON: ``sigma_iso``, ``anisotropy``, ``eta``,
+            ``span`` and ``skew``; empty for other targets.
+        angles: of a shielding the angle between the z axes in degrees, ``z_axis_deg``; empty for other targets.
+        q_tilde: of a shielding the overlap q̃ of the principal axes; None for other targets.
+        metrics: the JSON of this species.
+    """
+
+    reference: np.ndarray
+    predicted: np.ndarray
+    components: dict[int, Series]
+    series: dict[str, Series]
+    angles: dict[str, np.ndarray]
+    q_tilde: np.ndarray | None
+    metrics: dict[str, Any]
+
+
+class ShieldingObservables(NamedTuple):
+    """The symmetric part of shielding tensors as Haeberlen (axes, Δ = 3ζ/2, η) and Maryland (Ω, κ) describe it; ppm."""
+
+    sigma_iso: Float[Array, "n"]
+    anisotropy: Float[Array, "n"]
+    eta: Float[Array, "n"]
+    span: Float[Array, "n"]
+    skew: Float[Array, "n"]
+    axes: Float[Array, "n 3 3"]
+
+
+def pairs(
+    target: Target, reference: Mapping[str, Arrays], predicted: Mapping[str, Arrays]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Species, reference and prediction where there is a label, (n, *shape) in float64.
+
+    Raises:
+        InputError: shapes that do not fit, nothing to evaluate, or predictions that are not finite.
+    """
+    if not reference:
+        raise InputError(f"nothing to evaluate: no '{target.name}' was given")
+    for species, values in reference.items():
+        place = "the structures" if target.per == "structure" else species
+        truth = _values(target, values, place, f"reference {target.name}")
+        labelled = np.isfinite(truth).reshape(len(truth), -1).all(axis=1)
+        if not labelled.any():
+            raise InputError(f"nothing to evaluate for {place}: none of the {len(truth)} carries '{target.name}'")
+        what = f"predicted {target.name}"
+        guess = _values(target, of_species(predicted, species, what), place, what)
+        require_length(guess, len(truth), place, what)
+        yield species, truth[labelled], require_finite(guess[labelled], place, what)
+
+
+def evaluate_target(target: Target, reference: np.ndarray, predicted: np.ndarray) -> TargetResult:
+    """Evaluate predicted values (n, *shape) of one species, or of all structures."""
+    parts = [to_channels(target, values) for values in (reference, predicted)]
+    components = {order: tuple(part[order, parity] for part in parts) for order, parity in target.irreps}
+    by_order = {str(order): scores_entry(pair) for order, pair in components.items()}
+    whole = scores_entry(tuple(values.reshape(len(values), -1) for values in (reference, predicted)))
+    entry = {
+        "n": len(reference),
+        "unit": target.unit or None,
+        "rmse_percent": whole["rmse_percent"],
+        "rmse_percent_by_order": {order: scores["rmse_percent"] for order, scores in by_order.items()},
+        "mae": whole["mae"],
+        "rmse": whole["rmse"],
+        "r": whole["r"],
+        "by_order": by_order,
+    }
+    series, angles, q_tilde = {}, {}, None
+    if is_shielding(target):
+        truth, guess, z_axis, q_tilde = _compare_shielding(reference, predicted)
+        series = {key: (getattr(truth, key), getattr(guess, key)) for key in SHIELDING_QUANTITIES}
+        angles["z_axis_deg"] = z_axis
+        entry |= {key: scores_entry(series[key]) for key in SHIELDING_QUANTITIES}
+        entry |= {"q_tilde": mean_and_median(q_tilde), "z_axis_deg": mean_and_median(z_axis)}
+    return TargetResult(reference, predicted, components, series, angles, q_tilde, entry)
+
+
+def is_shielding(target: Target) -> bool:
+    """Whether the target is a magnetic shielding tensor, which has parameters of its own."""
+    return target.name == "ms" and target.kind == "matrix"
+
+
+@jax.jit
+def shielding_observables(tensors: Float[Array, "n 3 3"]) -> ShieldingObservables:
+    """What NMR reads off shielding tensors (n, 3, 3), ppm."""
+    by_haeberlen, by_maryland = haeberlen(tensors), maryland(tensors, sense="shielding")
+    return ShieldingObservables(
+        sigma_iso=by_haeberlen.iso,
+        anisotropy=by_haeberlen.anisotropy,
+        eta=by_haeberlen.eta,
+        span=by_maryland.span,
+        skew=by_maryland.skew,
+        axes=principal_axes(tensors, "haeberlen").axes,
+    )
+
+
+@jax.jit
+def _axes_errors(reference, predicted):
+    return z_axis_angle(reference, predicted), metrics.q_tilde(reference, predicted)
+
+
+def _compare_shielding(reference: np.ndarray, predicted: np.ndarray):
+    """Observables of both sides, the angles between their z axes in degrees, and q̃ of their Haeberlen frames."""
+    with float64():
+        truth, guess = (shielding_observables(jnp.asarray(side)) for side in (reference, predicted))
+        z_axis, q_tilde = _axes_errors(truth.axes, guess.axes)
+        truth, guess, z_axis, q_tilde = jax.tree.map(np.asarray, (truth, guess, z_axis, q_tilde))
+    return truth, guess, np.degrees(z_axis), q_tilde
+
+
+def _values(target: Target, values: Arrays, place: str, what: str) -> np.ndarray:
+    """(n, *shape) in float64; matrices may also come as (n, 9)."""
+    array = np.asarray(values, dtype=np.float64)
+    if target.kind == "matrix" and array.ndim == 2 and array.shape[1] == 9:
+        array = array.reshape(-1, 3, 3)
+    if array.ndim == 0 or array.shape[1:] != target.shape:
+        wanted = ", ".join(["n", *map(str, target.shape)]) if target.shape else "n,"
+        raise InputError(f"{what} for {place} have shape {array.shape}; give ({wanted})")
+    return array
