@@ -22,6 +22,7 @@ format: .venv/test
 bench: .venv/test
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/descriptor.py
+	$(BIN)/python benchmarks/latency.py
 
 # Stamps: installed once, and again when the requirements change.
 .venv/core: pyproject.toml

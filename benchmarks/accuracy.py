@@ -42,7 +42,12 @@ def main() -> None:
     )
     console = Console()
     for species in arguments.species:
-        table = Table("model", "%RMSE", "features + fit + test (s)", title=f"{species}: EFG tensors of silica, held-out structures")
+        table = Table(
+            "model",
+            "%RMSE",
+            "features + fit + test (s)",
+            title=f"{species}: EFG tensors of silica, held-out structures",
+        )
         percent, regularisation, seconds = featomic_gpr(train, test, species)
         table.add_row(f"featomic + dense GPR, nmax {NMAX}, lmax {LMAX}", f"{percent:.3f}", f"{seconds:.1f}")
         candidates = {

@@ -30,21 +30,40 @@ def main() -> None:
     arguments = parser.parse_args()
     cell = ej.datasets.load("lto-efg")[0]
     console = Console()
-    table = Table("program", "atoms", "centres", "compile (s)", "CPU ms per centre", "ratio to featomic", title="λ = 0 and λ = 2 features of Li")
+    table = Table(
+        "program",
+        "atoms",
+        "centres",
+        "compile (s)",
+        "CPU ms per centre",
+        "ratio to featomic",
+        title="λ = 0 and λ = 2 features of Li",
+    )
     for frames in ([cell] * 40, [cell.repeat((3, 3, 4))]):
         centres = [np.flatnonzero(np.asarray(atoms.symbols) == "Li") for atoms in frames]
         count, atoms = sum(map(len, centres)), len(frames[0])
         reference = featomic_seconds(frames, arguments.nmax, arguments.lmax) / count
         ours, compilation = efg_jax_seconds(frames, centres, arguments.nmax, arguments.lmax)
         table.add_row("featomic", str(atoms), str(count), "", f"{1e3 * reference:.2f}", "1")
-        table.add_row("efg_jax", str(atoms), str(count), f"{compilation:.1f}", f"{1e3 * ours / count:.2f}", f"{ours / count / reference:.2f}")
+        table.add_row(
+            "efg_jax",
+            str(atoms),
+            str(count),
+            f"{compilation:.1f}",
+            f"{1e3 * ours / count:.2f}",
+            f"{ours / count / reference:.2f}",
+        )
     console.print(table)
-    console.print(f"peak memory of this process, both programs: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+    console.print(
+        f"peak memory of this process, both programs: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
+    )
 
 
 def efg_jax_seconds(frames: list, centres: list, nmax: int, lmax: int) -> tuple[float, float]:
     """CPU seconds of neighbour lists and features, and wall seconds of the first call beyond the second."""
-    descriptor = ej.LambdaSOAP(cutoff=CUTOFF, nmax=nmax, lmax=lmax, sigma=SIGMA, cutoff_width=None, scaling_exponent=0.0, species=SPECIES)
+    descriptor = ej.LambdaSOAP(
+        cutoff=CUTOFF, nmax=nmax, lmax=lmax, sigma=SIGMA, cutoff_width=None, scaling_exponent=0.0, species=SPECIES
+    )
     compiled = jax.jit(lambda batch: descriptor(batch, (INVARIANT, (2, 1))))
     with ej.float64():
         started = time.perf_counter()

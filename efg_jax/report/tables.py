@@ -111,10 +111,10 @@ def comparison_table(reports: "Mapping[str, Report]", species: str) -> Table:
     title = _heading(next(iter(reports.values())), species, with_kind=False)
     table = _table(title, _caption(list(reports.values()), species))
     for name in reports:
-        table.add_column(f"MAE {name}", justify="right")
-        table.add_column("r", justify="right", style="dim")
+        table.add_column(f"MAE {name}", justify="right", no_wrap=True)
+        table.add_column("r", justify="right", style="dim", no_wrap=True)
     if len(entries) == 2:
-        table.add_column("ratio", justify="right", style="bold")
+        table.add_column("ratio", justify="right", style="bold", no_wrap=True)
     for key, quantity in QUANTITIES.items():
         if any(entry[key] is not None for entry in entries):
             _compare(table, quantity, [_score(entry, key) for entry in entries])
@@ -187,14 +187,14 @@ def _table(title: str, caption: str | None = None) -> Table:
         title_style="bold",
         pad_edge=False,
     )
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     return table
 
 
 def _score_table(title: str, caption: str | None = None) -> Table:
     table = _table(title, caption)
     for column in ("MAE", "unit", "%RMSE", "r"):
-        table.add_column(column, justify="left" if column == "unit" else "right")
+        table.add_column(column, justify="left" if column == "unit" else "right", no_wrap=True)
     return table
 
 

@@ -25,6 +25,8 @@ SPECIES = ("O", "Si")
 def main() -> None:
     arguments = parse_arguments()
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)  # tables whole in a log file
     logging.getLogger("efg_jax").addHandler(
         RichHandler(console=console, show_path=False, show_level=False, show_time=False)
     )
@@ -57,7 +59,7 @@ def learn(train: list, test: list, console: Console) -> dict[str, ej.Report]:
             progress.update(task, description=f"training the {kind} model")
             fitted = model.fit(train)
             progress.update(task, description=f"evaluating the {kind} model", advance=1)
-            reports[kind] = fitted.evaluate(test, title=f"{kind} learning")
+            reports[kind] = fitted.evaluate(test, title="silica, structures held out")
             progress.advance(task)
     return reports
 

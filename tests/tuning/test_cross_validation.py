@@ -22,7 +22,9 @@ def frames():
 
 @pytest.fixture(scope="module")
 def model():
-    return ej.TensorGPR(ej.LambdaSOAP(cutoff=3.5, nmax=3, lmax=2, species=("O", "Si")), species="Si", regularisation=1e-3)
+    return ej.TensorGPR(
+        ej.LambdaSOAP(cutoff=3.5, nmax=3, lmax=2, species=("O", "Si")), species="Si", regularisation=1e-3
+    )
 
 
 @pytest.fixture(scope="module")
