@@ -1,22 +1,41 @@
 """Differentiable learning of the tensors behind solid-state NMR: from structures to EFG and shielding, and what a spectrometer sees.
 
 Nothing here changes JAX's configuration: `fit`, `predict`, `evaluate` and `tune` compute in float64 by themselves (see
-`efg_jax.precision`).
+`efg_jax.precision`). Names are imported when they are first used (PEP 562), so that ``efg-jax --help`` does not wait for JAX.
 """
 
-from efg_jax import datasets, io, metrics, structures, tensors
-from efg_jax.crystal_frame import crystal_axes, field_direction
-from efg_jax.descriptors import LambdaSOAP
-from efg_jax.errors import InputError
-from efg_jax.models import ScalarGPR, TensorGPR, load
-from efg_jax.precision import enable_x64, float64
-from efg_jax.report import Report, TargetReport, comparison_table
-from efg_jax.splits import folds, split
-from efg_jax.structures import Environments, environments
-from efg_jax.targets import Target, target_of
-from efg_jax.tuning import tune
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from efg_jax import datasets, io, metrics, models, plots, structures, tensors, tuning
+    from efg_jax.crystal_frame import crystal_axes, field_direction
+    from efg_jax.descriptors import LambdaSOAP
+    from efg_jax.errors import InputError
+    from efg_jax.models import ScalarGPR, TensorGPR, load
+    from efg_jax.precision import enable_x64, float64
+    from efg_jax.report import Report, TargetReport, comparison_table
+    from efg_jax.splits import folds, split
+    from efg_jax.structures import Environments, environments
+    from efg_jax.targets import Target, target_of
+    from efg_jax.tuning import tune
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "crystal_frame": ("crystal_axes", "field_direction"),
+    "descriptors": ("LambdaSOAP",),
+    "errors": ("InputError",),
+    "models": ("ScalarGPR", "TensorGPR", "load"),
+    "precision": ("enable_x64", "float64"),
+    "report": ("Report", "TargetReport", "comparison_table"),
+    "splits": ("folds", "split"),
+    "structures": ("Environments", "environments"),
+    "targets": ("Target", "target_of"),
+    "tuning": ("tune",),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = ("datasets", "io", "metrics", "models", "plots", "structures", "tensors", "tuning")
 
 __all__ = [
     "Environments",
@@ -38,9 +57,26 @@ __all__ = [
     "io",
     "load",
     "metrics",
+    "models",
+    "plots",
     "split",
     "structures",
     "target_of",
     "tensors",
     "tune",
+    "tuning",
 ]
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return import_module(f"efg_jax.{name}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'efg_jax' has no attribute {name!r}")
+    value = getattr(import_module(f"efg_jax.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,6 @@ from matscipy.neighbours import neighbour_list
 
 from efg_jax.errors import InputError
 
-
 _SMALLEST = 16  # padded sizes start here: small molecules and cells then share their shapes
 
 

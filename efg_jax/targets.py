@@ -161,6 +161,11 @@ def tensors_in(atoms: Atoms) -> list[str]:
 
 def missing(key: str, atoms: Atoms, position: int) -> InputError:
     """The error for a frame without ``key``: names what is there, and the option that names another array."""
+    if (found := find(atoms, key)) is not None:  # there, but not per what was asked for
+        return InputError(
+            f"'{key}' is given per {found[0]} here; leave per out, or set per='{found[0]}' (command line: --per)",
+            **place_of(atoms, position),
+        )
     skipped = {"numbers", "positions"}
     there = [f"'{name}' ({value.shape[1:]} an atom)" for name, value in atoms.arrays.items() if name not in skipped]
     there += [

@@ -94,7 +94,11 @@ class LambdaSOAP(eqx.Module):
     def _require(self, name: str, holds: Callable, what: str) -> None:
         """Check a hyperparameter that is a number on the host (a traced one has no value yet)."""
         value = getattr(self, name)
-        if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.number) and not np.all(holds(value)):
+        if (
+            isinstance(value, np.ndarray)
+            and np.issubdtype(value.dtype, np.number)
+            and not (np.isfinite(value).all() and np.all(holds(value)))
+        ):
             raise InputError(f"{name} = {value} is not {what}")
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from scipy.special import gammaln
 
 from efg_jax.descriptors.hypergeometric import scaled_hyp1f1
+from efg_jax.errors import InputError
 
 
 def gto_radial_integrals(
@@ -96,4 +97,6 @@ def _loewdin(nmax: int) -> np.ndarray:
     power = n[:, None] + n[None, :] + 3
     overlap = 0.5 * np.exp(gammaln(power / 2)) * (exponents[:, None] + exponents[None, :]) ** (-power / 2)
     values, vectors = np.linalg.eigh(overlap * norms[:, None] * norms[None, :])
+    if values[0] < 1e-13 * values[-1]:
+        raise InputError(f"nmax = {nmax} radial functions are linearly dependent in double precision; give 18 or fewer")
     return (vectors / np.sqrt(values)) @ vectors.T

@@ -120,8 +120,14 @@ def fit_regression(
     scale = float(np.sqrt(np.mean(centred**2))) or 1.0
     y = jnp.asarray((centred / scale).ravel())
     kernel = training_kernel(bases, irrep, zeta, rows).reshape(rows * components, rows * components)
+    if not float(jnp.trace(kernel)) > 0:
+        raise InputError(
+            f"the environments of {name} have no features of λ = {irrep[0]}: no atom has a neighbour within the cutoff, or all sites "
+            "are too symmetric; enlarge the cutoff"
+        )
     held_out_rms = None
-    if regularisation is None:
+    automatic = regularisation is None
+    if automatic:
         lines = group_rows(np.repeat(groups, components))
         regularisation, held_out_rms = choose_regularisation(*spectrum(kernel), y, lines)
     noise = float(regularisation * jnp.mean(jnp.diag(kernel)))
@@ -129,7 +135,8 @@ def fit_regression(
     if not bool(jnp.isfinite(factor[-1, -1])):
         raise InputError(
             f"the kernel matrix of {name} ({rows} targets, λ = {irrep[0]}) is not positive definite with regularisation "
-            f"{regularisation:.1e}; raise it (1e-6 or more) or let it be found with 'auto'"
+            f"{regularisation:.1e}; "
+            + ("give one, 1e-6 or more" if automatic else "raise it (1e-6 or more) or let it be found with 'auto'")
         )
     weights = solve(factor, y)
     amplitude = float(jnp.dot(y, weights) / y.size)

@@ -14,6 +14,7 @@ from efg_jax.errors import InputError
 from efg_jax.models.basis import cast, chunks, featurise, gather, select
 from efg_jax.models.gpr import Regression, cross_kernel, predict_chunk
 from efg_jax.models.regression import posterior_covariance
+from efg_jax.targets import place_of
 
 if TYPE_CHECKING:
     from efg_jax.models.tensor_gpr import FittedTensors
@@ -147,6 +148,12 @@ def _variance(regression: Regression, fitted: "FittedTensors", zeta, rows, per_a
 
 def _require_species(fitted: "FittedTensors", structures: Sequence[Atoms]) -> None:
     wanted = set(fitted.bases)
+    for number, atoms in enumerate(structures if fitted.target.per == "structure" else ()):
+        if not wanted & set(atoms.symbols):
+            raise InputError(
+                f"contains no {' or '.join(sorted(wanted))}, which is what the model sums over; leave it out",
+                **place_of(atoms, number),
+            )
     if not any(wanted & set(atoms.symbols) for atoms in structures):
         raise InputError(
             f"nothing to predict: the model is for {', '.join(sorted(wanted))}, and the structures contain "

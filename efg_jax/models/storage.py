@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from efg_jax.io.atomic import atomic_write
 FORMAT = "efg_jax model"
 VERSION = 1
 _HEADER = "header"
+_DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
 def write_model(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -43,15 +45,16 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]
     if not path.is_file():
         raise InputError("no such model file; train one with `efg-jax train`, or mend the path", file=str(path))
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, because np.load does not close what it fails to read.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         header = json.loads(bytes(arrays.pop(_HEADER)).decode("utf-8"))
-    except (ValueError, KeyError, EOFError, OSError, AttributeError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (ValueError, KeyError, TypeError, EOFError, OSError, NotImplementedError, *_DAMAGED) as error:
         raise InputError(
             f"is no readable efg_jax model ({type(error).__name__}); it may be damaged or cut short: copy or train it again",
             file=str(path),
         ) from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if not isinstance(header, dict) or header.get("format") != FORMAT or not isinstance(header.get("version"), int):
         raise InputError(
             "is an npz file, but no efg_jax model; give the file that `save` or --out wrote", file=str(path)
         )

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from efg_jax.descriptors import Irrep, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.models.basis import Basis, gather, select
-from efg_jax.targets import Target, labels
+from efg_jax.targets import Target, labels, place_of
 
 
 class TrainingData(NamedTuple):
@@ -94,6 +94,5 @@ def _require_contributions(structures: Sequence[Atoms], bases: dict[str, Basis],
         atoms = structures[int(empty[0])]
         raise InputError(
             f"contains no {' or '.join(group)}, so nothing contributes to its target; leave it out, or name its elements",
-            file=atoms.info.get("source_file"),
-            frame=atoms.info.get("source_frame", int(empty[0])),
+            **place_of(atoms, int(empty[0])),
         )

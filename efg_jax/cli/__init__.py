@@ -1,0 +1,63 @@
+"""The command line, `efg-jax`: train, evaluate, predict, and the data sets that ship.
+
+A command imports what it works with when it runs, so that ``--help`` does not wait for JAX.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from efg_jax.cli import datasets, evaluate, predict, train
+from efg_jax.cli.commands import Commands, help_of
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="efg-jax",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # what is no InputError is a bug, and its whole traceback is wanted
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> bool:
+    if wanted:
+        from efg_jax import __version__
+
+        typer.echo(f"efg-jax {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+def _efg_jax(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Learn the tensors behind solid-state NMR from first-principles structures.
+
+    Electric field gradients, shielding and other tensors, one an atom or one a structure: train a model, judge it in the quantities
+    that a spectrometer sees (C_Q, η, orientation, ν_Q), predict new structures.
+
+    A first look, on data that ship:
+
+    [bold cyan]efg-jax train silica-efg --species O --out o17.npz[/]
+
+    Tables go to stdout, progress and errors to stderr. Exit status: 0 done, 2 bad input or usage, 130 interrupted.
+    """
+
+
+app.callback(help=help_of(_efg_jax))(_efg_jax)
+for command in (train.train, evaluate.evaluate, predict.predict, datasets.datasets):
+    app.command(help=help_of(command))(command)
+
+
+def main() -> None:
+    """Entry point of the `efg-jax` script."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # η and λ must not fail on a terminal that cannot show them
+    app()

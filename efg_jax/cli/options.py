@@ -1,0 +1,101 @@
+"""Arguments and options that several commands share, and what their texts mean."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from efg_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from efg_jax.tensors.nuclei import Isotope
+
+DATA, DESCRIPTOR, REGRESSION, OUTPUT = "Data", "Descriptor (λ-SOAP)", "Regression", "Output"
+
+Data = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA",
+        help="Structures with tensors: extended XYZ, magres, or any other file that ASE reads; or the name of a data set that ships "
+        "(see [cyan]efg-jax datasets[/]). Atoms whose tensor is NaN count as unlabelled.",
+        show_default=False,
+    ),
+]
+ModelFile = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model that [cyan]efg-jax train[/] wrote.", show_default=False)
+]
+ArrayName = Annotated[
+    str | None,
+    typer.Option(
+        "--array",
+        metavar="NAME",
+        help="Name under which the files carry the target, where it differs.",
+        rich_help_panel=DATA,
+    ),
+]
+Isotopes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--isotope",
+        metavar="NUCLIDE",
+        help="Nucleus by which V/Å² becomes MHz and kHz: 49Ti, or Ti=49Ti. May be repeated; without it the one that NMR uses.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Write the report as JSON, one entry a species.", rich_help_panel=OUTPUT
+    ),
+]
+PlotFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--plots",
+        metavar="DIR",
+        help="Write parity plots into this folder; made if it is missing.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress; results and errors only.", rich_help_panel=OUTPUT)
+]
+
+
+def parse_species(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Element symbols, given one by one or with commas: ["O,Si", "Al"] → ("O", "Si", "Al"); None where there are none."""
+    symbols = [symbol.strip() for value in values or () for symbol in value.split(",")]
+    if "" in symbols:
+        raise InputError("--species has an empty element; write --species O,Si")
+    return tuple(dict.fromkeys(symbols)) or None
+
+
+def parse_regularisation(text: str) -> float | Literal["auto"]:
+    """ "auto", or a number."""
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--regularisation {text} is neither a number nor 'auto'; give, say, 1e-4") from None
+
+
+def parse_isotopes(values: Sequence[str] | None) -> "dict[str, Isotope]":
+    """Nuclei by element: ["Ti=49Ti", "17O"] → {"Ti": ⁴⁹Ti, "O": ¹⁷O}."""
+    from efg_jax.tensors.nuclei import isotope
+
+    chosen: dict[str, Isotope] = {}
+    for value in values or ():
+        symbol, equals, name = value.rpartition("=")
+        nucleus = isotope(name)
+        if equals and symbol.strip() != nucleus.symbol:
+            raise InputError(
+                f"--isotope {value}: {nucleus} is no isotope of {symbol.strip() or 'nothing'}; "
+                f"write {nucleus.symbol}={nucleus}, or {nucleus} alone"
+            )
+        if chosen.setdefault(nucleus.symbol, nucleus) != nucleus:
+            raise InputError(
+                f"--isotope gives both {chosen[nucleus.symbol]} and {nucleus}; give one for {nucleus.symbol}"
+            )
+    return chosen

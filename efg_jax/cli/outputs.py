@@ -1,0 +1,91 @@
+"""What a command writes, checked before the work begins."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from efg_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from efg_jax.report import Report
+
+
+class _Rehearsed(Exception):
+    """Ends a rehearsal, so that nothing is put in place."""
+
+
+def check_outputs(files: Mapping[str, Path | None], folder: Path | None = None, inputs: Sequence[str] = ()) -> None:
+    """Make sure that outputs can be written, without writing them.
+
+    Args:
+        files: path by option; None where the option was not given.
+        folder: folder of the plots, which need not exist yet.
+        inputs: what is read, and must not be overwritten.
+
+    Raises:
+        InputError: a file's folder does not exist or is not writable, a file is a folder or the other way round, two outputs
+            are the same file, or an output is an input.
+    """
+    read = {os.path.realpath(path) for path in inputs if Path(path).exists()}
+    taken: dict[str, str] = {}
+    for option, path in files.items():
+        if path is None:
+            continue
+        identity = os.path.realpath(path)
+        if identity in read:
+            raise InputError(f"{option} would overwrite what is read; choose another name", file=str(path))
+        if identity in taken and not _is_device(path):
+            raise InputError(f"{taken[identity]} and {option} are the same file; give each its own", file=str(path))
+        taken[identity] = option
+        _rehearse(path)
+    if folder is not None:
+        _check_folder(folder)
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _rehearse(path: Path) -> None:
+    from efg_jax.io.atomic import atomic_write
+
+    try:
+        with atomic_write(path):
+            raise _Rehearsed
+    except _Rehearsed:
+        pass
+
+
+def _check_folder(folder: Path) -> None:
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise InputError(f"{existing} is a file, no folder; give --plots another name", file=str(folder))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write into {existing}; give --plots another folder", file=str(folder))
+
+
+def print_report(report: "Report") -> None:
+    """The report's table on stdout; plain, and as wide as it needs, where that is no terminal."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        Console(highlight=False).print(report.table())
+    else:
+        print(report)
+
+
+def write_report(report: "Report", json: Path | None, plots: Path | None) -> list[Path]:
+    """Write JSON and plots where they are wanted; returns what was written."""
+    written = []
+    if json is not None:
+        report.to_json(json)
+        written.append(json)
+    if plots is not None:
+        plots.mkdir(parents=True, exist_ok=True)
+        report.plot(plots)
+        written.append(plots)
+    return written
