@@ -13,7 +13,7 @@ from matscipy.neighbours import neighbour_list
 
 from efg_jax.errors import InputError
 
-_SMALLEST = 16  # padded sizes start here: small molecules and cells then share their shapes
+SMALLEST_BUCKET = 16  # small molecules and cells share their shapes
 
 
 class Environments(eqx.Module):
@@ -87,7 +87,7 @@ def environments(
     if total == 0:
         raise InputError("no atoms were selected; name an element or indices that the structures have")
     widest = max(part["mask"].shape[1] for part in parts)
-    size = (lambda n: bucket(max(n, _SMALLEST))) if pad else int
+    size = bucket if pad else int
     widest = size(max(widest, 1))
     joined = {key: np.concatenate([_widen(part[key], widest) for part in parts]) for key in parts[0]}
     joined["centre_mask"] = np.ones(total, dtype=bool)
@@ -122,9 +122,9 @@ def with_strain(environments: Environments, strain: Float[Array, "3 3"]) -> Envi
 
 
 def bucket(size: int) -> int:
-    """Round up to the next of 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, ...: at most a half is padding, and few shapes are ever compiled."""
-    power = 1 << max(size - 1, 0).bit_length()
-    return power * 3 // 4 if power >= 4 and size <= power * 3 // 4 else power
+    """Round up to the next of 16, 24, 32, 48, 64, ...: at most a third is padding beyond 16, and few shapes are ever compiled."""
+    power = 1 << (max(size, SMALLEST_BUCKET) - 1).bit_length()
+    return power * 3 // 4 if SMALLEST_BUCKET < power and size <= power * 3 // 4 else power
 
 
 def _gather(atoms: Atoms, kinds: np.ndarray, selected: np.ndarray, cutoff: float, first_atom: int, number: int) -> dict:

@@ -25,7 +25,7 @@ def scaled_hyp1f1(
     a and b, which are constants of the basis here.
 
     Args:
-        a, b: parameters, broadcast to the shape of z; a < 40 and b < 40 keep the stated accuracy.
+        a, b: parameters, broadcast to the shape of z; below 20, with b at most 2a + 1, as they are in the radial integrals.
         z: argument.
 
     Returns:

@@ -49,7 +49,8 @@ class LambdaSOAP(eqx.Module):
         nmax, lmax: number of radial functions, highest angular momentum.
         sigma: width of the Gaussian on each atom, Å.
         cutoff_width: width of the smooth cutoff, Å; None: the hard step of TENSOAP (and no gradient through the cutoff).
-        scaling_rate, scaling_radius, scaling_exponent: c, r0 (Å), m of the radial scaling c/(c + (r/r0)^m); m = 0 switches it off.
+        scaling_rate, scaling_radius, scaling_exponent: c, r0 (Å), m of the radial scaling c/(c + (r/r0)^m); m = 0 switches it off
+            (u = 1, not the limit c/(c + 1) of small m: a jump, so do not start tuning there).
         centre_weight: weight of the atom at the centre in its own density.
         species: the neighbour species; None: those of the training set, filled in by a model's ``fit``.
         species_weights: weight of each neighbour species' density; None: ones.
@@ -183,12 +184,16 @@ class LambdaSOAP(eqx.Module):
     ) -> Float[Array, "components features"]:
         if self.normalise == "none":
             return features
+        # Padding and a lone weightless atom have no density at all: their features stay zero, with zero gradients.
+        exists = invariant_norm > jnp.finfo(features.dtype).tiny
+        features = features / jnp.sqrt(jnp.where(exists, invariant_norm, 1.0))
         if self.normalise == "invariant":
-            return features / jnp.sqrt(jnp.maximum(invariant_norm, jnp.finfo(features.dtype).tiny))
+            return features
         gram = jnp.matmul(features, features.T, precision=lax.Precision.HIGHEST)
         # On a site of cubic symmetry the λ = 2 features vanish but for rounding, which must not be blown up to norm one.
-        floor = (jnp.finfo(features.dtype).eps ** 1.25 * invariant_norm) ** 2 + jnp.finfo(features.dtype).tiny
-        return features * (jnp.sum(gram**2) + floor) ** -0.25
+        floor = jnp.finfo(features.dtype).eps ** 2.5
+        total = jnp.sum(gram**2) + floor
+        return features * jnp.where(exists, total, 1.0) ** -0.25
 
     def __call__(
         self, environments: Environments, irreps: tuple[Irrep, ...] = (INVARIANT,)

@@ -41,7 +41,7 @@ class Regression(eqx.Module):
     regularisation: float = eqx.field(static=True)  # ρ over the kernel's mean diagonal
     noise: float = eqx.field(static=True)  # ρ itself
     amplitude: float = eqx.field(static=True)  # prior variance over scale²·K that maximises the marginal likelihood
-    log_likelihood: float = eqx.field(static=True)  # log marginal likelihood of the scaled targets at that amplitude
+    log_likelihood: float | None = eqx.field(static=True)  # log marginal likelihood of the scaled targets there; None: all are zero
     held_out_rms: float | None = eqx.field(static=True)  # of the search for ρ, in units of scale
     contracted: dict[str, Float[np.ndarray, "_ _"]] | None = None  # Σ_μ P_jμ w_jμ by species
     factor: Float[np.ndarray, "n n"] | None = None  # Cholesky factor; for the variance only
@@ -141,7 +141,7 @@ def fit_regression(
     weights = solve(factor, y)
     amplitude = float(jnp.dot(y, weights) / y.size)
     # The likelihood at amplitude s²: K → s²K leaves the weights' direction and shifts the determinant.
-    log_likelihood = float(log_marginal_likelihood(factor * np.sqrt(amplitude), y)) if amplitude > 0 else float("inf")
+    log_likelihood = float(log_marginal_likelihood(factor * np.sqrt(amplitude), y)) if amplitude > 0 else None
     return Regression(
         irrep=irrep,
         weights=np.asarray(weights).reshape(rows, components),

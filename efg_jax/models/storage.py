@@ -1,6 +1,7 @@
 """Model files: one npz of plain arrays and a JSON header; nothing in it can run code."""
 
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ from efg_jax.io.atomic import atomic_write
 FORMAT = "efg_jax model"
 VERSION = 1
 _HEADER = "header"
-_DAMAGED = (zipfile.BadZipFile, zlib.error)
+# What NumPy and the zip reader raise on bytes that were changed: an encrypted flag, a header that never ends, ...
+_DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, tokenize.TokenError)
 
 
 def write_model(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -49,7 +51,7 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         header = json.loads(bytes(arrays.pop(_HEADER)).decode("utf-8"))
-    except (ValueError, KeyError, TypeError, EOFError, OSError, NotImplementedError, *_DAMAGED) as error:
+    except (ValueError, KeyError, TypeError, EOFError, OSError, *_DAMAGED) as error:
         raise InputError(
             f"is no readable efg_jax model ({type(error).__name__}); it may be damaged or cut short: copy or train it again",
             file=str(path),
