@@ -9,7 +9,7 @@ demo: .venv/core
 	$(BIN)/python experiments/silica/run.py --out results
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from rich.table import Table
 import efg_jax as ej
 from efg_jax.targets import KNOWN, labels, to_channels
 
-NMAX, LMAX, CUTOFF, SIGMA, WIDTH = 6, 4, 5.0, 0.4, 0.5
+NMAX, LMAX, CUTOFF, SIGMA, WIDTH = 8, 6, 5.0, 0.4, 0.5  # the defaults of LambdaSOAP
 SCALING = {"rate": 1.0, "scale": 2.5, "exponent": 5.0}
 GRID = 10.0 ** np.arange(-7.0, -1.0, 0.5)
 
@@ -53,7 +53,7 @@ def main() -> None:
         candidates = {
             "efg_jax, the same (and the same ρ)": ej.TensorGPR(same, species=species, regularisation=regularisation),
             "efg_jax, the same, ρ by leave-one-structure-out": ej.TensorGPR(same, species=species),
-            "efg_jax, default settings": ej.TensorGPR(species=species),
+            "efg_jax, default settings (normalised by λ = 0)": ej.TensorGPR(species=species),
         }
         for name, model in candidates.items():
             started = time.perf_counter()

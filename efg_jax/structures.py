@@ -124,7 +124,7 @@ def with_strain(environments: Environments, strain: Float[Array, "3 3"]) -> Envi
 def bucket(size: int) -> int:
     """Round up to the next of 16, 24, 32, 48, 64, ...: at most a third is padding beyond 16, and few shapes are ever compiled."""
     power = 1 << (max(size, SMALLEST_BUCKET) - 1).bit_length()
-    return power * 3 // 4 if SMALLEST_BUCKET < power and size <= power * 3 // 4 else power
+    return power * 3 // 4 if power > SMALLEST_BUCKET and size <= power * 3 // 4 else power
 
 
 def _gather(atoms: Atoms, kinds: np.ndarray, selected: np.ndarray, cutoff: float, first_atom: int, number: int) -> dict:

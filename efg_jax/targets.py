@@ -76,6 +76,11 @@ class Target:
         return SHAPES[self.kind]
 
     @property
+    def is_efg(self) -> bool:
+        """Whether C_Q and η follow from it: field gradients of atoms, in V/Å²."""
+        return self.per == "atom" and self.symmetric and self.traceless and self.unit == _EFG.unit
+
+    @property
     def key(self) -> str:
         """Name to look for in a frame."""
         return self.array or self.name

@@ -323,3 +323,10 @@ def test_single_precision_stays_single():
     reference = observe(tensors.astype(float), field.astype(float), double, nucleus=OXYGEN)
     assert_allclose(seen.nu_q, reference.nu_q, rtol=1e-4, atol=10.0)
     assert_allclose(loss, loss_of(tensors.astype(float), 1.1 * tensors.astype(float), double), rtol=1e-3)
+
+
+def test_a_prediction_that_is_not_a_number_is_never_perfect():
+    reference = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3, 3)))
+    predicted = reference.at[2, 0, 0].set(jnp.nan)
+    assert jnp.isnan(metrics.rmse(reference, predicted))
+    assert jnp.isnan(metrics.rmse_percent(reference, predicted))

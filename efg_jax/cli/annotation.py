@@ -10,7 +10,6 @@ from jaxtyping import Float
 
 from efg_jax.models import ScalarGPR, TensorGPR
 from efg_jax.precision import float64
-from efg_jax.targets import Target
 from efg_jax.tensors.efg import asymmetry, coupling_constant
 from efg_jax.tensors.nuclei import Isotope, default_isotope
 from efg_jax.tensors.principal import principal_axes
@@ -40,7 +39,7 @@ def add_tensors(
         home[target.name] = np.asarray(values[number])
         if variances is not None:
             home[f"{target.name}_std"] = np.sqrt(variances[number])
-    if is_efg(target):
+    if target.is_efg:
         add_couplings(values, frames, isotopes)
 
 
@@ -48,11 +47,6 @@ def add_scalars(model: ScalarGPR, frames: Sequence[Atoms]) -> None:
     """Predict, and put each scalar into the frames' arrays under its name, in place."""
     for atoms, scalars in zip(frames, model.predict(frames), strict=True):
         atoms.arrays.update(scalars)
-
-
-def is_efg(target: Target) -> bool:
-    """Whether C_Q and η follow from the target: field gradients of atoms, in V/Å²."""
-    return target.per == "atom" and target.traceless and target.unit == "V/Å²"
 
 
 def add_couplings(

@@ -10,6 +10,8 @@ from efg_jax.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from efg_jax.targets import Per
+
 
 def read_structures(sources: Sequence[str]) -> "list[Atoms]":
     """Structures of files or data sets, in the order given.
@@ -33,11 +35,11 @@ def read_structures(sources: Sequence[str]) -> "list[Atoms]":
     return frames
 
 
-def read_labelled(sources: Sequence[str], target: str, array: str | None) -> "list[Atoms]":
+def read_labelled(sources: Sequence[str], target: str, array: str | None, per: "Per | None" = None) -> "list[Atoms]":
     """The same with a target, which all structures carry under its own name afterwards.
 
     All sources are checked together: structures with different targets must not meet in one training set.
     """
     from efg_jax.io import check_frames
 
-    return check_frames(read_structures(sources), target, array)
+    return check_frames(read_structures(sources), target, array, per=per)

@@ -39,7 +39,8 @@ def predict(
     precision: Annotated[
         Literal["float64", "float32"],
         typer.Option(
-            help="Of the arithmetic; float32 is for accelerators, and good to about 1e-4.", rich_help_panel=OUTPUT
+            help="Of the arithmetic; float32 is for accelerators, and off by up to a few per cent of the tensors.",
+            rich_help_panel=OUTPUT,
         ),
     ] = "float64",
     isotope: options.Isotopes = None,

@@ -161,7 +161,7 @@ def train(
         )
         untrained = _model(model, descriptor, chosen, target, zeta, noise, per)
         progress.stage(f"reading {', '.join(data)}")
-        frames = read_labelled(data, target, array)
+        frames = read_labelled(data, target, array, per)
         training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
         _check_held_out(training, held_out, target_of(target, frames, per), chosen)
         progress.stage(f"training on {len(training)} structures")

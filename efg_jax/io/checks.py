@@ -1,6 +1,6 @@
 """What a structure must satisfy before anything is computed from it. Every failure names file, frame, atom and mend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -17,7 +17,11 @@ PRINTED = 2e-3
 
 
 def check_frames(
-    frames: Sequence[Atoms], target: str | None = None, array: str | None = None, tolerance: float = 1e-3
+    frames: Atoms | Iterable[Atoms],
+    target: str | None = None,
+    array: str | None = None,
+    tolerance: float = 1e-3,
+    per: Per | None = None,
 ) -> list[Atoms]:
     """Check structures and, where a target is named, its labels; return them with labels in one form.
 
@@ -27,21 +31,23 @@ def check_frames(
     copy: checking twice changes nothing.
 
     Args:
-        frames: structures.
+        frames: structures, or a single one.
         target: name of the target that every frame must carry; None checks the structures only.
         array: name under which the frames carry it, where that differs.
         tolerance: largest asymmetry and trace of an EFG, relative to its norm.
+        per: whether the target is one an atom or one a structure; found out where not given.
 
     Raises:
         InputError: a non-finite position or cell, a periodic direction without a cell vector, a singular cell, two
             atoms within 0.1 Å, no atoms, a missing target or one of wrong shape, a label that is partly NaN, infinite,
             asymmetric or not traceless.
     """
+    frames = [frames] if isinstance(frames, Atoms) else list(frames)
     for position, atoms in enumerate(frames):
         _check_geometry(atoms, position)
     if target is None:
-        return list(frames)
-    per = _where_all_carry(array or target, target, frames)
+        return frames
+    per = _where_all_carry(array or target, target, frames, per)
     return [
         _with_label(atoms, position, target, array or target, per, tolerance) for position, atoms in enumerate(frames)
     ]
@@ -91,9 +97,9 @@ def _check_cell(atoms: Atoms, place: dict) -> None:
         raise InputError("its cell vectors are not independent (singular cell); correct the cell", **place)
 
 
-def _where_all_carry(key: str, target: str, frames: Sequence[Atoms]) -> Per | None:
+def _where_all_carry(key: str, target: str, frames: Sequence[Atoms], per: Per | None) -> Per | None:
     """Whether the frames carry ``key`` per atom or per structure; raises where one does not carry it."""
-    per: Per | None = KNOWN[target].per if target in KNOWN else None
+    per = per or (KNOWN[target].per if target in KNOWN else None)
     having, lacking = None, None
     for position, atoms in enumerate(frames):
         found = find(atoms, key, per)

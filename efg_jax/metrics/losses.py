@@ -60,8 +60,8 @@ def tilt(reference: Float[Array, "*atoms 3 3"], predicted: Float[Array, "*atoms 
     """
     overlap = jnp.einsum("...ij,...ij->...", reference, predicted)
     largest = jnp.sum(eigh3(reference)[0] * eigh3(predicted)[0], axis=-1)
-    exists = largest > 0
-    return jnp.where(exists, 2.0 / 3.0 * (1.0 - overlap / jnp.where(exists, largest, 1.0)), 0.0)
+    vanishes = largest <= 0  # NaN does not, and stays
+    return jnp.where(vanishes, 0.0, 2.0 / 3.0 * (1.0 - overlap / jnp.where(vanishes, 1.0, largest)))
 
 
 def observable_loss(

@@ -98,6 +98,6 @@ def _varies(values: Float[Array, "*shape"], deviation: Float[Array, "*shape"]) -
 
 
 def _safe_sqrt(square: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """√x with gradient 0 at x = 0 instead of infinity."""
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+    """√x with gradient 0 at x = 0 instead of infinity; NaN stays NaN."""
+    zero = square == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))

@@ -66,9 +66,9 @@ def gather(
     return environments(structures, float(descriptor.cutoff), descriptor.species, centres)
 
 
-def chunks(batch: Environments, count: int) -> Iterator[Environments]:
+def chunks(batch: Environments, count: int, largest: int = CHUNK) -> Iterator[Environments]:
     """Pieces of a batch of which ``count`` centres are real, in few different sizes; the last may be padded."""
-    size = min(CHUNK, bucket(count))
+    size = min(largest, bucket(count))
     per_centre = (
         "centre",
         "structure",

@@ -1,5 +1,6 @@
 """One Gaussian-process regression: an irrep of a target, learned from the environments of one or several species."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -24,6 +25,8 @@ from efg_jax.models.regression import (
 )
 from efg_jax.structures import Environments
 
+logger = logging.getLogger(__name__)
+
 # Environments whose kernel rows are summed at a time when a target belongs to a structure.
 _ROWS_AT_A_TIME = 256
 
@@ -41,7 +44,9 @@ class Regression(eqx.Module):
     regularisation: float = eqx.field(static=True)  # ρ over the kernel's mean diagonal
     noise: float = eqx.field(static=True)  # ρ itself
     amplitude: float = eqx.field(static=True)  # prior variance over scale²·K that maximises the marginal likelihood
-    log_likelihood: float | None = eqx.field(static=True)  # log marginal likelihood of the scaled targets there; None: all are zero
+    log_likelihood: float | None = eqx.field(
+        static=True
+    )  # log marginal likelihood of the scaled targets there; None: all are zero
     held_out_rms: float | None = eqx.field(static=True)  # of the search for ρ, in units of scale
     contracted: dict[str, Float[np.ndarray, "_ _"]] | None = None  # Σ_μ P_jμ w_jμ by species
     factor: Float[np.ndarray, "n n"] | None = None  # Cholesky factor; for the variance only
@@ -72,7 +77,7 @@ def training_kernel(
         rows: number of targets.
     """
     zeta = jnp.asarray(zeta)
-    if all(basis.size == rows and np.array_equal(basis.rows, np.arange(rows)) for basis in bases.values()):
+    if len(bases) == 1 and _one_to_one(*bases.values(), rows):
         (basis,) = bases.values()
         p, invariants = jnp.asarray(basis.features[irrep]), jnp.asarray(basis.invariants)
         return _kernel(p, p, invariants, invariants, zeta)
@@ -88,6 +93,11 @@ def training_kernel(
     return total
 
 
+def _one_to_one(basis: Basis, rows: int) -> bool:
+    """Whether each environment is a target of its own."""
+    return basis.size == rows and np.array_equal(basis.rows, np.arange(rows))
+
+
 def fit_regression(
     bases: Mapping[str, Basis],
     irrep: Irrep,
@@ -96,6 +106,7 @@ def fit_regression(
     zeta: float,
     regularisation: float | None,
     name: str,
+    required: bool = True,
 ) -> Regression:
     """Fit one irrep.
 
@@ -107,6 +118,7 @@ def fit_regression(
         zeta: ζ.
         regularisation: ρ over the kernel's mean diagonal; None: the one with the smallest held-out residuals.
         name: of what is learned, for messages.
+        required: refuse environments without features of this irrep; else predict nothing for it (zero, or the mean).
 
     Raises:
         InputError: the kernel matrix is not positive definite.
@@ -120,7 +132,13 @@ def fit_regression(
     scale = float(np.sqrt(np.mean(centred**2))) or 1.0
     y = jnp.asarray((centred / scale).ravel())
     kernel = training_kernel(bases, irrep, zeta, rows).reshape(rows * components, rows * components)
-    if not float(jnp.trace(kernel)) > 0:
+    featureless = not float(jnp.trace(kernel)) > 0
+    if featureless and not required:
+        logger.warning(
+            "%s: the sites are too symmetric for features of λ = %d; it is predicted as zero", name, irrep[0]
+        )
+        kernel, regularisation, y = jnp.eye(y.size), 1.0, jnp.zeros_like(y)
+    elif featureless:
         raise InputError(
             f"the environments of {name} have no features of λ = {irrep[0]}: no atom has a neighbour within the cutoff, or all sites "
             "are too symmetric; enlarge the cutoff"
@@ -130,6 +148,7 @@ def fit_regression(
     if automatic:
         lines = group_rows(np.repeat(groups, components))
         regularisation, held_out_rms = choose_regularisation(*spectrum(kernel), y, lines)
+        held_out_rms = held_out_rms if np.isfinite(held_out_rms) else None
     noise = float(regularisation * jnp.mean(jnp.diag(kernel)))
     factor = jax.jit(factorise)(kernel, jnp.asarray(noise))
     if not bool(jnp.isfinite(factor[-1, -1])):
@@ -194,7 +213,7 @@ def cross_kernel(
     if basis is None:
         return _kernel(p, p, invariants, invariants, jnp.asarray(zeta))
     block = _kernel(p, jnp.asarray(basis.features[irrep]), invariants, jnp.asarray(basis.invariants), jnp.asarray(zeta))
-    if basis.size == rows and np.array_equal(basis.rows, np.arange(rows)):
+    if _one_to_one(basis, rows):
         return block
     summed = jax.ops.segment_sum(jnp.moveaxis(block, 2, 0), jnp.asarray(basis.rows), rows)
     return jnp.moveaxis(summed, 0, 2)

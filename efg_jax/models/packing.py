@@ -180,9 +180,9 @@ def load(path: str | Path, *, variance: bool = False) -> "TensorGPR | ScalarGPR"
     try:
         if unpack is None:
             raise KeyError(f"unknown kind {header.get('kind')!r}")
-        model = unpack(header, arrays)
-    except (KeyError, TypeError, ValueError) as error:
+        model = unpack(header, arrays).restored(variance=variance)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
             f"is an efg_jax model with parts missing or unknown ({error}); copy or train it again", file=str(path)
         ) from error
-    return model.restored(variance=variance)
+    return model

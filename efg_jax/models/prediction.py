@@ -1,20 +1,25 @@
 """Prediction of fitted regressions, streamed over fixed-size chunks of atoms."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.models.basis import cast, chunks, featurise, gather, select
-from efg_jax.models.gpr import Regression, cross_kernel, predict_chunk
+from efg_jax.models.gpr import cross_kernel, predict_chunk
+from efg_jax.models.kernels import lambda_soap_kernel
 from efg_jax.models.regression import posterior_covariance
 from efg_jax.targets import place_of
+
+VARIANCE_CHUNK = 128  # centres whose kernel with all training rows is held at a time
 
 if TYPE_CHECKING:
     from efg_jax.models.tensor_gpr import FittedTensors
@@ -70,28 +75,80 @@ def predict_variance(
     Raises:
         InputError: the model was loaded without its Cholesky factors.
     """
+    if any(r.factor is None for by_irrep in fitted.regressions.values() for r in by_irrep.values()):
+        raise InputError("the model was loaded without what the variance needs; use load(path, variance=True)")
+    zeta = jnp.asarray(zeta)
+    if fitted.target.per == "atom":
+        return _variance_per_atom(descriptor, zeta, fitted, structures)
+    return np.array([_variance_of_structure(descriptor, zeta, fitted, atoms) for atoms in structures])
+
+
+def _variance_per_atom(descriptor, zeta, fitted, structures) -> Float[np.ndarray, " atoms"]:
     atoms_before = np.cumsum([0, *(len(atoms) for atoms in structures)])
-    per_atom = fitted.target.per == "atom"
-    total = np.full(atoms_before[-1], np.nan) if per_atom else np.zeros(len(structures))
-    for group, regressions in fitted.regressions.items():
-        chosen = {symbol: select(structures, symbol) for symbol in group}
-        features = {
-            symbol: featurise(descriptor, gather(structures, descriptor, index), (INVARIANT, *fitted.target.irreps))
-            for symbol, index in chosen.items()
-            if sum(map(len, index))
-        }
-        for number in range(len(structures)):
-            for symbol in features if per_atom else (None,):
-                variance, count = 0.0, 0
-                for regression in regressions.values():
-                    rows = _features_of_structure(features, chosen, number, symbol)
-                    part, count = _variance(regression, fitted, zeta, rows, per_atom)
-                    variance = variance + part
-                if count and per_atom:
-                    total[chosen[symbol][number] + atoms_before[number]] = variance
-                elif count:
-                    total[number] = variance[0]
+    total = np.full(atoms_before[-1], np.nan)
+    for (symbol,), regressions in fitted.regressions.items():
+        chosen = select(structures, symbol)
+        owner = np.repeat(np.arange(len(structures)), [len(index) for index in chosen])
+        if len(owner) == 0:
+            continue
+        rows = 0.0
+        batch = gather(structures, descriptor, chosen)
+        for regression in regressions.values():
+            parts = [
+                posterior_traces(
+                    featurise(descriptor, piece, (INVARIANT, regression.irrep)),
+                    fitted.bases[symbol].features[regression.irrep],
+                    fitted.bases[symbol].invariants,
+                    regression.factor,
+                    zeta,
+                    regression.irrep,
+                )
+                for piece in chunks(batch, len(owner), VARIANCE_CHUNK)
+            ]
+            rows = rows + np.concatenate(parts)[: len(owner)] * regression.amplitude * regression.scale**2
+        total[np.concatenate(chosen) + atoms_before[owner]] = rows
     return total
+
+
+def _variance_of_structure(descriptor, zeta, fitted, atoms: Atoms) -> float:
+    """Padded centres have no features, so that they add nothing to any kernel."""
+    (regressions,) = fitted.regressions.values()
+    features = {
+        symbol: featurise(descriptor, gather([atoms], descriptor, index), (INVARIANT, *fitted.target.irreps))
+        for symbol in fitted.bases
+        for index in [select([atoms], symbol)]
+        if len(index[0])
+    }
+    variance = 0.0
+    for regression in regressions.values():
+        rows = len(regression.weights)
+        cross = sum(
+            cross_kernel(fitted.bases[symbol], regression.irrep, zeta, rows, f).sum(axis=0)
+            for symbol, f in features.items()
+        )
+        prior = sum(cross_kernel(None, regression.irrep, zeta, 0, f).sum(axis=(0, 2)) for f in features.values())
+        covariance = posterior_covariance(jnp.asarray(regression.factor), cross.reshape(cross.shape[0], -1).T, prior)
+        variance += max(float(jnp.trace(covariance)), 0.0) * regression.amplitude * regression.scale**2
+    return variance
+
+
+@partial(jax.jit, static_argnames="irrep")
+def posterior_traces(
+    features: dict[Irrep, Float[Array, "centres _ _"]],
+    training: Float[Array | np.ndarray, "train components features"],
+    invariants: Float[Array | np.ndarray, "train invariants"],
+    factor: Float[Array | np.ndarray, "n n"],
+    zeta: Float[Array, ""],
+    irrep: Irrep,
+) -> Float[Array, " centres"]:
+    """Trace of each centre's posterior covariance in units of the kernel, k** − ‖L⁻¹ k*‖²: no pair of centres is ever compared."""
+    own, own_invariants = features[irrep], features[INVARIANT][:, 0]
+    kernel = lambda_soap_kernel(own, jnp.asarray(training), own_invariants, jnp.asarray(invariants), zeta)
+    centres, components = own.shape[:2]
+    whitened = solve_triangular(jnp.asarray(factor), kernel.reshape(centres * components, -1).T, lower=True)
+    explained = jnp.sum(whitened**2, axis=0).reshape(centres, components).sum(axis=1)
+    self_invariant = jnp.maximum(jnp.sum(own_invariants**2, axis=1), jnp.finfo(own.dtype).tiny)
+    return jnp.maximum(jnp.sum(own**2, axis=(1, 2)) * self_invariant ** (zeta - 1.0) - explained, 0.0)
 
 
 def _stream(descriptor, zeta, fitted, regressions, symbol, batch, dtype) -> dict[Irrep, np.ndarray]:
@@ -105,45 +162,6 @@ def _stream(descriptor, zeta, fitted, regressions, symbol, batch, dtype) -> dict
         for piece in chunks(cast(batch, dtype), count)
     ]
     return {irrep: np.concatenate([part[irrep] for part in parts]).astype(np.float64) for irrep in contracted}
-
-
-def _features_of_structure(features, chosen, number, only):
-    """Features of one structure's centres by species."""
-    rows = {}
-    for symbol, values in features.items():
-        if only in (None, symbol):
-            start = sum(len(index) for index in chosen[symbol][:number])
-            stop = start + len(chosen[symbol][number])
-            rows[symbol] = {irrep: p[start:stop] for irrep, p in values.items()}
-    return rows
-
-
-def _variance(regression: Regression, fitted: "FittedTensors", zeta, rows, per_atom: bool) -> tuple[np.ndarray, int]:
-    """Trace of the posterior covariance for each centre, or for the sum over a structure's centres."""
-    if regression.factor is None:
-        raise InputError("the model was loaded without what the variance needs; use load(path, variance=True)")
-    components = 2 * regression.irrep[0] + 1
-    training_rows = len(regression.weights)
-    bases = fitted.bases
-    cross, prior, count = 0.0, 0.0, 0
-    for symbol, features in rows.items():
-        centres = features[INVARIANT].shape[0]
-        if centres == 0:
-            continue
-        count += centres
-        block = cross_kernel(bases[symbol], regression.irrep, zeta, training_rows, features)
-        own = cross_kernel(None, regression.irrep, zeta, centres, features)
-        if per_atom:
-            cross = block.reshape(centres * components, -1)
-            prior = own.reshape(centres * components, centres * components)
-        else:
-            cross = cross + block.sum(axis=0).reshape(components, -1)
-            prior = prior + own.sum(axis=(0, 2))
-    if count == 0:
-        return np.zeros(1), 0
-    covariance = posterior_covariance(jnp.asarray(regression.factor), cross.T, prior)
-    trace = jnp.maximum(jnp.diag(covariance), 0.0).reshape(-1, components).sum(axis=1)
-    return np.asarray(trace) * regression.amplitude * regression.scale**2, count
 
 
 def _require_species(fitted: "FittedTensors", structures: Sequence[Atoms]) -> None:

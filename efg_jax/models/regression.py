@@ -5,12 +5,18 @@ Residuals of held-out groups come in closed form from one factorisation (Rasmuss
 with G the rows of a group, y_G − ŷ_G^(−G) = [(K+ρ)⁻¹_GG]⁻¹ [(K+ρ)⁻¹ y]_G.
 """
 
+import logging
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float, Int
+
+from efg_jax.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 HIGHEST = lax.Precision.HIGHEST
 
@@ -156,7 +162,14 @@ def choose_regularisation(
 
     Returns:
         ρ relative to the mean diagonal of K, and the root mean square residual there.
+
+    Raises:
+        InputError: a single group, of which nothing can be held out.
     """
+    if sum(len(lines) for lines in groups) < 2:
+        raise InputError(
+            "regularisation 'auto' predicts each structure from the others, and only one carries labels; give a number such as 1e-4"
+        )
     diagonal = float(jnp.mean(values))  # trace over n, in either basis
 
     def loss(exponent: float) -> float:
@@ -172,4 +185,10 @@ def choose_regularisation(
         refined = exponent + 0.5 * (exponents[1] - exponents[0]) * (left - right) / (left - 2 * middle + right)
         if (value := loss(refined)) < lowest:
             exponent, lowest = float(refined), value
+    if best == 0:
+        logger.warning(
+            "the held-out error is smallest at the lower end of the search, regularisation %.0e; "
+            "are structures repeated, or the labels zero?",
+            10.0**exponent,
+        )
     return 10.0**exponent, lowest

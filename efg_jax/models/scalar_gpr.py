@@ -4,7 +4,7 @@ Each number that is derived from an EFG tensor is learned by itself, from featur
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
+from jax import lax
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float
 
@@ -24,11 +25,12 @@ from efg_jax.io import check_frames
 from efg_jax.metrics import Scale, tensor_observables
 from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis, chunks, gather, select
-from efg_jax.models.gpr import predict_chunk
+from efg_jax.models.kernels import invariant_factor
 from efg_jax.models.regression import choose_regularisation, factorise, group_rows, spectrum
 from efg_jax.models.training import check_options, groups_of, training_data
 from efg_jax.precision import float64
 from efg_jax.report import Report
+from efg_jax.structures import Environments
 from efg_jax.targets import KNOWN, Target, from_channels, target_of
 from efg_jax.tensors.irreps import to_spherical
 from efg_jax.tensors.nuclei import Isotope
@@ -79,7 +81,7 @@ class ScalarGPR(eqx.Module):
     def __check_init__(self):
         check_options(self.zeta, self.regularisation)
 
-    def fit(self, structures: Sequence[Atoms]) -> "ScalarGPR":
+    def fit(self, structures: Atoms | Iterable[Atoms]) -> "ScalarGPR":
         """Train on structures that carry EFG tensors; returns the fitted model."""
         structures = check_frames(structures, self.target, array=self.array)
         target = _efg_of(self.target, structures)
@@ -92,10 +94,15 @@ class ScalarGPR(eqx.Module):
                 data = training_data(structures, target, group, descriptor, (INVARIANT,))
                 frames = np.stack([crystal_axes(structures[number]) for number in data.groups])
                 scale = Scale(*map(float, Scale.from_tensors(jnp.asarray(data.values))))
+                if not scale.std > 0:
+                    raise InputError(
+                        f"all |V_zz| of {group[0]} are the same ({scale.mean:.3g} V/Å²), so that C̃_Q has no scale; "
+                        "train on more structures"
+                    )
                 logger.info("%s: fitting %d scalars to %d tensors", group[0], len(METRICS + Z_AXIS), len(data.values))
                 quantities = scalar_targets(data.values, frames, scale)
                 fitted[group[0]] = self._fit(data.bases[group[0]], quantities, data.groups, scale)
-        return replace(self, descriptor=descriptor, fitted=fitted)
+        return replace(self, descriptor=descriptor, zeta=settled(self.zeta), fitted=fitted)
 
     def _fit(self, basis: Basis, quantities: np.ndarray, groups: np.ndarray, scale: Scale) -> FittedScalars:
         means = quantities.mean(axis=0)
@@ -103,7 +110,7 @@ class ScalarGPR(eqx.Module):
         deviations = np.where(deviations > 0, deviations, 1.0)
         y = (quantities - means) / deviations
         invariants = jnp.asarray(basis.invariants)
-        kernel = jnp.matmul(invariants, invariants.T) ** float(self.zeta)
+        kernel = invariant_factor(invariants, invariants, jnp.asarray(self.zeta + 1.0))
         lines = group_rows(groups)
         modes = spectrum(kernel) if self.regularisation == "auto" else None
         weights, chosen = np.empty_like(y), np.empty(y.shape[1])
@@ -121,7 +128,7 @@ class ScalarGPR(eqx.Module):
             )
         return FittedScalars(basis, weights, means, deviations, chosen, scale)
 
-    def predict(self, structures: Atoms | Sequence[Atoms]):
+    def predict(self, structures: Atoms | Iterable[Atoms]):
         """Predict the scalars of every atom.
 
         Returns:
@@ -130,7 +137,7 @@ class ScalarGPR(eqx.Module):
             structures a list of dicts.
         """
         fitted = self._require_fitted()
-        frames = check_frames([structures] if isinstance(structures, Atoms) else structures)
+        frames = check_frames(structures)
         with float64():
             predictions = [_as_dict(np.full((len(atoms), len(METRICS + Z_AXIS)), np.nan), atoms) for atoms in frames]
             for symbol, fit in fitted.items():
@@ -146,20 +153,15 @@ class ScalarGPR(eqx.Module):
 
     def _predict_species(self, fit: FittedScalars, structures, chosen) -> Float[np.ndarray, "centres quantities"]:
         batch, count = gather(structures, self.descriptor, chosen), sum(map(len, chosen))
-        invariants = fit.basis.invariants
-        columns = []
-        pieces = list(chunks(batch, count))
-        for number in range(fit.weights.shape[1]):
-            contracted = {INVARIANT: jnp.asarray(invariants * fit.weights[:, number : number + 1])}
-            parts = [
-                predict_chunk(self.descriptor, piece, jnp.asarray(invariants), contracted, jnp.asarray(self.zeta))
-                for piece in pieces
-            ]
-            columns.append(np.concatenate([np.asarray(part[INVARIANT])[:, 0] for part in parts])[:count])
-        return fit.means + fit.scales * np.stack(columns, axis=1)
+        invariants, zeta = jnp.asarray(fit.basis.invariants), jnp.asarray(self.zeta)
+        parts = [
+            _predict_scalars(self.descriptor, piece, invariants, jnp.asarray(fit.weights), zeta)
+            for piece in chunks(batch, count)
+        ]
+        return fit.means + fit.scales * np.concatenate(parts)[:count]
 
     def evaluate(
-        self, structures: Sequence[Atoms], title: str = "", isotopes: Mapping[str, Isotope | str] | None = None
+        self, structures: Atoms | Iterable[Atoms], title: str = "", isotopes: Mapping[str, Isotope | str] | None = None
     ) -> Report:
         """Compare predictions with the tensors of structures that were held out; see `TensorGPR.evaluate`."""
         fitted = self._require_fitted()
@@ -187,6 +189,19 @@ class ScalarGPR(eqx.Module):
         if self.fitted is None:
             raise InputError("the model is not fitted yet; use the one that fit(structures) returns")
         return self.fitted
+
+
+@eqx.filter_jit
+def _predict_scalars(
+    descriptor: LambdaSOAP,
+    environments: Environments,
+    invariants: Float[Array, "train invariants"],
+    weights: Float[Array, "train quantities"],
+    zeta: Float[Array, ""],
+) -> Float[Array, "centres quantities"]:
+    """Scaled predictions of all quantities, Σ_j (k⁰_xj)^ζ w_j."""
+    features = descriptor(environments, (INVARIANT,))[INVARIANT][:, 0]
+    return jnp.matmul(invariant_factor(features, invariants, zeta + 1.0), weights, precision=lax.Precision.HIGHEST)
 
 
 def scalar_targets(

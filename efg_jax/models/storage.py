@@ -1,5 +1,6 @@
 """Model files: one npz of plain arrays and a JSON header; nothing in it can run code."""
 
+import hashlib
 import json
 import tokenize
 import zipfile
@@ -28,7 +29,8 @@ def write_model(path: str | Path, header: Mapping[str, Any], arrays: Mapping[str
         header: what is not an array; JSON types only.
         arrays: by name; names may contain slashes.
     """
-    text = json.dumps({"format": FORMAT, "version": VERSION, **header}, allow_nan=False)
+    content = {"format": FORMAT, "version": VERSION, **header}
+    text = json.dumps({**content, "digest": checksum(content, arrays)}, allow_nan=False)
     encoded = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
     with atomic_write(path) as temporary, open(temporary, "wb") as stream:
         np.savez_compressed(stream, **{_HEADER: encoded, **arrays})
@@ -66,4 +68,19 @@ def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]
             "upgrade efg_jax, or save the model again with the older one",
             file=str(path),
         )
+    digest = header.pop("digest", None)
+    if digest != checksum(header, arrays):
+        raise InputError(
+            "is damaged or was changed by hand (its checksum is wrong); copy or train it again", file=str(path)
+        )
     return header, arrays
+
+
+def checksum(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """Checksum of everything in a model file, so that parts which do not fit together never become a model."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode("utf-8"))
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

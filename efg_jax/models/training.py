@@ -1,6 +1,7 @@
 """What a model is trained on: which atoms carry labels, their environments, and the targets that these add up to."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ def check_options(zeta: Array | np.ndarray, regularisation: float | str) -> None
     """Refuse a ζ below 1 (its kernel is not positive definite) and a regularisation that is not positive."""
     if isinstance(zeta, np.ndarray) and not zeta >= 1:
         raise InputError(f"zeta = {zeta} is below 1; give 1 (linear), 2 or more")
-    if regularisation != "auto" and not (isinstance(regularisation, float | int) and 0 < regularisation < np.inf):
+    if regularisation != "auto" and not (isinstance(regularisation, Real) and 0 < regularisation < np.inf):
         raise InputError(f"regularisation {regularisation!r} is not positive; give a number such as 1e-4, or 'auto'")
 
 

@@ -51,7 +51,7 @@ def selections(
             directions=_directions(directions, species, len(labelled))[labelled],
             labelled=labelled,
             scale=_scale(scales, species, tensors),
-            isotope=isotope(isotopes[species]) if isotopes and species in isotopes else default_isotope(species),
+            isotope=_isotope(isotopes, species),
         )
 
 
@@ -144,3 +144,13 @@ def require_finite(array: np.ndarray, species: str, what: str) -> np.ndarray:
             f"{what} for {species} are not finite in {bad.sum()} of {len(array)} cases, the first of them number {bad.argmax()}"
         )
     return array
+
+
+def _isotope(isotopes: Mapping[str, Isotope | str] | None, species: str) -> Isotope | None:
+    """The nucleus that was asked for, which must be one of the element, or the one that NMR uses."""
+    if not isotopes or species not in isotopes:
+        return default_isotope(species)
+    chosen = isotope(isotopes[species])
+    if chosen.symbol != species:
+        raise InputError(f"{chosen} is no isotope of {species}; give one, such as {default_isotope(species)}")
+    return chosen

@@ -110,8 +110,8 @@ def asymmetry_invariant(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*at
         η, 0 (with a zero derivative) where rounding makes the root's argument zero or negative.
     """
     square = asymmetry_squared(tensor)
-    positive = square > 0.0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+    axial = square <= 0.0  # NaN is neither, and stays
+    return jnp.where(axial, 0.0, jnp.sqrt(jnp.where(axial, 1.0, square)))
 
 
 def quadrupolar_product(

@@ -62,7 +62,7 @@ def held_out_problems(
         seed: of folds and of the subset.
         limit: about how many environments of each species to use; whole structures are drawn until there are as many. None: all.
     """
-    if target.name != "efg" or target.per != "atom":
+    if not target.is_efg:
         raise InputError(f"tuning is for electric field gradients of atoms; '{target.name}' is per {target.per}")
     problems = []
     for (symbol,) in groups_of(species, target, structures):
@@ -123,7 +123,7 @@ def cross_validated_loss(
 
 def _subset(counts: Sequence[int], limit: int | None, seed: int) -> list[int]:
     """Structures in random order until they have ``limit`` environments, those without any left out."""
-    order = [int(i) for i in np.random.default_rng(seed).permutation(len(counts)) if counts[i]]
+    order = [int(i) for i in np.random.Generator(np.random.PCG64(seed)).permutation(len(counts)) if counts[i]]
     if limit is None:
         return sorted(order)
     reached = np.cumsum([counts[i] for i in order])

@@ -1,7 +1,7 @@
 """Hyperparameters by the exact gradient of a cross-validated loss."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import jax
@@ -28,7 +28,7 @@ _START_REGULARISATION = 1e-4  # where the model says "auto"
 
 def tune(
     model: TensorGPR,
-    structures: Sequence[Atoms],
+    structures: Atoms | Iterable[Atoms],
     loss: str = "observables",
     *,
     steps: int = 25,
@@ -64,7 +64,7 @@ def tune(
     """
     if loss not in LOSSES:
         raise InputError(f"unknown loss {loss!r}; choose among {', '.join(LOSSES)}")
-    checked = check_frames(structures, model.target, array=model.array)
+    checked = check_frames(structures, model.target, array=model.array, per=model.per)
     target = target_of(model.target, checked, model.per)
     descriptor = settled(model.descriptor)
     if descriptor.species is None:
@@ -74,6 +74,17 @@ def tune(
     initial = values_of(start, _START_REGULARISATION if model.regularisation == "auto" else float(model.regularisation))
     if unknown := sorted(set(bounds) - {name for name, value in initial.items() if value is not None}):
         raise InputError(f"cannot tune {', '.join(unknown)}; choose among {', '.join(default_bounds(start))}")
+    for name, (low, high) in bounds.items():
+        if not low < high:
+            raise InputError(f"bounds of {name} are ({low}, {high}); give the lower one first")
+        if name == "cutoff" and descriptor.cutoff_width is None:
+            raise InputError(
+                "a hard cutoff has no gradient to tune it by; set cutoff_width, or leave cutoff out of the bounds"
+            )
+    if len(checked) < folds:
+        raise InputError(
+            f"{len(checked)} structures cannot fill {folds} folds; give more structures, or folds={len(checked)}"
+        )
     reach = max(float(descriptor.cutoff), bounds.get("cutoff", (0.0, 0.0))[1])
     with float64():
         problems = held_out_problems(checked, target, model.species, descriptor, reach, folds, seed, environments)
@@ -81,24 +92,27 @@ def tune(
     tuned = settled(with_values(descriptor, best))
     zeta = np.asarray(best["zeta"], dtype=np.float64)
     regularisation = "auto" if model.regularisation == "auto" else float(best["regularisation"])
-    return replace(model, descriptor=tuned, zeta=zeta, regularisation=regularisation, fitted=None).fit(structures)
+    return replace(model, descriptor=tuned, zeta=zeta, regularisation=regularisation, fitted=None).fit(checked)
 
 
 def _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, callback):
     """Adam from the initial values; returns the best values that were evaluated, fixed ones included."""
     fixed = {name: jnp.asarray(value) for name, value in initial.items() if value is not None}
 
-    def objective(free, problems):
-        values = fixed | constrain(free, bounds)
+    def loss_of(values, problems):
         return cross_validated_loss(
             with_values(descriptor, values), values["zeta"], values["regularisation"], problems, loss
         )
+
+    def objective(free, problems):
+        return loss_of(fixed | constrain(free, bounds), problems)
 
     gradient = jax.jit(jax.value_and_grad(objective))
     optimiser = optax.adam(learning_rate)
     free = unconstrain(initial, bounds)
     state = optimiser.init(free)
-    best, lowest = free, np.inf
+    # The start itself, which the transform to the bounds may have moved a little, is the one to beat.
+    best, lowest = fixed, float(jax.jit(loss_of)(fixed, problems))
     for step in range(steps + 1):
         value, slope = gradient(free, problems)
         value = float(value)
@@ -107,7 +121,7 @@ def _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, 
         if callback is not None:
             callback(step, value, values)
         if value < lowest:
-            best, lowest = free, value
+            best, lowest = fixed | constrain(free, bounds), value
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((value, slope))):
             logger.warning("the loss or its gradient is not finite at step %d; stopping at the best point so far", step)
             break
@@ -116,4 +130,4 @@ def _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, 
             free = optax.apply_updates(free, updates)
     if not np.isfinite(lowest):
         raise InputError("the cross-validated loss is not finite at the start; raise the regularisation")
-    return fixed | constrain(best, bounds)
+    return best

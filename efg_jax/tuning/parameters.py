@@ -31,7 +31,10 @@ GROWTH = 1.2
 
 
 def default_bounds(model: TensorGPR) -> dict[str, tuple[float, float]]:
-    """Interval of each hyperparameter that is tuned; a hard cutoff, which has no gradient, is left as it is."""
+    """Interval of each hyperparameter that is tuned, wide enough to hold the model's own value.
+
+    What has no gradient is left as it is: a hard cutoff, and a radial scaling that is switched off.
+    """
     cutoff = float(model.descriptor.cutoff)
     bounds = {
         "cutoff": (0.6 * cutoff, GROWTH * cutoff),
@@ -45,9 +48,17 @@ def default_bounds(model: TensorGPR) -> dict[str, tuple[float, float]]:
         "zeta": (1.0, 6.0),
         "regularisation": (1e-9, 1.0),
     }
-    if model.descriptor.cutoff_width is None:
+    descriptor = model.descriptor
+    if descriptor.cutoff_width is None:
         del bounds["cutoff"], bounds["cutoff_width"]
-    return bounds
+    if descriptor.scaling_exponent == 0 or descriptor.scaling_rate == 0:
+        for name in ("scaling_rate", "scaling_radius", "scaling_exponent"):
+            del bounds[name]
+    values = values_of(model, 1e-4)
+    return {
+        name: (min(low, float(np.min(values[name]))), max(high, float(np.max(values[name]))))
+        for name, (low, high) in bounds.items()
+    }
 
 
 def unconstrain(values: Mapping[str, Float[np.ndarray, "..."]], bounds: Bounds) -> Unconstrained:

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from efg_jax.models.storage import checksum
+
 SMALL = ("--nmax", "2", "--lmax", "2", "--cutoff", "4")
 
 
@@ -258,8 +260,9 @@ def _with_header(path, **changes):
     header = json.loads(bytes(arrays["header"])) | changes
     for name in [name for name, value in changes.items() if value is ...]:
         del header[name]
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    np.savez(path, **arrays)
+    del arrays["header"], header["digest"]
+    signed = header | {"digest": checksum(header, arrays)}
+    np.savez(path, header=np.frombuffer(json.dumps(signed).encode(), dtype=np.uint8), **arrays)
 
 
 def _newer(path):

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 from efg_jax import ScalarGPR, TensorGPR, load
 from efg_jax.errors import InputError
-from efg_jax.models.storage import read_model, write_model
+from efg_jax.models.storage import checksum, read_model, write_model
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def rewritten(saved, path, change):
     """A copy of a model file with its header changed."""
     header, arrays = read_model(saved)
     change(header)
+    header["digest"] = checksum(header, arrays)
     encoded = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     np.savez(path, header=encoded, **arrays)
     return path
@@ -161,6 +162,17 @@ def test_a_changed_header(saved, tmp_path, change):
     assert "\n" not in str(caught.value)
     if change == "newer":
         assert "newer" in str(caught.value)
+
+
+def test_arrays_that_were_changed_are_noticed(saved, tmp_path):
+    header, arrays = read_model(saved)
+    write_model(tmp_path / "changed.npz", header, arrays)
+    with np.load(tmp_path / "changed.npz") as stored:
+        changed = {name: stored[name] for name in stored.files}
+    changed["weights/0"] = changed["weights/0"] * (1 + 1e-15)
+    np.savez(tmp_path / "changed.npz", **changed)
+    with pytest.raises(InputError, match=r"changed\.npz: is damaged or was changed by hand"):
+        load(tmp_path / "changed.npz")
 
 
 def test_a_failed_save_leaves_the_old_file(saved, tmp_path, monkeypatch):

@@ -163,7 +163,7 @@ def test_buckets_are_few_and_waste_at_most_a_half():
     sizes = np.arange(1, 5000)
     buckets = np.array([bucket(int(size)) for size in sizes])
     assert (buckets >= sizes).all()
-    assert (buckets <= 1.5 * sizes).all()
+    assert (buckets <= np.maximum(1.5 * sizes, 16)).all()
     assert (np.diff(buckets) >= 0).all()
     assert len(np.unique(buckets)) <= 26
     assert [bucket(int(b)) for b in np.unique(buckets)] == np.unique(buckets).tolist()
