@@ -27,7 +27,7 @@ from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis, chunks, gather, select
 from efg_jax.models.kernels import invariant_factor
 from efg_jax.models.regression import choose_regularisation, factorise, group_rows, spectrum
-from efg_jax.models.training import check_options, groups_of, training_data
+from efg_jax.models.training import as_group, as_regularisation, check_options, groups_of, training_data
 from efg_jax.precision import float64
 from efg_jax.report import Report
 from efg_jax.structures import Environments
@@ -67,14 +67,10 @@ class ScalarGPR(eqx.Module):
     """
 
     descriptor: LambdaSOAP = LambdaSOAP()
-    species: tuple[str, ...] | None = eqx.field(
-        static=True,
-        default=None,
-        converter=lambda value: (value,) if isinstance(value, str) else value and tuple(value),
-    )
+    species: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_group)
     target: str = eqx.field(static=True, default="efg")
     zeta: Float[Array | np.ndarray, ""] = eqx.field(default=2.0, converter=leaf)
-    regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto")
+    regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto", converter=as_regularisation)
     array: str | None = eqx.field(static=True, default=None)
     fitted: dict[str, FittedScalars] | None = None
 

@@ -21,7 +21,7 @@ from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis, gather, select
 from efg_jax.models.gpr import Regression, fit_regression, predict_chunk, refactorise
 from efg_jax.models.prediction import predict_channels, predict_variance
-from efg_jax.models.training import check_options, groups_of, training_data
+from efg_jax.models.training import as_group, as_regularisation, check_options, groups_of, training_data
 from efg_jax.precision import float64
 from efg_jax.report import Report, TargetReport
 from efg_jax.structures import Environments
@@ -61,14 +61,10 @@ class TensorGPR(eqx.Module):
     """
 
     descriptor: LambdaSOAP = LambdaSOAP()
-    species: Group | None = eqx.field(
-        static=True,
-        default=None,
-        converter=lambda value: (value,) if isinstance(value, str) else value and tuple(value),
-    )
+    species: Group | None = eqx.field(static=True, default=None, converter=as_group)
     target: str = eqx.field(static=True, default="efg")
     zeta: Float[Array | np.ndarray, ""] = eqx.field(default=2.0, converter=leaf)
-    regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto")
+    regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto", converter=as_regularisation)
     per: Literal["atom", "structure"] | None = eqx.field(static=True, default=None)
     array: str | None = eqx.field(static=True, default=None)
     fitted: FittedTensors | None = None

@@ -28,6 +28,16 @@ class TrainingData(NamedTuple):
     groups: Int[np.ndarray, " rows"]
 
 
+def as_group(species: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """One element or several as a tuple; None stays None."""
+    return (species,) if isinstance(species, str) else species and tuple(species)
+
+
+def as_regularisation(value: float | str) -> float | str:
+    """NumPy's numbers as Python's; "auto" as it is."""
+    return float(value) if isinstance(value, Real) else value
+
+
 def check_options(zeta: Array | np.ndarray, regularisation: float | str) -> None:
     """Refuse a ζ below 1 (its kernel is not positive definite) and a regularisation that is not positive."""
     if isinstance(zeta, np.ndarray) and not zeta >= 1:

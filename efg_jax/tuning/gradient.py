@@ -64,6 +64,7 @@ def tune(
     """
     if loss not in LOSSES:
         raise InputError(f"unknown loss {loss!r}; choose among {', '.join(LOSSES)}")
+    structures = [structures] if isinstance(structures, Atoms) else list(structures)
     checked = check_frames(structures, model.target, array=model.array, per=model.per)
     target = target_of(model.target, checked, model.per)
     descriptor = settled(model.descriptor)
@@ -92,7 +93,7 @@ def tune(
     tuned = settled(with_values(descriptor, best))
     zeta = np.asarray(best["zeta"], dtype=np.float64)
     regularisation = "auto" if model.regularisation == "auto" else float(best["regularisation"])
-    return replace(model, descriptor=tuned, zeta=zeta, regularisation=regularisation, fitted=None).fit(checked)
+    return replace(model, descriptor=tuned, zeta=zeta, regularisation=regularisation, fitted=None).fit(structures)
 
 
 def _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, callback):
