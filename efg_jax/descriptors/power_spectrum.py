@@ -7,8 +7,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from efg_jax.descriptors.coupling import real_clebsch_gordan
 from efg_jax.errors import InputError
+from efg_jax.tensors.coupling import real_clebsch_gordan
 
 SQRT2 = sqrt(2.0)
 

@@ -4,14 +4,12 @@ A rotation R is active: it takes the vector r to R r, the tensor T to R T Rᵀ, 
 harmonics obey Y^l(R r) = D^l(R) Y^l(r). The basis is that of :mod:`efg_jax.tensors.irreps` (order 1 is (y, z, x)).
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from efg_jax.errors import InputError
+from efg_jax.tensors.coupling import real_clebsch_gordan
 from efg_jax.tensors.orientation import rotation_from_quaternion
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -87,46 +85,7 @@ def wigner_d(rotation: Float[Array, "*batch 3 3"], order: int) -> Float[Array, "
     first = jnp.roll(rotation, (-1, -1), axis=(-2, -1))  # (x, y, z) → (y, z, x)
     matrix = first
     for l in range(1, order):
-        couple = jnp.asarray(stretched_coupling(l), dtype=rotation.dtype)
+        couple = jnp.asarray(real_clebsch_gordan(l, 1, l + 1), dtype=rotation.dtype)
         half = jnp.einsum("mak,...ab,...kj->...mbj", couple, matrix, first, precision=HIGHEST)
         matrix = jnp.einsum("...mbj,nbj->...mn", half, couple, precision=HIGHEST)
     return matrix
-
-
-@functools.cache
-def stretched_coupling(l: int) -> np.ndarray:
-    """Clebsch–Gordan coefficients of l ⊗ 1 → l+1 in the real basis, C[M, m, k] with Σ_mk C[M,m,k] C[N,m,k] = δ_MN.
-
-    Args:
-        l: order of the first factor, 0 or more.
-
-    Returns:
-        Array [2l+3, 2l+1, 3], float64.
-    """
-    top = l + 1
-    coefficients = np.zeros((2 * top + 1, 2 * l + 1, 3))
-    for M in range(-top, top + 1):
-        # Closed forms (Varshalovich, Table 8.2) for the second factor's m = −1, 0, 1; |M − m| ≤ l wherever they do not vanish.
-        down, same, up = (l - M) * (l - M + 1), 2 * (l - M + 1) * (l + M + 1), (l + M) * (l + M + 1)
-        for m, square in zip((-1, 0, 1), (down, same, up), strict=True):
-            if abs(M - m) <= l:
-                coefficients[M + top, M - m + l, m + 1] = np.sqrt(square / ((2 * l + 1) * (2 * l + 2)))
-    real = np.einsum(
-        "MN,Nab,ma,kb->Mmk",
-        _real_from_complex(top),
-        coefficients,
-        _real_from_complex(l).conj(),
-        _real_from_complex(1).conj(),
-    )
-    return np.ascontiguousarray(real.real)
-
-
-def _real_from_complex(l: int) -> np.ndarray:
-    """Unitary U with Y_real = U Y_complex, where Y_complex carries the Condon–Shortley phase and Y_real does not."""
-    unitary = np.zeros((2 * l + 1, 2 * l + 1), dtype=complex)
-    unitary[l, l] = 1.0
-    for m in range(1, l + 1):
-        phase = (-1.0) ** m
-        unitary[l + m, l + m], unitary[l + m, l - m] = phase / np.sqrt(2.0), 1.0 / np.sqrt(2.0)
-        unitary[l - m, l - m], unitary[l - m, l + m] = 1j / np.sqrt(2.0), -1j * phase / np.sqrt(2.0)
-    return unitary

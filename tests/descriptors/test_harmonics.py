@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from scipy.special import sph_harm_y
 from strategies import rotations
 
-from efg_jax.descriptors.coupling import real_clebsch_gordan
 from efg_jax.descriptors.harmonics import solid_harmonics
+from efg_jax.tensors.coupling import real_clebsch_gordan
 from efg_jax.tensors.rotation import wigner_d
 
 LMAX = 8
