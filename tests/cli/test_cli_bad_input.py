@@ -344,17 +344,30 @@ def test_a_real_process_fails_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+# A shell starts background jobs with interrupts ignored, and children inherit that: the test must not depend on how it was started.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from efg_jax.cli import main
+main()
+"""
+
+
 def test_ctrl_c_leaves_nothing(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", "from efg_jax.cli import main; main()", "train", "silica-efg", "--out", "m.npz"],
+        [sys.executable, "-c", INTERRUPTIBLE, "train", "silica-efg", "--out", "m.npz"],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
-    for line in process.stderr:
-        if line.startswith("training"):
-            break
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=120)
+    with process:
+        try:
+            for line in process.stderr:
+                if line.startswith("training"):
+                    break
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert (process.returncode, stdout) == (130, "")
     assert stderr.splitlines()[-1] == "efg-jax: interrupted"
     assert "Traceback" not in stderr
