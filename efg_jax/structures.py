@@ -13,6 +13,7 @@ from matscipy.neighbours import neighbour_list
 
 from efg_jax.errors import InputError
 
+LEAST_NEIGHBOURS = 64  # about what 5 Å hold in an oxide: polymorphs of one composition then share their shape
 SMALLEST_BUCKET = 16  # small molecules and cells share their shapes
 
 
@@ -88,7 +89,7 @@ def environments(
         raise InputError("no atoms were selected; name an element or indices that the structures have")
     widest = max(part["mask"].shape[1] for part in parts)
     size = bucket if pad else int
-    widest = size(max(widest, 1))
+    widest = size(max(widest, LEAST_NEIGHBOURS if pad else 1))
     joined = {key: np.concatenate([_widen(part[key], widest) for part in parts]) for key in parts[0]}
     joined["centre_mask"] = np.ones(total, dtype=bool)
     joined = {key: _lengthen(value, size(total)) for key, value in joined.items()}
