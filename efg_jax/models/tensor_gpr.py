@@ -160,7 +160,8 @@ class TensorGPR(eqx.Module):
     def tensors(self, environments: Environments, symbol: str) -> Float[Array, "centres *shape"]:
         """Predicted target (contributions of the centres, for a target per structure) as a pure function of environments.
 
-        For derivatives: with respect to ``environments.positions`` and ``.cells`` it is differentiable and jit-able.
+        For derivatives: with respect to ``environments.positions`` and ``.cells`` it is differentiable and jit-able. Pass the model to
+        `eqx.filter_jit` as an argument; a function that closes over it has the training features folded into its compilation.
 
         Args:
             environments: from `environments_of`.

@@ -114,6 +114,8 @@ def _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, 
     state = optimiser.init(free)
     # The start itself, which the transform to the bounds may have moved a little, is the one to beat.
     best, lowest = fixed, float(jax.jit(loss_of)(fixed, problems))
+    if not np.isfinite(lowest):
+        raise InputError("the cross-validated loss is not finite at the start; raise the regularisation")
     for step in range(steps + 1):
         value, slope = gradient(free, problems)
         value = float(value)
@@ -129,6 +131,4 @@ def _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, 
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its step count with floats
             updates, state = optimiser.update(slope, state, free)
             free = optax.apply_updates(free, updates)
-    if not np.isfinite(lowest):
-        raise InputError("the cross-validated loss is not finite at the start; raise the regularisation")
     return best
