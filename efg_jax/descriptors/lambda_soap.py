@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from math import pi, sqrt
 from typing import Literal
 
 import equinox as eqx
@@ -14,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from efg_jax.descriptors.harmonics import solid_harmonics
 from efg_jax.descriptors.power_spectrum import power_spectrum
-from efg_jax.descriptors.radial import cutoff_function, gto_radial_integrals, radial_scaling
+from efg_jax.descriptors.radial import RadialTable, cutoff_function, radial_scaling, radial_table
 from efg_jax.errors import InputError
 from efg_jax.structures import Environments
 
@@ -134,6 +135,7 @@ class LambdaSOAP(eqx.Module):
         species: Int[Array, " neighbours"],
         mask: Bool[Array, " neighbours"],
         centre_species: Int[Array, ""],
+        table: RadialTable | None = None,
     ) -> Density:
         """Expansion coefficients c_{(species, n) l m} of the neighbour density of ONE environment.
 
@@ -141,6 +143,7 @@ class LambdaSOAP(eqx.Module):
             displacements: from the centre, Å.
             species, centre_species: index into ``self.species``.
             mask: False for padding.
+            table: from `radial_table`; None: made here.
 
         Returns:
             One array per l of shape (species · nmax, 2l+1), species slowest.
@@ -149,6 +152,8 @@ class LambdaSOAP(eqx.Module):
             raise ValueError("the descriptor has no species yet; use with_species, or fit a model")
         dtype = displacements.dtype
         parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=dtype), self)
+        if table is None:
+            table = parameters.radial_table()
         # Padding is moved to where every function of the distance is smooth; its weight is zero.
         far = jnp.zeros(3, dtype=dtype).at[0].set(2.0)
         displacements = jnp.where(mask[:, None], displacements, far[None, :])
@@ -157,25 +162,27 @@ class LambdaSOAP(eqx.Module):
             distance, parameters.scaling_rate, parameters.scaling_radius, parameters.scaling_exponent
         )
         weight = jnp.where(mask, weight, 0.0)
-        # The centre is a neighbour like any other, at displacement zero.
-        displacements = jnp.concatenate([displacements, jnp.zeros((1, 3), dtype=dtype)])
-        weight = jnp.concatenate([weight, parameters.centre_weight[None]])
-        kinds = jnp.concatenate([species, centre_species[None]])
-        channel = jax.nn.one_hot(kinds, len(self.species), dtype=dtype)
+        channel = jax.nn.one_hot(species, len(self.species), dtype=dtype)
+        own = parameters.centre_weight * jax.nn.one_hot(centre_species, len(self.species), dtype=dtype)
         if parameters.species_weights is not None:
             channel = channel * parameters.species_weights[None, :]
-        radial = jax.vmap(gto_radial_integrals, in_axes=(0, None, None, None, None))(
-            jnp.sum(displacements**2, axis=-1), parameters.sigma, parameters.cutoff, self.nmax, self.lmax
-        )
-        radial = radial * weight[:, None, None]
+            own = own * parameters.species_weights
+        radial = table(distance) * weight[:, None, None]
         angular = solid_harmonics(displacements, self.lmax)
         channels = len(self.species) * self.nmax
         spread = channel[:, :, None, None] * radial.transpose(0, 2, 1)[:, None, :, :]  # neighbour, species, n, l
         spread = spread.reshape(-1, channels, self.lmax + 1)
-        return [
+        density = [
             jnp.einsum("jq,jm->qm", spread[:, :, l], angular[l], precision=lax.Precision.HIGHEST)
             for l in range(self.lmax + 1)
         ]
+        # The centre is a neighbour at displacement zero, where all harmonics vanish but Y_00 = 1/√4π.
+        centre = (own[:, None] * table.at_centre[None, :]).reshape(channels, 1) / sqrt(4.0 * pi)
+        return [density[0] + centre, *density[1:]]
+
+    def radial_table(self) -> RadialTable:
+        """Radial integrals of these hyperparameters, tabulated; one table serves all environments."""
+        return radial_table(jnp.asarray(self.sigma), jnp.asarray(self.cutoff), self.nmax, self.lmax)
 
     def environment_features(
         self,
@@ -184,9 +191,10 @@ class LambdaSOAP(eqx.Module):
         mask: Bool[Array, " neighbours"],
         centre_species: Int[Array, ""],
         irreps: tuple[Irrep, ...] = (INVARIANT,),
+        table: RadialTable | None = None,
     ) -> dict[Irrep, Float[Array, "_ _"]]:
         """Normalised λ-SOAP features of ONE environment for each (λ, parity); see `density` for the arguments."""
-        density = self.density(displacements, species, mask, centre_species)
+        density = self.density(displacements, species, mask, centre_species, table)
         invariant = power_spectrum(density, *INVARIANT)
         invariant_norm = jnp.sum(invariant**2)
         features = {
@@ -219,17 +227,19 @@ class LambdaSOAP(eqx.Module):
         Rows of padded centres are zero.
         """
         chunk = min(_CHUNK.get(jax.default_backend(), _ACCELERATOR_CHUNK), environments.size)
+        displacements = environments.displacements()
+        table = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=displacements.dtype), self).radial_table()
 
         @jax.checkpoint  # a gradient through many environments keeps their inputs, not all that was computed on the way
         def one(environment):
             displacements, species, mask, centre_species, is_centre = environment
-            features = self.environment_features(displacements, species, mask, centre_species, irreps)
+            features = self.environment_features(displacements, species, mask, centre_species, irreps, table)
             return {irrep: jnp.where(is_centre, p, 0.0) for irrep, p in features.items()}
 
         return lax.map(
             one,
             (
-                environments.displacements(),
+                displacements,
                 jnp.asarray(environments.neighbour_species),
                 jnp.asarray(environments.mask),
                 jnp.asarray(environments.centre_species),

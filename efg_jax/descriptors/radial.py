@@ -3,6 +3,8 @@
 from functools import cache
 from math import gamma, pi, sqrt
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -47,6 +49,69 @@ def gto_radial_integrals(
     normalisation = (pi * sigma**2) ** -0.75 * jnp.asarray(_norms(nmax), dtype=dtype)[None, :] * width ** -(n + 1.5)
     primitive = normalisation * constant * atom_exponent**l * exponent**-a * kummer
     return jnp.matmul(primitive, jnp.asarray(_loewdin(nmax), dtype=dtype), precision=lax.Precision.HIGHEST)
+
+
+class RadialTable(eqx.Module):
+    """The radial integrals of one set of hyperparameters on a grid of distances, from which those of all neighbours are interpolated.
+
+    Quintic Hermite interpolation: value and two derivatives are continuous, and derivatives of the interpolant with respect to distance and
+    hyperparameters are exact derivatives of what is computed. With 384 points the error is (h/σ)⁶/3000 of the function's size: 1e-12 at
+    r_c = 5 Å and σ = 0.4 Å, 1e-9 at σ = 0.15 Å.
+    """
+
+    rows: Float[Array, "points 6 integrals"]  # value, h f', h² f'' at both ends of each interval
+    step: Float[Array, ""]  # h, Å
+    nmax: int = eqx.field(static=True)
+
+    @property
+    def at_centre(self) -> Float[Array, " {self.nmax}"]:
+        """Integrals of an atom at the centre: only l = 0 is felt there."""
+        return self.rows[0, 0].reshape(-1, self.nmax)[0]
+
+    def __call__(self, r: Float[Array, " neighbours"]) -> Float[Array, "neighbours _ {self.nmax}"]:
+        """What `gto_radial_integrals` gives for distances up to the cutoff; held constant beyond it."""
+        place = r / self.step
+        index = jnp.clip(jnp.floor(lax.stop_gradient(place)).astype(int), 0, self.rows.shape[0] - 1)
+        u = jnp.minimum(place - index.astype(r.dtype), 1.0)
+        u3 = u * u * u
+        end = u3 * (10.0 + u * (6.0 * u - 15.0))
+        weights = jnp.stack(
+            [
+                1.0 - end,
+                u + u3 * (u * (8.0 - 3.0 * u) - 6.0),
+                0.5 * (u * u + u3 * (u * (3.0 - u) - 3.0)),
+                end,
+                u3 * (u * (7.0 - 3.0 * u) - 4.0),
+                0.5 * u3 * (1.0 - u) ** 2,
+            ],
+            axis=-1,
+        )
+        values = jnp.einsum("jk,jkf->jf", weights, self.rows[index], precision=lax.Precision.HIGHEST)
+        return values.reshape(r.shape[0], -1, self.nmax)
+
+
+def radial_table(
+    sigma: Float[Array, ""], cutoff: Float[Array, ""], nmax: int, lmax: int, points: int = 384
+) -> RadialTable:
+    """Tabulate `gto_radial_integrals` from 0 to the cutoff; differentiable in σ and cutoff.
+
+    Args:
+        sigma, cutoff: Å.
+        nmax, lmax: number of radial functions, highest angular momentum.
+        points: number of intervals.
+    """
+    step = cutoff / points
+    r = step * jnp.arange(points + 1, dtype=cutoff.dtype)
+
+    def integrals(distance):
+        return gto_radial_integrals(distance**2, sigma, cutoff, nmax, lmax).ravel()
+
+    def derivative(function):
+        return lambda distance: jax.jvp(function, (distance,), (jnp.ones_like(distance),))[1]
+
+    first = derivative(integrals)
+    data = jax.vmap(lambda x: jnp.stack([integrals(x), step * first(x), step**2 * derivative(first)(x)]))(r)
+    return RadialTable(jnp.concatenate([data[:-1], data[1:]], axis=1), step, nmax)
 
 
 def cutoff_function(

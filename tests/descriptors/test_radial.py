@@ -142,3 +142,24 @@ def test_one_radial_function_gives_the_overlap_of_two_gaussians():
     # R_0 Y_00 = (πc²)^(-3/4) exp(-x²/2c²) with c = cutoff, so the overlap is the closed form of two Gaussians.
     overlap = (2 * sigma * cutoff / (sigma**2 + cutoff**2)) ** 1.5 * np.exp(-0.5 * r**2 / (sigma**2 + cutoff**2))
     assert float(value) / np.sqrt(4 * np.pi) == pytest.approx(overlap, rel=1e-13)
+
+
+@pytest.mark.parametrize(("sigma", "cutoff", "error"), [(0.4, 5.0, 1e-12), (0.9, 8.0, 1e-12), (0.15, 5.0, 2e-9)])
+def test_interpolated_integrals_and_their_slopes_are_the_exact_ones(sigma, cutoff, error):
+    sigma, cutoff = jnp.asarray(sigma), jnp.asarray(cutoff)
+    r = jnp.asarray(np.random.default_rng(0).uniform(0.0, float(cutoff), 200)).at[0].set(cutoff).at[1].set(0.0)
+
+    @jax.jit
+    def exact(r):
+        return jax.vmap(lambda x: radial.gto_radial_integrals(x**2, sigma, cutoff, 6, 4))(r)
+
+    @jax.jit
+    def interpolated(r):
+        return radial.radial_table(sigma, cutoff, 6, 4)(r)
+
+    size = jnp.max(jnp.abs(exact(r)), axis=(0, 2), keepdims=True)
+    assert jnp.max(jnp.abs(interpolated(r) - exact(r)) / size) < error
+    slopes = [jax.jvp(f, (r[2:],), (jnp.ones_like(r[2:]),))[1] for f in (interpolated, exact)]
+    assert jnp.max(jnp.abs(slopes[0] - slopes[1]) / size) < 2e3 * error
+    at_centre = radial.radial_table(sigma, cutoff, 6, 4).at_centre
+    assert_allclose(at_centre, exact(r)[1, 0], rtol=1e-12, atol=1e-14 * float(size.max()))

@@ -127,3 +127,9 @@ def test_the_chosen_regularisation_is_the_noise_of_the_data():
     for exponent in np.arange(-6.0, 1.5):
         other = np.sqrt(np.mean(refitted(kernel, targets, labels, 10**exponent * diagonal) ** 2))
         assert rms <= other * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 7, 24])
+def test_inverse_by_halves_is_the_inverse(n):
+    factor = np.linalg.cholesky(KERNEL[:n, :n] + RHO * np.eye(n))
+    assert_allclose(regression.lower_inverse(jnp.asarray(factor), largest=3), np.linalg.inv(factor), rtol=0, atol=1e-11)
