@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from efg_jax.crystal_frame import crystal_axes, field_direction
     from efg_jax.descriptors import LambdaSOAP
     from efg_jax.errors import InputError
+    from efg_jax.learning import learning_curve
     from efg_jax.models import ScalarGPR, TensorGPR, load
     from efg_jax.precision import enable_x64, float64
     from efg_jax.report import Report, TargetReport, comparison_table
@@ -26,6 +27,7 @@ _HOMES = {
     "crystal_frame": ("crystal_axes", "field_direction"),
     "descriptors": ("LambdaSOAP",),
     "errors": ("InputError",),
+    "learning": ("learning_curve",),
     "models": ("ScalarGPR", "TensorGPR", "load"),
     "precision": ("enable_x64", "float64"),
     "report": ("Report", "TargetReport", "comparison_table"),
@@ -55,6 +57,7 @@ __all__ = [
     "float64",
     "folds",
     "io",
+    "learning_curve",
     "load",
     "metrics",
     "models",

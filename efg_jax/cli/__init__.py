@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from efg_jax.cli import datasets, evaluate, predict, train
+from efg_jax.cli import datasets, evaluate, learning_curve, predict, train, tune
 from efg_jax.cli.commands import Commands, help_of
 
 __all__ = ["app", "main"]
@@ -52,7 +52,14 @@ def _efg_jax(
 
 
 app.callback(help=help_of(_efg_jax))(_efg_jax)
-for command in (train.train, evaluate.evaluate, predict.predict, datasets.datasets):
+for command in (
+    train.train,
+    tune.tune,
+    evaluate.evaluate,
+    predict.predict,
+    learning_curve.learning_curve,
+    datasets.datasets,
+):
     app.command(help=help_of(command))(command)
 
 

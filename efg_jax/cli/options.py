@@ -25,6 +25,41 @@ Data = Annotated[
 ModelFile = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model that [cyan]efg-jax train[/] wrote.", show_default=False)
 ]
+TargetName = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="What to learn: efg (V/Å²), ms (shielding, ppm), dipole, polarizability, dielectric, or any array of the files.",
+        rich_help_panel=DATA,
+    ),
+]
+SpeciesNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--species",
+        metavar="ELEMENT",
+        help="Element whose atoms are learned; several: O,Si, or the option again. Without it all that have labels.",
+        rich_help_panel=DATA,
+    ),
+]
+PerWhat = Annotated[
+    Literal["atom", "structure"] | None,
+    typer.Option(
+        "--per",
+        help="One tensor an atom, or one a structure, as a sum over its atoms. Without it as the files have it.",
+        rich_help_panel=DATA,
+    ),
+]
+HyperparameterFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--hyperparameters",
+        metavar="FILE",
+        help="Descriptor, ζ and regularisation from what [cyan]efg-jax tune[/] wrote.",
+        rich_help_panel=DESCRIPTOR,
+    ),
+]
 ArrayName = Annotated[
     str | None,
     typer.Option(
@@ -99,3 +134,30 @@ def parse_isotopes(values: Sequence[str] | None) -> "dict[str, Isotope]":
                 f"--isotope gives both {chosen[nucleus.symbol]} and {nucleus}; give one for {nucleus.symbol}"
             )
     return chosen
+
+
+def parse_names(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names, given one by one or with commas; None where there are none."""
+    return tuple(dict.fromkeys(name.strip() for value in values or () for name in value.split(","))) or None
+
+
+def parse_count(text: str, option: str, everything: str) -> int | None:
+    """A whole number, or None for the word that means everything."""
+    if text == everything:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"{option} {text} is neither a whole number nor '{everything}'") from None
+
+
+def parse_weights(values: Sequence[str] | None) -> dict[str, float]:
+    """Weights by element: ["O=2"] → {"O": 2.0}."""
+    weights = {}
+    for value in values or ():
+        symbol, _, number = value.partition("=")
+        try:
+            weights[symbol.strip()] = float(number)
+        except ValueError:
+            raise InputError(f"--weight {value} is not of the form O=2") from None
+    return weights

@@ -22,32 +22,13 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     data: options.Data,
     *,
-    target: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="What to learn: efg (V/Å²), ms (shielding, ppm), dipole, polarizability, dielectric, or any array of the files.",
-            rich_help_panel=DATA,
-        ),
-    ] = "efg",
-    species: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ELEMENT",
-            help="Element whose atoms are learned; several: O,Si, or the option again. Without it all that have labels.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    target: options.TargetName = "efg",
+    species: options.SpeciesNames = None,
     array: options.ArrayName = None,
-    per: Annotated[
-        Literal["atom", "structure"] | None,
-        typer.Option(
-            help="One tensor an atom, or one a structure, as a sum over its atoms. Without it as the files have it.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    per: options.PerWhat = None,
     test: Annotated[
         float,
         typer.Option(
@@ -97,6 +78,7 @@ def train(
             rich_help_panel=DESCRIPTOR,
         ),
     ] = "invariant",
+    hyperparameters: options.HyperparameterFile = None,
     model: Annotated[
         Literal["tensor", "scalar"],
         typer.Option(
@@ -139,7 +121,10 @@ def train(
         raise InputError(
             "--json and --plots report on held-out structures; give --test a part such as 0.2, or leave them out"
         )
-    check_outputs({"--out": out, "--json": json}, plots, inputs=data)
+    if hyperparameters is not None:
+        _refuse_both(context, hyperparameters)
+    inputs = [*data] if hyperparameters is None else [*data, str(hyperparameters)]
+    check_outputs({"--out": out, "--json": json}, plots, inputs=inputs)
     isotopes = options.parse_isotopes(isotope)
     chosen, noise = options.parse_species(species), options.parse_regularisation(regularisation)
     with Progress(quiet) as progress:
@@ -160,6 +145,10 @@ def train(
             normalise=normalise,
         )
         untrained = _model(model, descriptor, chosen, target, zeta, noise, per)
+        if hyperparameters is not None:
+            from efg_jax.tuning import read_hyperparameters
+
+            untrained = read_hyperparameters(hyperparameters).apply(untrained)
         progress.stage(f"reading {', '.join(data)}")
         frames = read_labelled(data, target, array, per)
         training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
@@ -194,6 +183,18 @@ def _model(
     if per == "structure":
         raise InputError("--model scalar learns EFG tensors of atoms; leave --per structure out, or use --model tensor")
     return ScalarGPR(descriptor, species, target, zeta, regularisation)
+
+
+def _refuse_both(context: typer.Context, file: Path) -> None:
+    """A hyperparameter given twice would be in one place without effect."""
+    theirs = ("cutoff", "cutoff_width", "sigma", "nmax", "lmax", "scaling_rate", "scaling_radius", "scaling_exponent")
+    for name in (*theirs, "normalise", "zeta", "regularisation"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(
+                f"--{name.replace('_', '-')} is also in --hyperparameters; leave it out, or change it in the file",
+                file=str(file),
+            )
 
 
 def _check_held_out(

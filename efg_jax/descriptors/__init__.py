@@ -1,6 +1,7 @@
 """Equivariant descriptors of atomic environments."""
 
+from efg_jax.descriptors.contraction import principal_contraction
 from efg_jax.descriptors.lambda_soap import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.descriptors.power_spectrum import power_spectrum
 
-__all__ = ["INVARIANT", "Irrep", "LambdaSOAP", "power_spectrum"]
+__all__ = ["INVARIANT", "Irrep", "LambdaSOAP", "power_spectrum", "principal_contraction"]

@@ -61,6 +61,8 @@ class LambdaSOAP(eqx.Module):
         centre_weight: weight of the atom at the centre in its own density.
         species: the neighbour species; None: those of the training set, filled in by a model's ``fit``.
         species_weights: weight of each neighbour species' density; None: ones.
+        contraction: for each l a matrix that mixes the (species, n) channels of the density into fewer, (lmax + 1, contracted,
+            species · nmax): features shrink with its square. None: no mixing. `principal_contraction` is where to start from.
         normalise: "invariant": all λ by the norm of the λ = 0 features, so that how far an environment is from isotropic, and with it
             the size of its tensor, stays in the features; "environment" (the paper, TENSOAP): each λ by itself, so that every
             environment's kernel with itself has norm 1; or "none". On the silica set "invariant" has the smaller error, for Si by almost half.
@@ -79,6 +81,9 @@ class LambdaSOAP(eqx.Module):
     centre_weight: Float[Array | np.ndarray, ""] = eqx.field(converter=leaf, default=1.0)
     species: tuple[str, ...] | None = eqx.field(static=True, default=None)
     species_weights: Float[Array | np.ndarray, " species"] | None = eqx.field(
+        converter=lambda value: None if value is None else leaf(value), default=None
+    )
+    contraction: Float[Array | np.ndarray, "orders contracted channels"] | None = eqx.field(
         converter=lambda value: None if value is None else leaf(value), default=None
     )
     normalise: Literal["environment", "invariant", "none"] = eqx.field(static=True, default="invariant")
@@ -108,6 +113,12 @@ class LambdaSOAP(eqx.Module):
             raise InputError(
                 f"species_weights has shape {self.species_weights.shape}; give one weight for each of {', '.join(species)}"
             )
+        expected = (self.lmax + 1, len(species) * self.nmax)
+        if self.contraction is not None and self.contraction.shape[::2] != expected:
+            raise InputError(
+                f"contraction has shape {self.contraction.shape}; give ({expected[0]}, contracted channels, {expected[1]}) for "
+                f"lmax = {self.lmax}, nmax = {self.nmax} and {len(species)} species"
+            )
 
     def _require(self, name: str, holds: Callable, what: str) -> None:
         """Check a hyperparameter that is a number on the host (a traced one has no value yet)."""
@@ -121,7 +132,9 @@ class LambdaSOAP(eqx.Module):
 
     def __repr__(self) -> str:
         values = ", ".join(
-            f"{f.name}={getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) is not None
+            f"{f.name}={value if f.name != 'contraction' else f'({value.shape[1]} channels)'}"
+            for f in fields(self)
+            if (value := getattr(self, f.name)) is not None
         )
         return f"LambdaSOAP({values})"
 
@@ -146,7 +159,7 @@ class LambdaSOAP(eqx.Module):
             table: from `radial_table`; None: made here.
 
         Returns:
-            One array per l of shape (species · nmax, 2l+1), species slowest.
+            One array per l of shape (species · nmax, 2l+1), species slowest; (contracted, 2l+1) with a contraction.
         """
         if self.species is None:
             raise ValueError("the descriptor has no species yet; use with_species, or fit a model")
@@ -178,7 +191,13 @@ class LambdaSOAP(eqx.Module):
         ]
         # The centre is a neighbour at displacement zero, where all harmonics vanish but Y_00 = 1/√4π.
         centre = (own[:, None] * table.at_centre[None, :]).reshape(channels, 1) / sqrt(4.0 * pi)
-        return [density[0] + centre, *density[1:]]
+        density[0] = density[0] + centre
+        if parameters.contraction is not None:
+            density = [
+                jnp.matmul(mixing, part, precision=lax.Precision.HIGHEST)
+                for mixing, part in zip(parameters.contraction, density, strict=True)
+            ]
+        return density
 
     def radial_table(self) -> RadialTable:
         """Radial integrals of these hyperparameters, tabulated; one table serves all environments."""

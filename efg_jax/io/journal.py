@@ -67,6 +67,13 @@ class Journal:
         if self.path is not None:
             self._append({"key": key, "entry": dict(entry)})
 
+    def clear(self) -> None:
+        """Forget all entries, on disk as well."""
+        self._entries.clear()
+        if self.path is not None:
+            with self.path.open("rb+") as stream:
+                stream.truncate(len(stream.readline()))
+
     def others(self) -> int:
         """Number of journals in the same folder that belong to other data or settings."""
         return 0 if self.path is None else sum(path != self.path for path in self.path.parent.glob("*.jsonl"))

@@ -3,7 +3,7 @@
 Everything here is a pure function of JAX arrays. The reference always comes first and the prediction second.
 """
 
-from efg_jax.metrics.losses import observable_loss, smooth_c_q_tilde, smooth_eta_tilde, soft_abs, tilt
+from efg_jax.metrics.losses import observable_loss, soft_abs, tilt, tilt_loss
 from efg_jax.metrics.observables import (
     AxesErrors,
     Observables,
@@ -19,6 +19,7 @@ from efg_jax.metrics.observables import (
     tensor_observables,
 )
 from efg_jax.metrics.scores import Scores, mae, mae_vij, pearson_r, rmse, rmse_percent, rmse_percent_by_order, scores
+from efg_jax.metrics.smooth import smooth_c_q_tilde, smooth_eta_tilde, smooth_q_tilde
 
 __all__ = [
     "AxesErrors",
@@ -43,7 +44,9 @@ __all__ = [
     "scores",
     "smooth_c_q_tilde",
     "smooth_eta_tilde",
+    "smooth_q_tilde",
     "soft_abs",
     "tensor_observables",
     "tilt",
+    "tilt_loss",
 ]

@@ -1,47 +1,19 @@
-"""The paper's metrics as losses: the same numbers away from η = 0 and η = 1, and smooth there.
+"""Losses for tensors: what to minimise when the paper's metrics, or nearly those, are what a prediction is judged by.
 
-|V_zz| has a kink at η = 1, where V_zz changes its sign, and η̃ has one more at η = 0, where it is a distance from axial symmetry. Both are
-rounded here over a width that is given as a fraction of μ(|V_zz|). No eigenvectors are needed, so that nothing is singular.
+Two of them are means of three errors, of size, shape and orientation, and differ in the last. Both have finite gradients everywhere.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from efg_jax.metrics.observables import Scale
+from efg_jax.metrics.smooth import smooth_c_q_tilde, smooth_eta_tilde, smooth_q_tilde
 from efg_jax.tensors.eigen import eigh3
 
-NEWTON_STEPS = 6  # |V_zz| to rounding: the start is within 16 % of the root, and five steps reach 1e-16
 
-
-def soft_abs(x: Float[Array, "*shape"], width: float) -> Float[Array, "*shape"]:
+def soft_abs(x: Float[Array, "*shape"], width: float | Float[Array, ""]) -> Float[Array, "*shape"]:
     """√(x² + w²) − w: |x| − w far out, x²/2w inside the width w; 0 at 0."""
     return jnp.sqrt(x * x + width * width) - width
-
-
-def smooth_c_q_tilde(tensor: Float[Array, "*atoms 3 3"], scale: Scale, width: float = 0.01) -> Float[Array, "*atoms"]:
-    """C̃_Q = (|V_zz| − μ)/σ (Harper et al. 2025, Eq. 7) with the kink at η = 1 rounded; infinitely differentiable, also at V = 0.
-
-    Args:
-        tensor: symmetric and traceless, V/Å².
-        scale: μ and σ of |V_zz| for this nucleus.
-        width: width of the rounding as a fraction of μ; |V_zz| is too large by width·μ/2 at η = 1, and by order width²·μ elsewhere.
-    """
-    mean, std = jnp.asarray(scale.mean, dtype=tensor.dtype), jnp.asarray(scale.std, dtype=tensor.dtype)
-    magnitude, _ = _smooth_components(tensor, width * mean)
-    return (magnitude - mean) / std
-
-
-def smooth_eta_tilde(tensor: Float[Array, "*atoms 3 3"], scale: Scale, width: float = 0.01) -> Float[Array, "*atoms"]:
-    """η̃ = (V_xx − V_yy)/μ for positive V_zz (Harper et al. 2025, Eq. 8), rounded at η = 0 and η = 1; infinitely differentiable.
-
-    Args:
-        tensor: symmetric and traceless, V/Å².
-        scale: μ of |V_zz| for this nucleus.
-        width: width of the rounding as a fraction of μ; η̃ is width at η = 0 (too large by about that) and too small by 3/2·width at η = 1.
-    """
-    mean = jnp.asarray(scale.mean, dtype=tensor.dtype)
-    _, difference = _smooth_components(tensor, width * mean)
-    return difference / mean
 
 
 def tilt(reference: Float[Array, "*atoms 3 3"], predicted: Float[Array, "*atoms 3 3"]) -> Float[Array, "*atoms"]:
@@ -67,38 +39,49 @@ def tilt(reference: Float[Array, "*atoms 3 3"], predicted: Float[Array, "*atoms 
 def observable_loss(
     reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"], scale: Scale, width: float = 0.01
 ) -> Float[Array, ""]:
-    """Mean of the errors in C̃_Q, η̃ and orientation: the objective by which Harper et al. 2025 choose hyperparameters, made smooth.
+    """Mean of the MAEs of C̃_Q, of η̃ and of 1 − q̃: the objective by which Harper et al. 2025 choose hyperparameters, made smooth.
 
-    The paper averages the MAEs of C̃_Q, η̃ and q̃. Here the first two are `soft_abs` of the differences of the smooth metrics, and the third is the
-    `tilt` angle in rad, rounded in the same way: 1 − q̃ is its square over 8, which would hardly count. Finite gradients everywhere.
+    The three metrics are the smooth ones, the first two differences enter through `soft_abs`. The number is the paper's, up to the rounding. As an objective
+    it has a weakness: 1 − q̃ is the square of the angle over 8, so that axes 10° off cost 0.004 and hardly count beside errors of some per cent in size and
+    shape, and most of what does count comes from tensors near η = 0 and η = 1, whose axes have little meaning. See `tilt_loss`.
 
     Args:
         reference: symmetric and traceless, V/Å².
         predicted: the same for the model.
         scale: μ and σ of |V_zz| for this nucleus.
-        width: width of all roundings: a fraction of μ, and the error below which the loss turns from linear to quadratic.
+        width: width of all roundings: a fraction of μ, and the error below which the first two terms turn from linear to quadratic.
+
+    Returns:
+        Without unit. 0 for a perfect prediction of tensors far from η = 0, η = 1 and V = 0 on the scale of width·μ, and up to 0.07 per tensor at these,
+        where `smooth_q_tilde` counts the axes as lost.
     """
-    size = smooth_c_q_tilde(predicted, scale, width) - smooth_c_q_tilde(reference, scale, width)
-    shape = smooth_eta_tilde(predicted, scale, width) - smooth_eta_tilde(reference, scale, width)
+    orientation = 1.0 - smooth_q_tilde(reference, predicted, scale, width)
+    return jnp.mean(_size_and_shape(reference, predicted, scale, width) + orientation) / 3.0
+
+
+def tilt_loss(
+    reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"], scale: Scale, width: float = 0.01
+) -> Float[Array, ""]:
+    """`observable_loss` with the `tilt` angle in place of 1 − q̃: not the paper's objective, but one to which orientations matter.
+
+    The angle is linear in small errors, as the two other terms are, and weighs each axis by how well the eigenvalues distinguish it: a tensor near η = 0 or
+    η = 1 counts by its well-defined axis only, and no axis changes its name. 0 for a perfect prediction of any tensor.
+
+    Args:
+        reference: symmetric and traceless, V/Å².
+        predicted: the same for the model.
+        scale: μ and σ of |V_zz| for this nucleus.
+        width: width of all roundings: a fraction of μ, and the error (of the angle: in rad) below which the loss turns from linear to quadratic.
+    """
     # Rounding may leave the tilt an ulp below zero.
     orientation = jnp.sqrt(jnp.maximum(tilt(reference, predicted), 0.0) + width * width) - width
-    return jnp.mean(soft_abs(size, width) + soft_abs(shape, width) + orientation) / 3.0
+    return jnp.mean(_size_and_shape(reference, predicted, scale, width) + orientation) / 3.0
 
 
-def _smooth_components(
-    tensor: Float[Array, "*atoms 3 3"], width: Float[Array, ""]
-) -> tuple[Float[Array, "*atoms"], Float[Array, "*atoms"]]:
-    """|V_zz| and |V_yy| − |V_xx|, rounded over a width in V/Å².
-
-    |V_zz| is the largest root of z³ − jz − |det V| = 0 with j = Tr V²/2, and (V_xx − V_yy)² = 4j − 3z². The root is simple for every η, so that it is a
-    smooth function of j and |det V|, and only the modulus has to be rounded. Width² enters the last root four times because the
-    rounding makes z too large by up to half a width squared over z, which costs 3 width².
-    """
-    square = jnp.einsum("...ij,...jk->...ik", tensor, tensor)
-    j = 0.5 * jnp.trace(square, axis1=-2, axis2=-1)
-    det = jnp.einsum("...ij,...ji->...", square, tensor) / 3.0  # of a traceless tensor
-    modulus = jnp.sqrt(det**2 + (width * (j + width**2)) ** 2)
-    z = 2.0 * jnp.sqrt((j + width**2) / 3.0)
-    for _ in range(NEWTON_STEPS):
-        z = z - (z**3 - j * z - modulus) / (3.0 * z**2 - j)
-    return z, jnp.sqrt(4.0 * j - 3.0 * z**2 + 4.0 * width**2)
+def _size_and_shape(
+    reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"], scale: Scale, width: float
+) -> Float[Array, "n"]:
+    """Smooth |ΔC̃_Q| + |Δη̃|."""
+    size = smooth_c_q_tilde(predicted, scale, width) - smooth_c_q_tilde(reference, scale, width)
+    shape = smooth_eta_tilde(predicted, scale, width) - smooth_eta_tilde(reference, scale, width)
+    return soft_abs(size, width) + soft_abs(shape, width)

@@ -1,6 +1,26 @@
-"""Tuning of hyperparameters by the gradient of a cross-validated loss."""
+"""Tuning of hyperparameters: cross-validated losses, and searches by gradient, by Box–Behnken designs and by Bayesian optimisation."""
 
-from efg_jax.tuning.cross_validation import cross_validated_loss, held_out_problems
-from efg_jax.tuning.gradient import tune
+from efg_jax.tuning.cross_validation import cross_validated_loss, held_out_predictions, held_out_problems
+from efg_jax.tuning.history import Trial
+from efg_jax.tuning.hyperparameters import Hyperparameters, read_hyperparameters, write_hyperparameters
+from efg_jax.tuning.objective import Objective
+from efg_jax.tuning.search import METHODS, Search, search, tune
+from efg_jax.tuning.space import Space, default_bounds, values_of
 
-__all__ = ["cross_validated_loss", "held_out_problems", "tune"]
+__all__ = [
+    "METHODS",
+    "Hyperparameters",
+    "Objective",
+    "Search",
+    "Space",
+    "Trial",
+    "cross_validated_loss",
+    "default_bounds",
+    "held_out_predictions",
+    "held_out_problems",
+    "read_hyperparameters",
+    "search",
+    "tune",
+    "values_of",
+    "write_hyperparameters",
+]

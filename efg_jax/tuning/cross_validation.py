@@ -1,43 +1,66 @@
-"""The cross-validated loss of a tensor model as a pure, differentiable function of its hyperparameters."""
+"""Cross-validated losses as pure, differentiable functions of the hyperparameters.
 
-from collections.abc import Callable, Mapping, Sequence
+The held-out predictions of all folds come in closed form from one factorisation of the whole kernel matrix (see `models.regression`), which
+equals refitting without each fold at the same noise; mean, scale and noise are those of the whole set.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from efg_jax.crystal_frame import crystal_axes
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.metrics import Scale, mae_vij, observable_loss
+from efg_jax.metrics import Scale
 from efg_jax.models.basis import gather, select
-from efg_jax.models.kernels import lambda_soap_kernel
-from efg_jax.models.regression import Groups, group_rows, held_out_residuals
+from efg_jax.models.kernels import invariant_factor, lambda_soap_kernel
+from efg_jax.models.regression import (
+    Groups,
+    factorise,
+    group_rows,
+    held_out_residuals,
+    log_marginal_likelihood,
+    solve,
+)
+from efg_jax.models.scalar_gpr import scalar_targets
 from efg_jax.models.training import groups_of
 from efg_jax.splits import folds
 from efg_jax.structures import Environments
 from efg_jax.targets import Target, labels, to_channels
-from efg_jax.tensors.irreps import to_cartesian
+from efg_jax.tensors.irreps import spherical_to_vector, to_cartesian
+from efg_jax.tuning.losses import LIKELIHOOD, SCALARS, HeldOut, available
+from efg_jax.tuning.space import with_values
 
-Loss = Callable[[Float[Array, "n 3 3"], Float[Array, "n 3 3"], Scale], Float[Array, ""]]
 
-LOSSES: Mapping[str, Loss] = {
-    "observables": observable_loss,
-    "vij": lambda reference, predicted, scale: mae_vij(reference, predicted),
-    "rmse": lambda reference, predicted, scale: jnp.sqrt(jnp.mean((predicted - reference) ** 2)),
-}
-"""What the held-out tensors are judged by: the paper's observables (C̃_Q, η̃, orientation), MAE(V_ij) or the RMSE, both in V/Å²."""
+class Part(eqx.Module):
+    """One kernel matrix and what is learned with it: an irrep of a tensor, or all quantities of a scalar model."""
+
+    irrep: Irrep = eqx.field(static=True)
+    targets: Float[np.ndarray, "kernel_rows columns"]  # centred and scaled
+    mean: Float[np.ndarray, " columns"]  # in the target's unit
+    size: Float[np.ndarray, " columns"]
+    groups: Groups  # rows of the kernel by fold
 
 
 class HeldOutProblem(eqx.Module):
     """Environments and targets of one species, and the folds by which they are held out."""
 
     environments: Environments
-    irrep: Irrep = eqx.field(static=True)
-    targets: Float[np.ndarray, "centres components"]  # spherical components, the target's unit
-    rows: Groups  # rows of the kernel by fold
-    scale: Scale
+    parts: tuple[Part, ...]
+    reference: Float[np.ndarray, "centres *shape"]  # Cartesian, or the columns of a scalar model
+    scale: Scale | None
+    weight: Float[np.ndarray, ""]  # of the species in the whole loss
+    kind: str = eqx.field(static=True)  # "scalar model", or the target's kind
+
+    @property
+    def count(self) -> int:
+        """Number of labelled environments."""
+        return len(self.reference)
 
 
 def held_out_problems(
@@ -46,42 +69,67 @@ def held_out_problems(
     species: tuple[str, ...] | None,
     descriptor: LambdaSOAP,
     reach: float,
-    k: int,
+    k: int | None,
     seed: int,
-    limit: int | None,
+    limit: int | None = None,
+    *,
+    scalar: bool = False,
+    weights: Mapping[str, float] | None = None,
 ) -> list[HeldOutProblem]:
-    """One problem a species, with folds by structure.
+    """One problem a species, with folds by structure (host).
 
     Args:
         structures: checked frames with labels.
-        target: an EFG per atom.
+        target: of atoms.
         species: as for `TensorGPR`.
         descriptor: with species.
         reach: how far neighbours are gathered, Å.
-        k: number of folds; structures are never divided.
+        k: number of folds, or None: each structure by itself. Structures are never divided.
         seed: of folds and of the subset.
         limit: about how many environments of each species to use; whole structures are drawn until there are as many. None: all.
+        scalar: learn the scalars of an EFG (`ScalarGPR`) instead of the tensor.
+        weights: of the species in the loss; those that are not named count 1.
+
+    Raises:
+        InputError: a target per structure, weights of unknown species, or fewer labelled structures than folds.
     """
-    if not target.is_efg:
-        raise InputError(f"tuning is for electric field gradients of atoms; '{target.name}' is per {target.per}")
+    if target.per != "atom":
+        raise InputError(f"tuning is for targets of atoms; '{target.name}' is per {target.per}")
+    symbols = [symbol for (symbol,) in groups_of(species, target, structures)]
+    weights = _species_weights(weights, symbols)
+    per_structure = [labels([atoms], target) for atoms in structures]
+    keep = [np.isfinite(value).reshape(len(value), -1).all(axis=1) for value in per_structure]
     problems = []
-    for (symbol,) in groups_of(species, target, structures):
-        per_structure = [labels([atoms], target) for atoms in structures]
-        keep = [np.isfinite(value).reshape(len(value), -1).all(axis=1) for value in per_structure]
+    for symbol in symbols:
         chosen = select(structures, symbol, keep)
         drawn = _subset([len(index) for index in chosen], limit, seed)
+        if len(drawn) < (k or 2):
+            raise InputError(
+                f"{len(drawn)} structures with labelled {symbol} cannot fill {k or 2} folds: one would hold no labelled atom; "
+                "use fewer folds, more environments or more structures"
+            )
         values = np.concatenate([per_structure[i][chosen[i]] for i in drawn])
         owner = np.repeat(np.arange(len(drawn)), [len(chosen[i]) for i in drawn])
-        (irrep, components), *_ = to_channels(target, values).items()
+        fold = owner if k is None else folds(owner, k, seed)
         wide = eqx.tree_at(lambda d: d.cutoff, descriptor, np.asarray(reach))
-        fold = folds(owner, k, seed)
+        scale = Scale(*map(float, Scale.from_tensors(jnp.asarray(values)))) if target.is_efg else None
+        if scalar:
+            axes = np.stack([crystal_axes(structures[drawn[number]]) for number in owner])
+            reference = np.asarray(scalar_targets(values, axes, scale))[:, : len(SCALARS)]
+            parts = (_scalar_part(reference, fold),)
+        else:
+            reference, parts = (
+                values,
+                tuple(_part(irrep, part, fold) for irrep, part in to_channels(target, values).items()),
+            )
         problems.append(
             HeldOutProblem(
                 environments=gather([structures[i] for i in drawn], wide, [chosen[i] for i in drawn]),
-                irrep=irrep,
-                targets=components,
-                rows=group_rows(np.repeat(fold, components.shape[1])),
-                scale=Scale(*map(float, Scale.from_tensors(jnp.asarray(values)))),
+                parts=parts,
+                reference=reference,
+                scale=scale,
+                weight=np.asarray(weights[symbol]),
+                kind="scalar model" if scalar else target.kind,
             )
         )
     return problems
@@ -89,36 +137,128 @@ def held_out_problems(
 
 def cross_validated_loss(
     descriptor: LambdaSOAP,
-    zeta: Float[Array, ""],
-    regularisation: Float[Array, ""],
+    values: Mapping[str, Float[Array | np.ndarray, "..."]],
     problems: Sequence[HeldOutProblem],
-    loss: str = "observables",
+    terms: Mapping[str, float],
 ) -> Float[Array, ""]:
-    """Mean over the species of the loss of held-out predictions.
+    """Weighted mean over the species of the loss of held-out predictions.
 
-    Exact: the held-out tensors come in closed form from one factorisation, and the gradient goes through descriptor, kernel, Cholesky
-    factor and observables.
+    The gradient goes through descriptor, kernel, Cholesky factor and observables.
 
     Args:
-        descriptor, zeta: hyperparameters of the kernel.
-        regularisation: ρ over the kernel's mean diagonal.
+        descriptor: what ``values`` does not hold.
+        values: hyperparameters by name (`space.values_of`); ``regularisation`` is ρ over each kernel's mean diagonal.
         problems: see `held_out_problems`.
-        loss: a key of LOSSES.
+        terms: weights of losses by name (`losses.parse_loss`).
     """
-    total = 0.0
-    for problem in problems:
-        features = descriptor(problem.environments, (INVARIANT, problem.irrep))
-        count, components = problem.targets.shape
-        p, invariants = features[problem.irrep][:count], features[INVARIANT][:count, 0]
-        kernel = lambda_soap_kernel(p, p, invariants, invariants, zeta).reshape(count * components, count * components)
-        targets = jnp.asarray(problem.targets)
-        size = jnp.sqrt(jnp.mean(targets**2))
-        noise = regularisation * jnp.mean(jnp.diag(kernel))
-        residuals = size * held_out_residuals(kernel, (targets / size).ravel(), problem.rows, noise)
-        reference = to_cartesian({problem.irrep[0]: targets})
-        predicted = to_cartesian({problem.irrep[0]: targets - residuals.reshape(count, components)})
-        total = total + LOSSES[loss](reference, predicted, problem.scale)
-    return total / len(problems)
+    descriptor = with_values(descriptor, values)
+    total = sum(jnp.asarray(problem.weight) for problem in problems)
+    return (
+        sum(
+            jnp.asarray(problem.weight)
+            * _loss(descriptor, jnp.asarray(values["zeta"]), jnp.asarray(values["regularisation"]), problem, terms)
+            for problem in problems
+        )
+        / total
+    )
+
+
+def held_out_predictions(
+    descriptor: LambdaSOAP,
+    zeta: Float[Array, ""],
+    regularisation: Float[Array, ""],
+    problem: HeldOutProblem,
+) -> Float[Array, "centres *shape"]:
+    """What the model predicts for each environment when its fold is held out; see `cross_validated_loss`."""
+    predicted = {
+        part.irrep: _held_out(kernel, part, regularisation)
+        for part, kernel in zip(problem.parts, _kernels(descriptor, zeta, problem), strict=True)
+    }
+    return _as_reference(predicted, problem)
+
+
+def _loss(descriptor, zeta, regularisation, problem: HeldOutProblem, terms: Mapping[str, float]) -> Float[Array, ""]:
+    kernels = _kernels(descriptor, zeta, problem)
+    losses = available(problem.kind == "scalar model", problem.scale is not None)
+    result = jnp.zeros(())
+    if any(name != LIKELIHOOD for name in terms):
+        predicted = {
+            part.irrep: _held_out(kernel, part, regularisation)
+            for part, kernel in zip(problem.parts, kernels, strict=True)
+        }
+        held_out = HeldOut(jnp.asarray(problem.reference), _as_reference(predicted, problem), problem.scale)
+        result = result + sum(weight * losses[name](held_out) for name, weight in terms.items() if name != LIKELIHOOD)
+    if LIKELIHOOD in terms:
+        surprise = sum(
+            _surprise(kernel, part, regularisation) for part, kernel in zip(problem.parts, kernels, strict=True)
+        )
+        result = result + terms[LIKELIHOOD] * surprise / sum(part.targets.size for part in problem.parts)
+    return result
+
+
+def _kernels(descriptor: LambdaSOAP, zeta: Float[Array, ""], problem: HeldOutProblem) -> list[Float[Array, "_ _"]]:
+    """Kernel matrix of each part."""
+    wanted = dict.fromkeys((INVARIANT, *(part.irrep for part in problem.parts)))
+    features = {
+        irrep: p[: problem.count] for irrep, p in descriptor(problem.environments, irreps=tuple(wanted)).items()
+    }
+    invariants = features[INVARIANT][:, 0]
+    if problem.kind == "scalar model":
+        return [invariant_factor(invariants, invariants, zeta + 1.0)]
+    kernels = []
+    for part in problem.parts:
+        p = features[part.irrep]
+        kernels.append(
+            lambda_soap_kernel(p, p, invariants, invariants, zeta).reshape(part.targets.shape[0], part.targets.shape[0])
+        )
+    return kernels
+
+
+def _held_out(kernel: Float[Array, "n n"], part: Part, regularisation) -> Float[Array, "n columns"]:
+    """Held-out predictions in the target's unit."""
+    noise = regularisation * jnp.mean(jnp.diag(kernel))
+    targets = jnp.asarray(part.targets)
+    residuals = jax.vmap(held_out_residuals, in_axes=(None, 1, None, None), out_axes=1)(
+        kernel, targets, part.groups, noise
+    )
+    return jnp.asarray(part.mean)[None, :] + jnp.asarray(part.size)[None, :] * (targets - residuals)
+
+
+def _surprise(kernel: Float[Array, "n n"], part: Part, regularisation) -> Float[Array, ""]:
+    """−log p of all columns, each with the amplitude of the prior that makes it most likely."""
+    targets = jnp.asarray(part.targets)
+    factor = factorise(kernel, regularisation * jnp.mean(jnp.diag(kernel)))
+    total = jnp.zeros(())
+    for column in range(targets.shape[1]):
+        y = targets[:, column]
+        amplitude = jnp.sqrt(jnp.dot(y, solve(factor, y)) / y.size)
+        total = total - log_marginal_likelihood(factor * amplitude, y)
+    return total
+
+
+def _as_reference(predicted: dict[Irrep, Float[Array, "n columns"]], problem: HeldOutProblem):
+    """Predictions by kernel row to the shape of the reference."""
+    if problem.kind == "scalar model":
+        return predicted[INVARIANT]
+    parts = {irrep[0]: part.reshape(problem.count, 2 * irrep[0] + 1) for irrep, part in predicted.items()}
+    if problem.kind == "scalar":
+        return parts[0][:, 0]
+    return spherical_to_vector(parts[1]) if problem.kind == "vector" else to_cartesian(parts)
+
+
+def _part(irrep: Irrep, components: Float[np.ndarray, "n components"], fold: Int[np.ndarray, " n"]) -> Part:
+    """One column for the kernel's rows (environment, component); only λ = 0 is centred, as in `Regression`."""
+    mean = components.mean() if irrep == INVARIANT else 0.0
+    size = float(np.sqrt(np.mean((components - mean) ** 2))) or 1.0
+    targets = ((components - mean) / size).reshape(-1, 1)
+    groups = group_rows(np.repeat(fold, components.shape[1]))
+    return Part(irrep, targets, np.array([mean]), np.array([size]), groups)
+
+
+def _scalar_part(columns: Float[np.ndarray, "n columns"], fold: Int[np.ndarray, " n"]) -> Part:
+    mean, size = columns.mean(axis=0), columns.std(axis=0)
+    size = np.where(size > 0, size, 1.0)
+    return Part(INVARIANT, (columns - mean) / size, mean, size, group_rows(fold))
 
 
 def _subset(counts: Sequence[int], limit: int | None, seed: int) -> list[int]:
@@ -128,3 +268,14 @@ def _subset(counts: Sequence[int], limit: int | None, seed: int) -> list[int]:
         return sorted(order)
     reached = np.cumsum([counts[i] for i in order])
     return sorted(order[: int(np.searchsorted(reached, limit)) + 1])
+
+
+def _species_weights(weights: Mapping[str, float] | None, symbols: Sequence[str]) -> dict[str, float]:
+    weights = dict(weights or {})
+    if unknown := [symbol for symbol in weights if symbol not in symbols]:
+        raise InputError(
+            f"a weight is given for {unknown[0]}, which is not tuned for; choose among {', '.join(symbols)}"
+        )
+    if bad := [symbol for symbol, weight in weights.items() if not 0 < weight < np.inf]:
+        raise InputError(f"the weight of {bad[0]} in the loss is {weights[bad[0]]}; give a positive number")
+    return {symbol: float(weights.get(symbol, 1.0)) for symbol in symbols}

@@ -1,134 +1,107 @@
-"""Hyperparameters by the exact gradient of a cross-validated loss."""
+"""Search by the exact gradient of the cross-validated loss: L-BFGS (few evaluations) or Adam (robust on rough losses)."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from ase import Atoms
+from jax.flatten_util import ravel_pytree
+from scipy.optimize import minimize
 
-from efg_jax.descriptors.lambda_soap import settled
-from efg_jax.errors import InputError
-from efg_jax.io import check_frames
-from efg_jax.models import TensorGPR
 from efg_jax.precision import float64
-from efg_jax.targets import target_of
-from efg_jax.tuning.cross_validation import LOSSES, cross_validated_loss, held_out_problems
-from efg_jax.tuning.parameters import Bounds, constrain, default_bounds, unconstrain, values_of, with_values
+from efg_jax.tuning.history import BudgetSpent, Recorder
+from efg_jax.tuning.objective import Objective
+from efg_jax.tuning.space import Space, Values
 
 logger = logging.getLogger(__name__)
 
-Callback = Callable[[int, float, Mapping[str, np.ndarray]], None]
+_TOLERANCE = 1e-5  # relative decrease of the loss, and slope a logit, below which L-BFGS stops
+_BAD = 10.0  # what an infinite loss counts in units of the start's
 
-_START_REGULARISATION = 1e-4  # where the model says "auto"
 
+def descend(
+    objective: Objective, space: Space, recorder: Recorder, *, optimiser: str = "lbfgs", learning_rate: float = 0.15
+) -> dict[str, Any]:
+    """Follow the gradient from the objective's start until the budget is spent or, with L-BFGS, nothing is gained any more.
 
-def tune(
-    model: TensorGPR,
-    structures: Atoms | Iterable[Atoms],
-    loss: str = "observables",
-    *,
-    steps: int = 25,
-    learning_rate: float = 0.15,
-    folds: int = 5,
-    environments: int | None = 250,
-    bounds: Bounds | None = None,
-    seed: int = 0,
-    callback: Callback | None = None,
-) -> TensorGPR:
-    """Follow the gradient of the cross-validated loss in all continuous hyperparameters at once, then fit on all structures.
-
-    Adam on smoothly bounded hyperparameters; the best point that was seen is kept. The regularisation that is found belongs to the
-    subset it was found on, so that a model with ``regularisation="auto"`` finds its own again in the final fit.
+    Both optimisers see logits of the places within the bounds. They are deterministic functions of the evaluations, so that a search that was
+    stopped continues exactly where it was when its evaluations are found on disk again; neighbours that are gathered anew for a larger
+    cutoff do not touch their state.
 
     Args:
-        model: where to start from (fitted or not).
-        structures: the training set; the held-out structures of each fold come from it.
-        loss: "observables" (C̃_Q, η̃ and orientation), "vij" or "rmse".
-        steps: optimiser steps, each one gradient.
-        learning_rate: of Adam, in units of the logit of a hyperparameter's place in its interval.
-        folds: number of cross-validation folds, by structure.
-        environments: about how many environments of each species the gradient is taken on, drawn as whole structures; None: all.
-        bounds: interval by name for the hyperparameters to tune; None: all, in wide intervals (`tuning.parameters.default_bounds`).
-        seed: of folds and subset.
-        callback: called after each evaluation with the step, the loss and the hyperparameters.
+        objective, space, recorder: of the search.
+        optimiser: "lbfgs" or "adam".
+        learning_rate: of Adam, in logits.
 
     Returns:
-        The fitted model with tuned hyperparameters.
-
-    Raises:
-        InputError: an unknown loss, a target that is no EFG, or bad structures.
+        Details for the report: whether it converged.
     """
-    if loss not in LOSSES:
-        raise InputError(f"unknown loss {loss!r}; choose among {', '.join(LOSSES)}")
-    structures = [structures] if isinstance(structures, Atoms) else list(structures)
-    checked = check_frames(structures, model.target, array=model.array, per=model.per)
-    target = target_of(model.target, checked, model.per)
-    descriptor = settled(model.descriptor)
-    if descriptor.species is None:
-        descriptor = descriptor.with_species(sorted({symbol for atoms in checked for symbol in atoms.symbols}))
-    start = replace(model, descriptor=descriptor)
-    bounds = dict(default_bounds(start) if bounds is None else bounds)
-    initial = values_of(start, _START_REGULARISATION if model.regularisation == "auto" else float(model.regularisation))
-    if unknown := sorted(set(bounds) - {name for name, value in initial.items() if value is not None}):
-        raise InputError(f"cannot tune {', '.join(unknown)}; choose among {', '.join(default_bounds(start))}")
-    for name, (low, high) in bounds.items():
-        if not low < high:
-            raise InputError(f"bounds of {name} are ({low}, {high}); give the lower one first")
-        if name == "cutoff" and descriptor.cutoff_width is None:
-            raise InputError(
-                "a hard cutoff has no gradient to tune it by; set cutoff_width, or leave cutoff out of the bounds"
-            )
-    if len(checked) < folds:
-        raise InputError(
-            f"{len(checked)} structures cannot fill {folds} folds; give more structures, or folds={len(checked)}"
-        )
-    reach = max(float(descriptor.cutoff), bounds.get("cutoff", (0.0, 0.0))[1])
+    try:
+        if optimiser == "adam":
+            _adam(objective, space, recorder, learning_rate)
+            return {"optimiser": "adam", "converged": False}
+        return {"optimiser": "lbfgs", **_lbfgs(objective, space, recorder)}
+    except BudgetSpent:
+        return {"optimiser": optimiser, "converged": False}
+
+
+def _value_and_slope(objective: Objective, space: Space, recorder: Recorder, free: Values) -> tuple[float, Values]:
+    """Loss and gradient in unconstrained numbers, recorded as one trial."""
+    recorder.require()
     with float64():
-        problems = held_out_problems(checked, target, model.species, descriptor, reach, folds, seed, environments)
-        best = _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, callback)
-    tuned = settled(with_values(descriptor, best))
-    zeta = np.asarray(best["zeta"], dtype=np.float64)
-    regularisation = "auto" if model.regularisation == "auto" else float(best["regularisation"])
-    return replace(model, descriptor=tuned, zeta=zeta, regularisation=regularisation, fitted=None).fit(structures)
+        moved, pull_back = jax.vjp(space.constrain, free)
+        values = {**objective.start, **{name: np.asarray(value) for name, value in moved.items()}}
+        evaluation = objective.value_and_gradient(values)
+        (slope,) = pull_back({name: jnp.asarray(evaluation.gradient[name]) for name in moved})
+    number = len(recorder.trials)
+    recorder.add(evaluation, f"step {number}" if number else "start")
+    return evaluation.loss, slope
 
 
-def _descend(descriptor, initial, bounds, problems, loss, steps, learning_rate, callback):
-    """Adam from the initial values; returns the best values that were evaluated, fixed ones included."""
-    fixed = {name: jnp.asarray(value) for name, value in initial.items() if value is not None}
+def _adam(objective: Objective, space: Space, recorder: Recorder, learning_rate: float) -> None:
+    with float64():
+        optimiser = optax.adam(learning_rate)
+        free = space.unconstrain(objective.start)
+        state, best, trust = optimiser.init(free), (np.inf, free), 1.0
+        while recorder.left:
+            loss, slope = _value_and_slope(objective, space, recorder, free)
+            if loss < best[0]:
+                best = (loss, free)
+            if not np.isfinite(loss):
+                logger.warning("the loss is not finite; going back to the best point with half the step")
+                trust = 0.5 * trust
+                free, state = best[1], optimiser.init(best[1])
+                continue
+            with jax.numpy_dtype_promotion("standard"):  # optax mixes its step count with floats
+                updates, state = optimiser.update(slope, state, free)
+                free = optax.apply_updates(free, jax.tree.map(lambda u, t=trust: t * u, updates))
 
-    def loss_of(values, problems):
-        return cross_validated_loss(
-            with_values(descriptor, values), values["zeta"], values["regularisation"], problems, loss
-        )
 
-    def objective(free, problems):
-        return loss_of(fixed | constrain(free, bounds), problems)
+def _lbfgs(objective: Objective, space: Space, recorder: Recorder) -> dict[str, Any]:
+    with float64():
+        start, unravel = ravel_pytree(space.unconstrain(objective.start))
+    unit: list[float] = []
 
-    gradient = jax.jit(jax.value_and_grad(objective))
-    optimiser = optax.adam(learning_rate)
-    free = unconstrain(initial, bounds)
-    state = optimiser.init(free)
-    # The start itself, which the transform to the bounds may have moved a little, is the one to beat.
-    best, lowest = fixed, float(jax.jit(loss_of)(fixed, problems))
-    if not np.isfinite(lowest):
-        raise InputError("the cross-validated loss is not finite at the start; raise the regularisation")
-    for step in range(steps + 1):
-        value, slope = gradient(free, problems)
-        value = float(value)
-        values = {name: np.asarray(v) for name, v in (fixed | constrain(free, bounds)).items()}
-        logger.info("step %d of %d: %s loss %.5f (best %.5f)", step, steps, loss, value, min(value, lowest))
-        if callback is not None:
-            callback(step, value, values)
-        if value < lowest:
-            best, lowest = fixed | constrain(free, bounds), value
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((value, slope))):
-            logger.warning("the loss or its gradient is not finite at step %d; stopping at the best point so far", step)
-            break
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes its step count with floats
-            updates, state = optimiser.update(slope, state, free)
-            free = optax.apply_updates(free, updates)
-    return best
+    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
+        with float64():
+            loss, slope = _value_and_slope(objective, space, recorder, unravel(jnp.asarray(x)))
+            flat = np.asarray(ravel_pytree(slope)[0], dtype=np.float64)
+        if not unit:
+            unit.append(abs(loss) or 1.0)
+        if not np.isfinite(loss):
+            return _BAD, np.zeros_like(flat)
+        return loss / unit[0], flat / unit[0]
+
+    result = minimize(
+        function,
+        np.asarray(start),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 10**6, "maxfun": 10**6, "ftol": _TOLERANCE, "gtol": _TOLERANCE, "maxcor": 20, "maxls": 10},
+    )
+    message: Mapping[str, Any] = {"converged": bool(result.success), "message": str(result.message)}
+    logger.info("L-BFGS: %s", message["message"])
+    return dict(message)

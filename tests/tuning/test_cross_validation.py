@@ -6,116 +6,207 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 import efg_jax as ej
-from efg_jax.metrics import observable_loss
+from efg_jax.metrics import mae_vij, observable_loss, soft_abs, tilt_loss
+from efg_jax.models.gpr import training_kernel
 from efg_jax.splits import folds
 from efg_jax.targets import labels, target_of
-from efg_jax.tuning import cross_validated_loss, held_out_problems
-from efg_jax.tuning.parameters import constrain, default_bounds, unconstrain, values_of, with_values
+from efg_jax.tensors.irreps import to_spherical
+from efg_jax.tuning import cross_validated_loss, held_out_predictions, held_out_problems, values_of
+from efg_jax.tuning.losses import parse_loss
+from efg_jax.tuning.space import Space, space_of, with_values
+
+ALL = {"observables": 1.0, "tilt": 0.5, "mae-vij": 0.02, "rmse": 0.01, "lml": 0.05}
 
 
 @pytest.fixture(scope="module")
-def frames():
-    return [atoms for atoms in ej.datasets.load("silica-efg") if len(atoms) <= 9][:10]
-
-
-@pytest.fixture(scope="module")
-def model():
-    return ej.TensorGPR(
-        ej.LambdaSOAP(cutoff=3.5, nmax=3, lmax=2, species=("O", "Si")), species="Si", regularisation=1e-3
+def both(frames, descriptor):
+    """Problems of both species, weighted 1 and 3."""
+    return held_out_problems(
+        frames, target_of("efg", frames), ("O", "Si"), descriptor, 4.2, k=3, seed=0, weights={"Si": 3.0}
     )
 
 
-@pytest.fixture(scope="module")
-def problems(frames, model):
-    target = target_of("efg", frames)
-    return held_out_problems(frames, target, ("Si",), model.descriptor, 4.2, k=3, seed=0, limit=None)
-
-
-def test_loss_is_that_of_models_refitted_without_each_fold(frames, model, problems):
-    """The closed form keeps the scale and the noise of the whole set, so the refits are given both."""
-    whole = model.fit(frames)
-    noise = whole.fitted.regressions["Si",][2, 1].noise
-    owner = np.repeat(np.arange(len(frames)), [atoms.symbols.count("Si") for atoms in frames])
-    fold = folds(owner, 3, 0)
+def refitted(model, frames, symbol, k):
+    """Predictions of models fitted without each fold; with the noise of the whole set, as the closed form has it."""
+    noise = model.fit(frames).fitted.regressions[symbol,][2, 1].noise
+    owner = np.repeat(np.arange(len(frames)), [atoms.symbols.count(symbol) for atoms in frames])
+    fold = owner if k is None else folds(owner, k, 0)
     predicted = np.empty((len(owner), 3, 3))
-    for number in range(3):
+    for number in np.unique(fold):
         held_out = sorted({int(i) for i in owner[fold == number]})
         kept = [frames[i] for i in range(len(frames)) if i not in held_out]
-        probe = model.fit(kept).fitted.regressions["Si",][2, 1]
-        refitted = replace(model, regularisation=model.regularisation * noise / probe.noise).fit(kept)
-        parts = refitted.predict([frames[i] for i in held_out])
-        rows = [part[np.asarray(frames[i].symbols) == "Si"] for part, i in zip(parts, held_out, strict=True)]
+        probe = model.fit(kept).fitted.regressions[symbol,][2, 1]
+        again = replace(model, regularisation=model.regularisation * noise / probe.noise).fit(kept)
+        parts = again.predict([frames[i] for i in held_out])
+        rows = [part[np.asarray(frames[i].symbols) == symbol] for part, i in zip(parts, held_out, strict=True)]
         predicted[fold == number] = np.concatenate(rows)
-    reference = jnp.asarray(labels(frames, target_of("efg", frames), "Si"))
-    expected = observable_loss(reference, jnp.asarray(predicted), problems[0].scale)
-    found = cross_validated_loss(model.descriptor, jnp.asarray(model.zeta), jnp.asarray(1e-3), problems)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    return jnp.asarray(labels(frames, target_of("efg", frames), symbol)), jnp.asarray(predicted)
 
 
-@pytest.mark.parametrize("loss", ["observables", "vij", "rmse"])
-def test_gradient_in_every_hyperparameter(model, problems, loss):
-    bounds = default_bounds(model)
-    free = unconstrain(values_of(model, 1e-3), bounds)
+@pytest.mark.parametrize("k", [3, None])
+def test_losses_are_those_of_models_refitted_without_each_fold(frames, model, k):
+    (problem,) = held_out_problems(frames, target_of("efg", frames), ("Si",), model.descriptor, 4.2, k=k, seed=0)
+    reference, expected = refitted(model, frames, "Si", k)
+    found = held_out_predictions(model.descriptor, jnp.asarray(2.0), jnp.asarray(1e-3), problem)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * float(jnp.abs(reference).max()))
+    by_hand = {
+        "observables": observable_loss(reference, expected, problem.scale),
+        "tilt": tilt_loss(reference, expected, problem.scale),
+        "mae-vij": mae_vij(reference, expected),
+        "rmse": jnp.sqrt(jnp.mean((reference - expected) ** 2)),
+    }
+    for name, value in by_hand.items():
+        loss = cross_validated_loss(model.descriptor, values_of(model), [problem], {name: 1.0})
+        np.testing.assert_allclose(loss, value, rtol=1e-9, err_msg=name)
+
+
+def test_likelihood_is_that_of_a_normal_distribution(frames, model):
+    (problem,) = held_out_problems(frames, target_of("efg", frames), ("Si",), model.descriptor, 4.2, k=2, seed=0)
+    fitted = model.fit(frames).fitted
+    kernel = np.asarray(training_kernel({"Si": fitted.bases["Si"]}, (2, 1), 2.0, problem.count))
+    kernel = kernel.reshape(5 * problem.count, -1)
+    y = np.asarray(to_spherical(jnp.asarray(problem.reference), 2)).ravel()
+    y = y / np.sqrt(np.mean(y**2))
+    covariance = kernel + 1e-3 * np.mean(np.diag(kernel)) * np.eye(len(y))
+    amplitude = y @ np.linalg.solve(covariance, y) / len(y)
+    expected = -multivariate_normal(cov=amplitude * covariance, allow_singular=True).logpdf(y) / len(y)
+    found = cross_validated_loss(model.descriptor, values_of(model), [problem], {"lml": 1.0})
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+
+
+def test_species_count_by_their_weights_and_not_by_their_atoms(model, both):
+    one, three = (
+        cross_validated_loss(model.descriptor, values_of(model), [problem], {"rmse": 1.0}) for problem in both
+    )
+    together = cross_validated_loss(model.descriptor, values_of(model), both, {"rmse": 1.0})
+    np.testing.assert_allclose(together, (one + 3.0 * three) / 4.0, rtol=1e-12)
+
+
+def test_gradient_of_every_loss_in_every_hyperparameter(model, both):
+    """All losses in one sum, both species; also in the contraction of the channels."""
+    mixing = np.random.default_rng(0).normal(size=(3, 4, 6))
+    model = replace(model, species=("O", "Si"), descriptor=replace(model.descriptor, contraction=mixing))
+    check_gradient(model, both, ALL)
+
+
+def test_gradient_of_scalar_losses(frames, descriptor):
+    model = ej.ScalarGPR(descriptor, species="Si", regularisation=1e-2)
+    target = target_of("efg", frames)
+    problems = held_out_problems(frames, target, ("Si",), descriptor, 4.2, k=3, seed=0, scalar=True)
+    check_gradient(model, problems, {"observables": 1.0, "c_q_tilde": 0.5, "v_nn": 0.1, "lml": 0.1})
+
+
+def check_gradient(model, problems, terms):
+    space = space_of(model, None, None)
+    free = space.unconstrain(values_of(model))
 
     @jax.jit
     def objective(free):
-        values = constrain(free, bounds)
-        return cross_validated_loss(
-            with_values(model.descriptor, values), values["zeta"], values["regularisation"], problems, loss
-        )
+        values = values_of(model) | space.constrain(free)
+        return cross_validated_loss(with_values(model.descriptor, values), values, problems, terms)
 
-    slope = jax.grad(objective)(free)
-    assert set(slope) == set(bounds)
+    slope = jax.jit(jax.grad(objective))(free)
+    assert set(slope) == set(space.names)
+    rng = np.random.default_rng(1)
     for name, value in free.items():
-        for place in np.ndindex(value.shape):
-            step = 1e-4
+        direction = rng.normal(size=value.shape)
+        step = 1e-4
 
-            def along(t, name=name, value=value, place=place):
-                return float(objective(free | {name: value.at[place].add(t)}))
+        def along(t, name=name, value=value, direction=direction):
+            return float(objective(free | {name: value + t * direction}))
 
-            # Fourth-order central difference: V_ij is piecewise smooth, and its kinks are met with probability zero.
-            difference = (8 * (along(step) - along(-step)) - (along(2 * step) - along(-2 * step))) / (12 * step)
-            np.testing.assert_allclose(slope[name][place], difference, rtol=1e-6, atol=1e-9, err_msg=name)
-
-
-def test_bounds_are_kept_and_inverted(model):
-    bounds = default_bounds(model)
-    values = values_of(model, 1e-4)
-    found = constrain(unconstrain(values, bounds), bounds)
-    for name, (low, high) in bounds.items():
-        np.testing.assert_allclose(found[name], values[name], rtol=1e-9)
-        extreme = constrain({name: jnp.asarray(50.0)}, {name: (low, high)})[name]
-        assert low <= float(extreme) <= high * (1 + 1e-12)
+        # Fourth-order central difference: losses are piecewise smooth, and their kinks are met with probability zero.
+        difference = (8 * (along(step) - along(-step)) - (along(2 * step) - along(-2 * step))) / (12 * step)
+        found = float(jnp.sum(slope[name] * direction))
+        np.testing.assert_allclose(found, difference, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
-def test_subset_takes_whole_structures(frames, model):
+def test_scalar_predictions_are_those_of_models_refitted_without_each_fold(frames, descriptor):
+    """By linear algebra on the model's own λ = 0 features, structure after structure."""
+    model = ej.ScalarGPR(descriptor, species="Si", regularisation=1e-2, zeta=1.5)
     target = target_of("efg", frames)
-    (part,) = held_out_problems(frames, target, ("Si",), model.descriptor, 4.2, k=2, seed=1, limit=7)
-    assert 7 <= len(part.targets) < 7 + 3
+    (problem,) = held_out_problems(frames, target, ("Si",), descriptor, 4.2, k=None, seed=0, scalar=True)
+    found = held_out_predictions(descriptor, jnp.asarray(1.5), jnp.asarray(1e-2), problem)
+    invariants = model.fit(frames).fitted["Si"].basis.invariants
+    kernel = (invariants @ invariants.T) ** 1.5
+    owner = np.repeat(np.arange(len(frames)), [atoms.symbols.count("Si") for atoms in frames])
+    mean = problem.reference.mean(axis=0)
+    expected = np.empty_like(problem.reference)
+    for number in range(len(frames)):
+        out, rest = owner == number, owner != number
+        noisy = kernel[np.ix_(rest, rest)] + 1e-2 * np.mean(np.diag(kernel)) * np.eye(rest.sum())
+        expected[out] = mean + kernel[np.ix_(out, rest)] @ np.linalg.solve(noisy, problem.reference[rest] - mean)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    loss = cross_validated_loss(descriptor, values_of(model), [problem], {"theta": 1.0})
+    errors = np.abs(expected - problem.reference)[:, 2]
+    rounded = soft_abs(jnp.asarray(errors), float(0.01 * problem.reference[:, 2].std()))
+    np.testing.assert_allclose(loss, jnp.mean(rounded), rtol=1e-8)
 
 
-def test_tuning_lowers_the_loss_and_fits(frames, model):
-    seen = []
-    tuned = ej.tune(model, frames, steps=4, folds=3, environments=None, callback=lambda *entry: seen.append(entry))
-    losses = [loss for _, loss, _ in seen]
-    assert min(losses[1:]) < losses[0]
-    best = seen[int(np.argmin(losses))][2]
-    np.testing.assert_allclose(tuned.descriptor.sigma, best["sigma"])
-    np.testing.assert_allclose(tuned.regularisation, best["regularisation"])
-    assert np.isfinite(tuned.predict(frames[0])[np.asarray(frames[0].symbols) == "Si"]).all()
+def test_shielding_is_held_out_in_all_its_irreps(frames, descriptor):
+    """σ = V + its antisymmetric and isotropic relatives: the λ = 2 part is predicted as the EFG itself is."""
+    shielded = [atoms.copy() for atoms in frames]
+    rng = np.random.default_rng(0)
+    for atoms in shielded:
+        noise = rng.normal(size=(len(atoms), 3, 3))
+        atoms.arrays["ms"] = atoms.arrays["efg"].reshape(-1, 3, 3) + noise - np.swapaxes(noise, 1, 2) + 400 * np.eye(3)
+    (efg,) = held_out_problems(frames, target_of("efg", frames), ("Si",), descriptor, 4.0, k=3, seed=0)
+    (ms,) = held_out_problems(shielded, target_of("ms", shielded), ("Si",), descriptor, 4.0, k=3, seed=0)
+    rho = jnp.asarray(1e-3)
+    expected = held_out_predictions(descriptor, jnp.asarray(2.0), rho, efg)
+    found = held_out_predictions(descriptor, jnp.asarray(2.0), rho, ms)
+    symmetric = 0.5 * (found + jnp.swapaxes(found, 1, 2))
+    trace = jnp.trace(found, axis1=1, axis2=2)
+    np.testing.assert_allclose(trace, 1200.0, rtol=1e-9)
+    deviator = symmetric - trace[:, None, None] / 3.0 * jnp.eye(3)[None]
+    np.testing.assert_allclose(deviator, expected, rtol=0, atol=1e-8)
 
 
-def test_bounds_choose_what_is_tuned(frames, model):
-    tuned = ej.tune(model, frames, steps=2, folds=2, bounds={"sigma": (0.2, 0.8)})
-    assert float(tuned.descriptor.sigma) != float(model.descriptor.sigma)
-    assert float(tuned.descriptor.cutoff) == float(model.descriptor.cutoff)
-    assert float(tuned.zeta) == float(model.zeta)
+def test_subsets_are_whole_structures_and_nested(frames, model):
+    target = target_of("efg", frames)
+
+    def of(limit):
+        (part,) = held_out_problems(frames, target, ("Si",), model.descriptor, 4.2, k=2, seed=1, limit=limit)
+        return part.reference
+
+    small, large = of(7), of(12)
+    assert 7 <= len(small) < 7 + 3
+    assert {value.tobytes() for value in small} < {value.tobytes() for value in large}
 
 
-def test_bad_options_are_refused(frames, model):
-    with pytest.raises(ej.InputError, match="choose among observables, vij, rmse"):
-        ej.tune(model, frames, loss="energy")
-    with pytest.raises(ej.InputError, match="cannot tune colour"):
-        ej.tune(model, frames, bounds={"colour": (0.0, 1.0)})
+def test_bad_losses_and_weights_are_refused(frames, descriptor):
+    assert parse_loss("observables + 0.1*lml+1e+1*lml") == {"observables": 1.0, "lml": 10.1}
+    for text in ("energy", "0*observables", "x*lml", "", "-1*lml"):
+        with pytest.raises(ej.InputError):
+            parse_loss(text)
+    with pytest.raises(ej.InputError, match="choose among mae-vij, rmse, lml"):
+        parse_loss("observables", efg=False)
+    with pytest.raises(ej.InputError, match="weight is given for Al"):
+        held_out_problems(frames, target_of("efg", frames), None, descriptor, 4.2, 3, 0, weights={"Al": 1.0})
+    with pytest.raises(ej.InputError, match="give a positive number"):
+        held_out_problems(frames, target_of("efg", frames), None, descriptor, 4.2, 3, 0, weights={"O": 0.0})
+
+
+def test_a_fold_without_a_labelled_atom_is_refused(frames, descriptor):
+    few = [atoms.copy() for atoms in frames]
+    for atoms in few[2:]:
+        atoms.arrays["efg"] = np.full_like(atoms.arrays["efg"], np.nan)
+    with pytest.raises(ej.InputError, match="no labelled atom"):
+        held_out_problems(few, target_of("efg", few), ("Si",), descriptor, 4.2, k=3, seed=0)
+
+
+def test_space_is_kept_and_inverted(model):
+    space, values = space_of(model, None, None), values_of(model)
+    found = space.constrain(space.unconstrain(values))
+    cube = space.to_cube(values)
+    back = space.from_cube(cube, values)
+    assert len(cube) == len(space.coordinates(values))
+    for name, (low, high) in space.bounds.items():
+        np.testing.assert_allclose(found[name], values[name], rtol=1e-9)
+        np.testing.assert_allclose(back[name], values[name], rtol=1e-12)
+        for extreme in (-50.0, 50.0):
+            value = float(Space({name: (low, high)}).constrain({name: jnp.asarray(extreme)})[name])
+            assert low * (1 - 1e-12) <= value <= high * (1 + 1e-12)

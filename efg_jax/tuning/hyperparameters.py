@@ -1,0 +1,124 @@
+"""Tuned hyperparameters as a file: JSON that a person can read, with the search that found them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from efg_jax.descriptors import LambdaSOAP
+from efg_jax.errors import InputError
+from efg_jax.io.atomic import atomic_write
+from efg_jax.models import ScalarGPR, TensorGPR
+from efg_jax.models.packing import pack_descriptor, unpack_descriptor
+from efg_jax.tuning.space import Model
+
+FORMAT = "efg_jax hyperparameters"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """All that a model is besides its training set.
+
+    Attributes:
+        kind: of the model.
+        descriptor: with species.
+        zeta: ζ.
+        regularisation: ρ over the kernel's mean diagonal, or "auto".
+        target: name of what they were tuned for.
+        species: elements that they were tuned for; None: all that had labels.
+        search: how they were found, as JSON types.
+    """
+
+    kind: Literal["tensor", "scalar"]
+    descriptor: LambdaSOAP
+    zeta: float
+    regularisation: float | Literal["auto"]
+    target: str
+    species: tuple[str, ...] | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: Model, search: Mapping[str, Any] | None = None) -> "Hyperparameters":
+        """Those of a model whose descriptor has species."""
+        kind = "scalar" if isinstance(model, ScalarGPR) else "tensor"
+        return cls(
+            kind, model.descriptor, float(model.zeta), model.regularisation, model.target, model.species, search or {}
+        )
+
+    def apply(self, model: Model) -> Model:
+        """The model, unfitted, with these hyperparameters; its species and target stay its own."""
+        return replace(
+            model, descriptor=self.descriptor, zeta=self.zeta, regularisation=self.regularisation, fitted=None
+        )
+
+    def model(self) -> Model:
+        """An unfitted model of the kind, target and species that they were tuned for."""
+        make = ScalarGPR if self.kind == "scalar" else TensorGPR
+        return self.apply(make(self.descriptor, self.species, self.target))
+
+
+def write_hyperparameters(path: str | Path, found: Hyperparameters) -> None:
+    """Write them as JSON, whole or not at all."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": found.kind,
+        "target": found.target,
+        "species": None if found.species is None else list(found.species),
+        "hyperparameters": {
+            "descriptor": pack_descriptor(found.descriptor),
+            "zeta": float(found.zeta),
+            "regularisation": found.regularisation,
+        },
+        "search": dict(found.search),
+    }
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with atomic_write(path) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
+
+
+def read_hyperparameters(path: str | Path) -> Hyperparameters:
+    """Read what `write_hyperparameters` wrote, or a person by the same pattern.
+
+    Raises:
+        InputError: the file is missing, no such JSON, of a newer version, or holds values that no model can have.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            "no such file of hyperparameters; make one with `efg-jax tune`, or mend the path", file=str(path)
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"is no readable JSON ({type(error).__name__}); give what `efg-jax tune --out` wrote", file=str(path)
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"holds no {FORMAT}; give what `efg-jax tune --out` wrote", file=str(path))
+    if content.get("version") != VERSION:
+        raise InputError(
+            f"has version {content.get('version')}, this efg_jax reads {VERSION}; tune again, or upgrade",
+            file=str(path),
+        )
+    try:
+        values = content["hyperparameters"]
+        regularisation = values["regularisation"]
+        return Hyperparameters(
+            kind={"tensor": "tensor", "scalar": "scalar"}[content["model"]],
+            descriptor=unpack_descriptor(values["descriptor"]),
+            zeta=float(values["zeta"]),
+            regularisation=regularisation if regularisation == "auto" else float(regularisation),
+            target=str(content["target"]),
+            species=None if content["species"] is None else tuple(map(str, content["species"])),
+            search=content.get("search", {}),
+        )
+    except InputError as error:
+        raise InputError(str(error), file=str(path)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"lacks a hyperparameter or holds one of the wrong kind ({type(error).__name__}: {error}); tune again",
+            file=str(path),
+        ) from error
