@@ -17,22 +17,20 @@ from efg_jax.tensors.principal import principal_axes
 SCALE = Scale(30.0, 5.0)
 WIDTH = 0.01
 NOISE = WIDTH * SCALE.mean  # V/Å²
-EDGES = [
-    0.0,
-    1e-3,
-    WIDTH,
-    0.4,
-    1 - WIDTH,
-    1 - 1e-3,
-    1.0,
-]  # η: at the edges, far within the width, on its scale, and away
+# η: at the edges, far within the width, on its scale, and away
+EDGES = [0.0, 1e-3, WIDTH, 0.4, 1 - WIDTH, 1 - 1e-3, 1.0]
 LOSSES = [metrics.observable_loss, metrics.tilt_loss]
 
 smooth = jax.jit(lambda a, b, width=WIDTH: metrics.smooth_q_tilde(a, b, SCALE, width), static_argnums=2)
 slope = jax.jit(
     jax.grad(lambda b, a, width=WIDTH: jnp.sum(metrics.smooth_q_tilde(a, b, SCALE, width))), static_argnums=2
 )
-exact = jax.jit(lambda a, b: metrics.q_tilde(principal_axes(a).axes, principal_axes(b).axes))
+
+
+@jax.jit
+def exact(a, b):
+    # One decomposition of both: two in one program, of thousands of tensors each, can deadlock (jaxlib 0.10.2, CPU).
+    return metrics.q_tilde(*principal_axes(jnp.stack([a, b])).axes)
 
 
 def rotations(rng, n):

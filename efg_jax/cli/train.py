@@ -13,6 +13,8 @@ from efg_jax.cli.outputs import check_outputs, print_report, write_report
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
+Context = typer.Context.__base__  # the class that commands really receive
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    context: typer.Context,
+    context: Context,
     data: options.Data,
     *,
     target: options.TargetName = "efg",
@@ -185,7 +187,7 @@ def _model(
     return ScalarGPR(descriptor, species, target, zeta, regularisation)
 
 
-def _refuse_both(context: typer.Context, file: Path) -> None:
+def _refuse_both(context: Context, file: Path) -> None:
     """A hyperparameter given twice would be in one place without effect."""
     theirs = ("cutoff", "cutoff_width", "sigma", "nmax", "lmax", "scaling_rate", "scaling_radius", "scaling_exponent")
     for name in (*theirs, "normalise", "zeta", "regularisation"):

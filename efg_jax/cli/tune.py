@@ -63,7 +63,7 @@ def tune(
             help="About how many environments of each element the loss is taken on, drawn as whole structures.",
             rich_help_panel=SEARCH,
         ),
-    ] = "250",
+    ] = "500",
     parameters: Annotated[
         list[str] | None,
         typer.Option(
@@ -250,10 +250,10 @@ def summary(found: "Search") -> str:
         f"loss {found.start.loss:.5f} → {found.best.loss:.5f} ({gain:.1%} lower) in {len(found.trials)} evaluations, "
         f"{found.trials[-1].cpu_s:.0f} s of processor time"
     ]
-    if whole := found.details.get("whole_set"):
+    if more := found.details.get("more_environments"):
         lines.append(
-            f"on all {sum(whole['environments'])} environments {whole['start_loss']:.5f} → {whole['best_loss']:.5f} "
-            f"(the subset's estimate is off by {whole['bias_best']:+.5f})"
+            f"on {sum(more['environments'])} instead of {sum(found.details['environments'])} environments "
+            f"{more['start_loss']:.5f} → {more['best_loss']:.5f}"
         )
     for name in before:
         if name.split("[")[0] in found.space.bounds:

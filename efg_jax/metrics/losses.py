@@ -31,7 +31,8 @@ def tilt(reference: Float[Array, "*atoms 3 3"], predicted: Float[Array, "*atoms 
         rad² for small angles, ≥ 0; 0 where a tensor vanishes.
     """
     overlap = jnp.einsum("...ij,...ij->...", reference, predicted)
-    largest = jnp.sum(eigh3(reference)[0] * eigh3(predicted)[0], axis=-1)
+    values, _ = eigh3(jnp.stack([reference, predicted]))  # one call, see `smooth_q_tilde`
+    largest = jnp.sum(values[0] * values[1], axis=-1)
     vanishes = largest <= 0  # NaN does not, and stays
     return jnp.where(vanishes, 0.0, 2.0 / 3.0 * (1.0 - overlap / jnp.where(vanishes, 1.0, largest)))
 

@@ -82,11 +82,11 @@ def smooth_q_tilde(
         q̃ in [½, 1], up to rounding.
     """
     noise = width * jnp.asarray(scale.mean, dtype=predicted.dtype)
-    axes, kept, sign = _noisy_axes(reference, noise)
-    predicted_axes, predicted_kept, predicted_sign = _noisy_axes(predicted, noise)
-    same = _blurred_overlap(axes, predicted_axes, kept * predicted_kept)
-    swapped = _blurred_overlap(axes, predicted_axes[..., ::-1], kept * predicted_kept[..., ::-1])
-    agreement = 0.5 * (1.0 + sign * predicted_sign)
+    # One decomposition of both: two in one program, of thousands of tensors each, can wait for each other's threads for ever (jaxlib 0.10.2, CPU).
+    axes, kept, sign = _noisy_axes(jnp.stack([reference, predicted]), noise)
+    same = _blurred_overlap(axes[0], axes[1], kept[0] * kept[1])
+    swapped = _blurred_overlap(axes[0], axes[1, ..., ::-1], kept[0] * kept[1, ..., ::-1])
+    agreement = 0.5 * (1.0 + sign[0] * sign[1])
     return agreement * same + (1.0 - agreement) * swapped
 
 

@@ -1,6 +1,6 @@
 """Pictures of searches: what was gained against what it cost, how the hyperparameters moved, and slices of response surfaces."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -163,7 +163,7 @@ def _axis_of(surface: Surface, number: int, name: str, bounds: Mapping[str, tupl
     return value
 
 
-def _loss_axis(ax: Axes, losses: Sequence[float]) -> None:
+def _loss_axis(ax: Axes, losses: np.ndarray) -> None:
     """Bad trials must not squeeze the good ones: what is far above the start's loss is cut off, and a wide range is logarithmic."""
     losses = np.asarray(losses)
     low, high = float(losses.min()), float(np.quantile(losses, 0.9))

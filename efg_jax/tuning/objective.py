@@ -16,14 +16,14 @@ from efg_jax.io.journal import Journal, digest, fingerprint
 from efg_jax.models import ScalarGPR
 from efg_jax.precision import float64
 from efg_jax.targets import Target
-from efg_jax.tuning.cross_validation import cross_validated_loss, held_out_problems
+from efg_jax.tuning.cross_validation import HeldOutProblem, cross_validated_loss, held_out_problems
 from efg_jax.tuning.space import Model, values_of
 
 logger = logging.getLogger(__name__)
 
-MARGIN = 1.15
+MARGIN = 1.3
 """Neighbours are gathered this much further than the cutoff; when it grows beyond, they are gathered again."""
-_SLACK = 1.4  # a cutoff this much below what was gathered wastes more time than gathering again
+_SLACK = 1.4  # a cutoff this much below what was gathered for wastes more time than gathering again
 
 
 class Evaluation(NamedTuple):
@@ -106,6 +106,24 @@ class Objective:
             "seed": self.seed,
             "weights": self.weights,
         }
+
+    @property
+    def problems(self) -> list[HeldOutProblem]:
+        """Data of each species."""
+        return self._problems
+
+    def with_environments(self, environments: int | None) -> "Objective":
+        """The same loss on another number of environments, without a cache."""
+        return Objective(
+            self.model,
+            self.structures,
+            self.target,
+            self.terms,
+            folds=self.folds,
+            environments=environments,
+            seed=self.seed,
+            weights=self.weights,
+        )
 
     @property
     def counts(self) -> list[int]:
