@@ -23,6 +23,7 @@ bench: .venv/test
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/descriptor.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/tuning.py
 
 # Stamps: installed once, and again when the requirements change.
 .venv/core: pyproject.toml

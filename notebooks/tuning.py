@@ -26,7 +26,7 @@ from efg_jax.tuning import figures, search
 
 frames = ej.datasets.load("silica-efg")
 train, test = ej.split(frames, test=0.2, seed=0)
-train = train[::2]
+train = train[::3]
 start = ej.TensorGPR(ej.LambdaSOAP(nmax=5, lmax=3, species=("O", "Si")), species="Si")
 start
 

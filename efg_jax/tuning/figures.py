@@ -49,9 +49,10 @@ def history_figure(searches: Mapping[str, Search], title: str = "") -> Figure:
     with plots.style():
         figure = plots.Picture(figsize=(2.6 * plots.PANEL + 0.4, plots.PANEL + 0.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        losses = []
+        losses, lines = [], {}
         for name, search in searches.items():
             colour = COLOURS[search.method]
+            line = lines[search.method] = ":" if search.method in lines else "-"  # two searches of one method
             loss = np.array([trial.loss for trial in search.trials])
             best = np.array([trial.best for trial in search.trials])
             losses.append(loss[np.isfinite(loss)])
@@ -59,7 +60,7 @@ def history_figure(searches: Mapping[str, Search], title: str = "") -> Figure:
             seconds = np.array([trial.cpu_s for trial in search.trials])
             for ax, x in ((left, number), (right, seconds)):
                 ax.scatter(x, loss, s=7, color=colour, alpha=0.35, linewidths=0)
-                ax.step(x, best, where="post", color=colour, linewidth=1.5, label=name)
+                ax.step(x, best, where="post", color=colour, linestyle=line, linewidth=1.5, label=name)
         _loss_axis(left, np.concatenate(losses))
         left.set(xlabel="evaluations", ylabel="cross-validated loss")
         right.set(xlabel="processor time (s)")
@@ -89,7 +90,7 @@ def parameters_figure(search: Search, title: str = "") -> Figure:
             colour = COLOURS[search.method]
             ax.scatter(number, value, s=6, color=colour, alpha=0.4, linewidths=0)
             ax.step(number, value[leaders], where="post", color=colour, linewidth=1.4)
-            if name.split("[")[0] in LOGARITHMIC:
+            if name.split("[")[0] in LOGARITHMIC and value.max() > _LEAST_RANGE * value.min():
                 ax.set_yscale("log")
             low, high = ax.get_ylim()
             for edge in search.space.bounds[name.split("[")[0]]:

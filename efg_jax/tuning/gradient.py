@@ -1,7 +1,6 @@
 """Search by the exact gradient of the cross-validated loss: L-BFGS (few evaluations) or Adam (robust on rough losses)."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,7 +17,8 @@ from efg_jax.tuning.space import Space, Values
 
 logger = logging.getLogger(__name__)
 
-_TOLERANCE = 1e-5  # relative decrease of the loss, and slope a logit, below which L-BFGS stops
+_OPTIONS = {"maxiter": 10**6, "maxfun": 10**6, "ftol": 1e-6, "gtol": 1e-6, "maxcor": 20, "maxls": 12}
+_RESTART = 1e-3  # relative decrease of the loss in a round of L-BFGS from which another one is worth it
 _BAD = 10.0  # what an infinite loss counts in units of the start's
 
 
@@ -95,13 +95,15 @@ def _lbfgs(objective: Objective, space: Space, recorder: Recorder) -> dict[str, 
             return _BAD, np.zeros_like(flat)
         return loss / unit[0], flat / unit[0]
 
-    result = minimize(
-        function,
-        np.asarray(start),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 10**6, "maxfun": 10**6, "ftol": _TOLERANCE, "gtol": _TOLERANCE, "maxcor": 20, "maxls": 10},
-    )
-    message: Mapping[str, Any] = {"converged": bool(result.success), "message": str(result.message)}
-    logger.info("L-BFGS: %s", message["message"])
-    return dict(message)
+    x, gained, rounds = np.asarray(start), np.inf, 0
+    while gained > _RESTART:
+        before = recorder.best.loss if recorder.trials else np.inf
+        result = minimize(function, x, jac=True, method="L-BFGS-B", options=_OPTIONS)
+        after = recorder.best.loss
+        gained = (before - after) / unit[0] if np.isfinite(before) else np.inf
+        # Absolute errors have kinks, where the memory of past slopes misleads the line search: begin again from the best point without it.
+        with float64():
+            x = np.asarray(ravel_pytree(space.unconstrain(recorder.best.values))[0])
+        rounds += 1
+        logger.info("L-BFGS: %s", result.message)
+    return {"converged": True, "rounds": rounds, "message": str(result.message)}

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
+import efg_jax
 from efg_jax.io.journal import Journal, digest, fingerprint
 from efg_jax.models import ScalarGPR
 from efg_jax.precision import float64
@@ -94,6 +95,7 @@ class Objective:
         """All that a loss depends on besides the hyperparameters."""
         descriptor = self.model.descriptor
         return {
+            "version": efg_jax.__version__,
             "data": fingerprint(self.structures, (self.target.name,)),
             "target": self.target.name,
             "model": type(self.model).__name__,
@@ -124,6 +126,11 @@ class Objective:
             seed=self.seed,
             weights=self.weights,
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all environments are used: whole structures are drawn until there are as many as were asked for."""
+        return self.environments is None or all(count < self.environments for count in self.counts)
 
     @property
     def counts(self) -> list[int]:

@@ -32,6 +32,7 @@ Method = Literal["gradient", "box-behnken", "bayes"]
 METHODS: tuple[Method, ...] = ("gradient", "box-behnken", "bayes")
 
 _ROWS = 5000  # of the kernel matrices, up to which more environments are taken to report the bias of a subset
+_WORTHWHILE = 1.1  # times as many environments
 _FACTORS = (3.0, 1.0, 0.3, 0.1)  # of the regularisation, tried there
 
 
@@ -184,7 +185,7 @@ def search(
         )
     details |= {"compile_s": round(objective.compile_s, 3), "environments": objective.counts}
     details |= _bias(objective, recorder)
-    return Search(_tuned(objective, recorder.best, environments), method, tuple(recorder.trials), space, details)
+    return Search(_tuned(objective, recorder.best), method, tuple(recorder.trials), space, details)
 
 
 def tune(model: Model, structures: Atoms | Iterable[Atoms], loss: Loss = "observables", **options) -> Model:
@@ -232,14 +233,14 @@ def _prepare(
     return objective, space
 
 
-def _tuned(objective: Objective, best: Trial, environments: int | None) -> Model:
+def _tuned(objective: Objective, best: Trial) -> Model:
     """The model with the best values; what was off (no species weights) stays off if it was not moved."""
     model = objective.model
     values = dict(best.values)
     if model.descriptor.species_weights is None and (values["species_weights"] == 1.0).all():
         del values["species_weights"]
     regularisation = float(values["regularisation"])
-    if model.regularisation == "auto" and environments is not None:
+    if model.regularisation == "auto" and not objective.is_whole:
         regularisation = "auto"
     return replace(
         model,
@@ -254,12 +255,12 @@ def _bias(objective: Objective, recorder: Recorder) -> dict[str, Any]:
 
     The best regularisation depends on the number of environments; where the model leaves it to be found ("auto"), so it is here.
     """
-    if objective.environments is None:
+    if objective.is_whole:
         return {}
     rows = max(part.targets.shape[0] / problem.count for problem in objective.problems for part in problem.parts)
     most = int(_ROWS / rows / len(objective.problems))
     wider = objective.with_environments(most)
-    if sum(wider.counts) <= sum(objective.counts):
+    if sum(wider.counts) < _WORTHWHILE * sum(objective.counts):
         return {}
     factors = _FACTORS if objective.model.regularisation == "auto" else (1.0,)
 

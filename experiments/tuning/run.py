@@ -3,7 +3,7 @@
 Every method runs in a process of its own, so that processor time and peak memory are its own; what is finished is kept in the output
 folder, and a run that was stopped goes on with the same command.
 
-    python experiments/tuning/run.py [--out results/tuning] [--species Si,O] [--budget 90] [--quick]
+    python experiments/tuning/run.py [--out results/tuning] [--species Si,O] [--budget 60] [--quick]
 """
 
 import argparse
@@ -102,8 +102,7 @@ def run_method(arguments: argparse.Namespace) -> None:
             ),
             **METHODS[name],
         )
-        # Every model of the study finds its regularisation in the same way, whatever the search thought of it.
-        model = replace(found.model, regularisation="auto")
+        model = found.model
         result["search"] = found.to_dict()
         found.save(arguments.out / f"{symbol}-{name}-hyperparameters.json")
     result["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -200,7 +199,7 @@ HEADINGS = (
 
 def _test_cells(test: dict, default: dict) -> list[str]:
     gain = 1.0 - test["objective"] / default["objective"]
-    first = f"{test['objective']:.5f}" + (f" (−{gain:.0%})" if test is not default else "")
+    first = f"{test['objective']:.5f}" + (f" ({-gain:+.0%})".replace("-", "−") if test is not default else "")
     keys = ("rmse_percent", "c_q_tilde", "eta_tilde", "one_minus_q_tilde", "theta", "phi")
     return [first, *(f"{test[key]:.2f}" if key == "rmse_percent" else f"{test[key]:.4f}" for key in keys)]
 
@@ -226,9 +225,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("results/tuning"))
     parser.add_argument("--species", default="Si,O", help="elements, each tuned by itself")
     parser.add_argument(
-        "--budget", type=int, default=90, help="evaluations; by gradient so many fewer as they cost more"
+        "--budget", type=int, default=60, help="evaluations; by gradient so many fewer as they cost more"
     )
-    parser.add_argument("--environments", type=int, default=600, help="about how many are used; 0: all")
+    parser.add_argument("--environments", type=int, default=610, help="about how many are used; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="of split, folds and sampler")
     parser.add_argument("--quick", action="store_true", help="a small descriptor and few structures, to see it run")
     parser.add_argument("--method", default="", help=argparse.SUPPRESS)
