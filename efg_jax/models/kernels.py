@@ -31,7 +31,8 @@ def lambda_soap_kernel(
     Args:
         left, right: features of order λ (2λ+1 components).
         left_invariants, right_invariants: features of order 0 of the same environments.
-        zeta: ζ; 1 is linear in the density's correlations, 2 multiplies by the scalar kernel once.
+        zeta: ζ; 1 is linear in the density's correlations, 2 multiplies by the scalar kernel once. Whole numbers give positive
+            definite kernels (Schur); between them a kernel may have small negative eigenvalues, which the regularisation must cover.
 
     Returns:
         The kernel in blocks; for λ = 0 it is (k⁰)^ζ.

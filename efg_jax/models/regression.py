@@ -193,9 +193,8 @@ def _by_group(values: Float[Array, " n"], groups: Groups) -> Float[Array, "n gro
 
 @jax.jit
 def spectrum(kernel: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-    """Eigenvalues (negative ones, which are rounding, set to zero) and eigenvectors of a kernel."""
-    values, vectors = jnp.linalg.eigh(kernel)
-    return jnp.maximum(values, 0.0), vectors
+    """Eigenvalues and eigenvectors of a kernel; below zero by rounding, or by a ζ that is no whole number."""
+    return jnp.linalg.eigh(kernel)
 
 
 @jax.jit
@@ -231,6 +230,9 @@ def choose_regularisation(
             "regularisation 'auto' predicts each structure from the others, and only one carries labels; give a number such as 1e-4"
         )
     diagonal = float(jnp.mean(values))  # trace over n, in either basis
+    # What is negative in the kernel has to be covered, or K + ρ is not positive definite.
+    least = np.log10(max(-2.0 * float(jnp.min(values)) / diagonal, 1e-300))
+    decades = (min(max(decades[0], least), decades[1] - 1.0), decades[1])
 
     def loss(exponent: float) -> float:
         rms = float(_held_out_rms(values, vectors, targets, groups, jnp.asarray(10.0**exponent * diagonal)))

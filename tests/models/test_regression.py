@@ -133,3 +133,15 @@ def test_the_chosen_regularisation_is_the_noise_of_the_data():
 def test_inverse_by_halves_is_the_inverse(n):
     factor = np.linalg.cholesky(KERNEL[:n, :n] + RHO * np.eye(n))
     assert_allclose(regression.lower_inverse(jnp.asarray(factor), largest=3), np.linalg.inv(factor), rtol=0, atol=1e-11)
+
+
+def test_the_chosen_regularisation_covers_what_is_negative_in_the_kernel():
+    """A kernel of ζ between whole numbers may be slightly indefinite."""
+    values, vectors = np.linalg.eigh(KERNEL)
+    values[0] = -3e-3 * values.mean()
+    kernel = (vectors * values) @ vectors.T
+    smooth = kernel @ _RNG.normal(size=N)  # without noise: the smallest regularisation would do
+    groups = regression.group_rows(np.arange(N))
+    chosen, _ = regression.choose_regularisation(*regression.spectrum(jnp.asarray(kernel)), jnp.asarray(smooth), groups)
+    assert chosen * np.trace(kernel) / N >= -2 * values[0] * (1 - 1e-9)
+    assert np.isfinite(regression.factorise(jnp.asarray(kernel), jnp.asarray(chosen * np.trace(kernel) / N))).all()
