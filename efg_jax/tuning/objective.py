@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,12 @@ logger = logging.getLogger(__name__)
 MARGIN = 1.3
 """Neighbours are gathered this much further than the cutoff; when it grows beyond, they are gathered again."""
 _SLACK = 1.4  # a cutoff this much below what was gathered for wastes more time than gathering again
+
+
+_compiled: OrderedDict[Hashable, Any] = (
+    OrderedDict()
+)  # losses and gradients that other objectives of the same shapes use too
+_MOST_COMPILED = 16
 
 
 class Evaluation(NamedTuple):
@@ -82,7 +89,7 @@ class Objective:
         self.workers = workers
         self.start = values_of(model)
         self.compile_s = 0.0
-        self._reach, self._problems, self._compiled = 0.0, None, {}
+        self._reach, self._problems = 0.0, None
         self.gather(float(model.descriptor.cutoff))
         self.journal = Journal(cache, self.identity())
         if self.journal.others() and not len(self.journal):
@@ -200,22 +207,27 @@ class Objective:
             return jax.block_until_ready(function({k: jnp.asarray(v) for k, v in values.items()}, self._problems))
 
     def _function(self, gradient: bool, values: Mapping[str, np.ndarray]):
-        """Compiled for the present shapes; the time that this takes is counted apart."""
-        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(self._problems) if hasattr(leaf, "shape"))
-        key = (gradient, shapes)
-        if key not in self._compiled:
-            clock = time.perf_counter()
-            descriptor, terms = self.model.descriptor, self.terms
+        """Compiled for the present shapes, once a process; the time that this takes is counted apart."""
+        descriptor, terms = self.model.descriptor, self.terms
+        with float64():
+            arguments = ({k: jnp.asarray(v) for k, v in values.items()}, self._problems)
+            leaves, structure = jax.tree.flatten(arguments)
+            # All leaves of the descriptor are among the values: what remains of it is static.
+            static = (descriptor.nmax, descriptor.lmax, descriptor.species, descriptor.normalise)
+            key = (gradient, structure, tuple(map(np.shape, leaves)), static, tuple(terms.items()))
+            if key in _compiled:
+                _compiled.move_to_end(key)
+                return _compiled[key]
 
             def loss(values, problems):
                 return cross_validated_loss(descriptor, values, problems, terms)
 
-            with float64():
-                arguments = ({k: jnp.asarray(v) for k, v in values.items()}, self._problems)
-                compiled = jax.jit(jax.value_and_grad(loss) if gradient else loss).lower(*arguments).compile()
-            self._compiled[key] = compiled
+            clock = time.perf_counter()
+            _compiled[key] = jax.jit(jax.value_and_grad(loss) if gradient else loss).lower(*arguments).compile()
             self.compile_s += time.perf_counter() - clock
-        return self._compiled[key]
+        if len(_compiled) > _MOST_COMPILED:
+            _compiled.popitem(last=False)
+        return _compiled[key]
 
     def _known(self, values: Mapping[str, np.ndarray], gradient: bool) -> Evaluation | None:
         entry = self.journal.get(self._key(values, gradient))
