@@ -112,7 +112,8 @@ class Bar:
         return self
 
     def __exit__(self, *_) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def advance(self, last: str) -> None:
         """One step further; these are its result."""
