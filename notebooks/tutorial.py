@@ -121,9 +121,9 @@ tuned = ej.tune(
     model,
     train[:30],
     loss="observables",
-    steps=5,
+    budget=6,
     environments=80,
-    callback=lambda step, loss, values: history.append(loss),
+    callback=lambda trial: history.append(trial.loss),
 )
 print(", ".join(f"{loss:.4f}" for loss in history))
 print(tuned.descriptor)

@@ -134,7 +134,7 @@ def test_tuning_keeps_the_start_where_nothing_is_better():
     start = TensorGPR(
         LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, sigma=1.2, scaling_exponent=0.0), species="O", regularisation=1e-3
     )
-    tuned = tune(start, frames, steps=0, folds=2)
+    tuned = tune(start, frames, budget=1, folds=2)
     assert float(tuned.descriptor.scaling_exponent) == 0.0
     assert_allclose(tuned.predict(frames[0]), start.fit(frames).predict(frames[0]), rtol=0.05, atol=1e-3)
 
