@@ -121,8 +121,8 @@ tuned = ej.tune(
     model,
     train[:30],
     loss="observables",
-    budget=6,
-    environments=80,
+    budget=4,
+    environments=None,
     callback=lambda trial: history.append(trial.loss),
 )
 print(", ".join(f"{loss:.4f}" for loss in history))
