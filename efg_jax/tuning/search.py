@@ -167,6 +167,8 @@ def search(
     objective, space = _prepare(
         model, structures, loss, folds, environments, bounds, parameters, weights, seed, cache, workers
     )
+    if fresh:
+        objective.journal.clear()
     recorder = Recorder(budget, callback)
     if method == "gradient":
         details = descend(objective, space, recorder, optimiser=optimiser, learning_rate=learning_rate)
