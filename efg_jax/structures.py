@@ -43,10 +43,34 @@ class Environments(eqx.Module):
         displacement = positions[self.neighbour] - positions[self.centre][:, None, :] + translation
         return jnp.where(self.mask[..., None], displacement, 0.0)
 
+    def neighbours(self) -> "Neighbours":
+        """The same with displacements in the place of positions and cells."""
+        return Neighbours(
+            self.displacements(), self.neighbour_species, self.mask, self.centre_species, self.centre_mask
+        )
+
     @property
     def size(self) -> int:
         """Number of centres, padding included."""
         return self.centre.shape[0]
+
+
+class Neighbours(eqx.Module):
+    """What a descriptor looks at: the neighbours of each centre, whatever structure they belong to.
+
+    Its shapes know nothing of the structures, so that pieces of any of them share one compilation; every array has one row a centre.
+    """
+
+    displacements: Float[Array | np.ndarray, "centres neighbours 3"]  # from the centre, Å
+    species: Int[Array | np.ndarray, "centres neighbours"]  # index into the descriptor's species
+    mask: Bool[Array | np.ndarray, "centres neighbours"]  # False: padding
+    centre_species: Int[Array | np.ndarray, " centres"]
+    centre_mask: Bool[Array | np.ndarray, " centres"]
+
+    @property
+    def size(self) -> int:
+        """Number of centres, padding included."""
+        return self.centre_mask.shape[0]
 
 
 def environments(

@@ -17,7 +17,7 @@ from efg_jax.descriptors.harmonics import solid_harmonics
 from efg_jax.descriptors.power_spectrum import power_spectrum
 from efg_jax.descriptors.radial import RadialTable, cutoff_function, radial_scaling, radial_table
 from efg_jax.errors import InputError
-from efg_jax.structures import Environments
+from efg_jax.structures import Environments, Neighbours
 
 Irrep = tuple[int, int]
 """(λ, parity): parity +1 for tensors with parity (−1)^λ under inversion, −1 for pseudotensors."""
@@ -239,30 +239,22 @@ class LambdaSOAP(eqx.Module):
         return features * jnp.where(exists, total, 1.0) ** -0.25
 
     def __call__(
-        self, environments: Environments, irreps: tuple[Irrep, ...] = (INVARIANT,)
+        self, environments: Environments | Neighbours, irreps: tuple[Irrep, ...] = (INVARIANT,)
     ) -> dict[Irrep, Float[Array, "centres _ _"]]:
         """Features of a batch of environments, for each (λ, parity) of ``irreps``; pure, jit-able and differentiable.
 
         Rows of padded centres are zero.
         """
-        chunk = min(_CHUNK.get(jax.default_backend(), _ACCELERATOR_CHUNK), environments.size)
-        displacements = environments.displacements()
-        table = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=displacements.dtype), self).radial_table()
+        batch = environments.neighbours() if isinstance(environments, Environments) else environments
+        chunk = min(_CHUNK.get(jax.default_backend(), _ACCELERATOR_CHUNK), batch.size)
+        batch = jax.tree.map(jnp.asarray, batch)
+        table = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=batch.displacements.dtype), self).radial_table()
 
         @jax.checkpoint  # a gradient through many environments keeps their inputs, not all that was computed on the way
-        def one(environment):
-            displacements, species, mask, centre_species, is_centre = environment
-            features = self.environment_features(displacements, species, mask, centre_species, irreps, table)
-            return {irrep: jnp.where(is_centre, p, 0.0) for irrep, p in features.items()}
+        def one(own: Neighbours):
+            features = self.environment_features(
+                own.displacements, own.species, own.mask, own.centre_species, irreps, table
+            )
+            return {irrep: jnp.where(own.centre_mask, p, 0.0) for irrep, p in features.items()}
 
-        return lax.map(
-            one,
-            (
-                displacements,
-                jnp.asarray(environments.neighbour_species),
-                jnp.asarray(environments.mask),
-                jnp.asarray(environments.centre_species),
-                jnp.asarray(environments.centre_mask),
-            ),
-            batch_size=chunk,
-        )
+        return lax.map(one, batch, batch_size=chunk)

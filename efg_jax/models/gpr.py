@@ -8,13 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
-from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
+from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.errors import InputError
 from efg_jax.models.basis import Basis
-from efg_jax.models.kernels import invariant_factor, lambda_soap_kernel
+from efg_jax.models.kernels import lambda_soap_kernel
 from efg_jax.models.regression import (
     choose_regularisation,
     factorise,
@@ -23,7 +22,6 @@ from efg_jax.models.regression import (
     solve,
     spectrum,
 )
-from efg_jax.structures import Environments
 
 logger = logging.getLogger(__name__)
 
@@ -173,32 +171,6 @@ def fit_regression(
         held_out_rms=held_out_rms,
         factor=np.asarray(factor),
     ).with_contraction(bases)
-
-
-@eqx.filter_jit
-def predict_chunk(
-    descriptor: LambdaSOAP,
-    environments: Environments,
-    invariants: Float[Array, "train invariants"],
-    contracted: dict[Irrep, Float[Array, "train _"]],
-    zeta: Float[Array, ""],
-) -> dict[Irrep, Float[Array, "centres _"]]:
-    """Scaled predictions for a batch of environments: y_μ(x) = P_μ(x) · Σ_j (k⁰_xj)^(ζ−1) Σ_μ' P_jμ' w_jμ'.
-
-    The sum over training environments is one product with the λ = 0 kernel rows; no (2λ+1)² blocks are ever made. Pure and
-    differentiable in positions, cells and hyperparameters.
-    """
-    features = descriptor(environments, (INVARIANT, *contracted))
-    factor = invariant_factor(features[INVARIANT][:, 0], invariants, zeta)
-    return {
-        irrep: jnp.einsum(
-            "cuf,cf->cu",
-            features[irrep],
-            jnp.matmul(factor, field, precision=lax.Precision.HIGHEST),
-            precision=lax.Precision.HIGHEST,
-        )
-        for irrep, field in contracted.items()
-    }
 
 
 def cross_kernel(

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.models.basis import cast, chunks, featurise, gather, select
-from efg_jax.models.gpr import cross_kernel, predict_chunk
+from efg_jax.models.gpr import cross_kernel
 from efg_jax.models.kernels import lambda_soap_kernel
+from efg_jax.models.predictor import Predictor, predict_chunk
 from efg_jax.models.regression import posterior_covariance
 from efg_jax.targets import place_of
 
@@ -153,15 +154,13 @@ def posterior_traces(
 
 def _stream(descriptor, zeta, fitted, regressions, symbol, batch, dtype) -> dict[Irrep, np.ndarray]:
     """Scaled predictions for all centres of a batch, chunk after chunk."""
-    basis = fitted.bases[symbol]
-    invariants = jnp.asarray(basis.invariants, dtype=dtype)
-    contracted = {irrep: jnp.asarray(r.contracted[symbol], dtype=dtype) for irrep, r in regressions.items()}
+    predictor = cast(Predictor.of(fitted.bases[symbol], regressions, symbol, zeta), dtype)
     count = int(batch.centre_mask.sum())
     parts = [
-        jax.tree.map(np.asarray, predict_chunk(descriptor, piece, invariants, contracted, jnp.asarray(zeta)))
+        jax.tree.map(np.asarray, predict_chunk(predictor, descriptor, piece))
         for piece in chunks(cast(batch, dtype), count)
     ]
-    return {irrep: np.concatenate([part[irrep] for part in parts]).astype(np.float64) for irrep in contracted}
+    return {irrep: np.concatenate([part[irrep] for part in parts]).astype(np.float64) for irrep in regressions}
 
 
 def _require_species(fitted: "FittedTensors", structures: Sequence[Atoms]) -> None:

@@ -19,8 +19,9 @@ from efg_jax.io import check_frames
 from efg_jax.metrics import Scale
 from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis, gather, select
-from efg_jax.models.gpr import Regression, fit_regression, predict_chunk, refactorise
+from efg_jax.models.gpr import Regression, fit_regression, refactorise
 from efg_jax.models.prediction import predict_channels, predict_variance
+from efg_jax.models.predictor import Predictor, predict_chunk
 from efg_jax.models.training import as_group, as_regularisation, check_options, groups_of, training_data
 from efg_jax.precision import float64
 from efg_jax.report import Report, TargetReport
@@ -173,13 +174,8 @@ class TensorGPR(eqx.Module):
         fitted = self._require_fitted()
         group = self._group_of(symbol)
         regressions = fitted.regressions[group]
-        parts = predict_chunk(
-            self.descriptor,
-            environments,
-            jnp.asarray(fitted.bases[symbol].invariants),
-            {irrep: jnp.asarray(regression.contracted[symbol]) for irrep, regression in regressions.items()},
-            jnp.asarray(self.zeta),
-        )
+        predictor = Predictor.of(fitted.bases[symbol], regressions, symbol, self.zeta)
+        parts = predict_chunk(predictor, self.descriptor, environments)
         scaled = {irrep[0]: regressions[irrep].scale * part + regressions[irrep].mean for irrep, part in parts.items()}
         if fitted.target.kind == "scalar":
             return scaled[0][:, 0]
