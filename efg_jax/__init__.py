@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from efg_jax import datasets, io, metrics, models, plots, structures, tensors, tuning
+    from efg_jax import datasets, io, metrics, models, parallel, plots, structures, tensors, tuning
+    from efg_jax.calculator import TensorCalculator
+    from efg_jax.compilation import compilation_cache
     from efg_jax.crystal_frame import crystal_axes, field_direction
     from efg_jax.descriptors import LambdaSOAP
     from efg_jax.errors import InputError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "calculator": ("TensorCalculator",),
+    "compilation": ("compilation_cache",),
     "crystal_frame": ("crystal_axes", "field_direction"),
     "descriptors": ("LambdaSOAP",),
     "errors": ("InputError",),
@@ -37,7 +41,7 @@ _HOMES = {
     "tuning": ("tune",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("datasets", "io", "metrics", "models", "plots", "structures", "tensors", "tuning")
+_MODULES = ("datasets", "io", "metrics", "models", "parallel", "plots", "structures", "tensors", "tuning")
 
 __all__ = [
     "Environments",
@@ -47,8 +51,10 @@ __all__ = [
     "ScalarGPR",
     "Target",
     "TargetReport",
+    "TensorCalculator",
     "TensorGPR",
     "comparison_table",
+    "compilation_cache",
     "crystal_axes",
     "datasets",
     "enable_x64",
@@ -61,6 +67,7 @@ __all__ = [
     "load",
     "metrics",
     "models",
+    "parallel",
     "plots",
     "split",
     "structures",

@@ -9,9 +9,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 from jaxtyping import Array, Bool, Float, Int
-from matscipy.neighbours import neighbour_list
 
 from efg_jax.errors import InputError
+from efg_jax.neighbour_lists import neighbour_pairs
 
 LEAST_NEIGHBOURS = 64  # about what 5 Å hold in an oxide: polymorphs of one composition then share their shape
 SMALLEST_BUCKET = 16  # small molecules and cells share their shapes
@@ -100,12 +100,9 @@ def environments(
     """
     if centres is None:
         centres = [np.arange(len(atoms)) for atoms in structures]
-    code = np.full(len(chemical_symbols), -1)
-    code[[chemical_symbols.index(symbol) for symbol in species]] = np.arange(len(species))
     parts, first_atom = [], 0
     for number, (atoms, selected) in enumerate(zip(structures, centres, strict=True)):
-        kinds = code[atoms.numbers]
-        _require_known_species(atoms, kinds, species, number)
+        kinds = species_of(atoms, species, number)
         parts.append(_gather(atoms, kinds, np.asarray(selected, dtype=int), float(cutoff), first_atom, number))
         first_atom += len(atoms)
     total = sum(len(part["centre"]) for part in parts)
@@ -152,40 +149,52 @@ def bucket(size: int) -> int:
     return power * 3 // 4 if power > SMALLEST_BUCKET and size <= power * 3 // 4 else power
 
 
+def species_of(atoms: Atoms, species: Sequence[str], number: int) -> Int[np.ndarray, " atoms"]:
+    """Each atom's element as an index into the species.
+
+    Args:
+        atoms: one structure.
+        species: the elements that the descriptor knows.
+        number: of the structure, for the message.
+
+    Raises:
+        InputError: an element is not among them.
+    """
+    code = np.full(len(chemical_symbols), -1)
+    code[[chemical_symbols.index(symbol) for symbol in species]] = np.arange(len(species))
+    kinds = code[atoms.numbers]
+    unknown = np.flatnonzero(kinds < 0)
+    if unknown.size:
+        atom = int(unknown[0])
+        raise InputError(
+            f"element {atoms.symbols[atom]} is not among those that the model knows ({', '.join(species)}); "
+            "train on structures that contain it",
+            file=atoms.info.get("source_file"),
+            frame=atoms.info.get("source_frame", number),
+            atom=f"{atom} ({atoms.symbols[atom]})",
+        )
+    return kinds
+
+
 def _gather(atoms: Atoms, kinds: np.ndarray, selected: np.ndarray, cutoff: float, first_atom: int, number: int) -> dict:
     """Neighbours of the selected atoms of one structure, one row a centre, rows as long as the longest."""
-    i, j, shift = neighbour_list("ijS", _with_full_cell(atoms), cutoff)
-    row_of = np.full(len(atoms), -1)
-    row_of[selected] = np.arange(len(selected))
-    wanted = row_of[i] >= 0
-    i, j, shift = i[wanted], j[wanted], shift[wanted]
-    order = np.argsort(row_of[i], kind="stable")
-    row, j, shift = row_of[i][order], j[order], shift[order]
-    count = np.bincount(row, minlength=len(selected))
-    column = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    shape = (len(selected), int(count.max(initial=0)))
+    pairs = neighbour_pairs(atoms, selected, cutoff)
+    row, column = pairs.row, pairs.column
+    shape = (len(selected), int(pairs.count.max(initial=0)))
     part = {
         "neighbour": np.full(shape, first_atom, dtype=np.int32),
         "shift": np.zeros((*shape, 3)),
         "neighbour_species": np.zeros(shape, dtype=np.int32),
         "mask": np.zeros(shape, dtype=bool),
     }
-    part["neighbour"][row, column] = j + first_atom
-    part["shift"][row, column] = shift
-    part["neighbour_species"][row, column] = kinds[j]
+    part["neighbour"][row, column] = pairs.neighbour + first_atom
+    part["shift"][row, column] = pairs.shift
+    part["neighbour_species"][row, column] = kinds[pairs.neighbour]
     part["mask"][row, column] = True
     part["centre"] = (selected + first_atom).astype(np.int32)
     part["structure"] = np.full(len(selected), number, dtype=np.int32)
     part["centre_species"] = kinds[selected].astype(np.int32)
     return part
-
-
-def _with_full_cell(atoms: Atoms) -> Atoms:
-    """The same atoms with three independent cell vectors, which matscipy wants also where nothing is periodic."""
-    full = Atoms(numbers=atoms.numbers, positions=atoms.positions, pbc=atoms.pbc, cell=atoms.cell.complete())
-    if not atoms.pbc.any():
-        full.cell = np.diag(np.ptp(atoms.positions, axis=0) + 1.0)
-    return full
 
 
 def _widen(array: np.ndarray, width: int) -> np.ndarray:
@@ -197,16 +206,3 @@ def _widen(array: np.ndarray, width: int) -> np.ndarray:
 
 def _lengthen(array: np.ndarray, length: int) -> np.ndarray:
     return np.pad(array, [(0, length - array.shape[0])] + [(0, 0)] * (array.ndim - 1))
-
-
-def _require_known_species(atoms: Atoms, kinds: np.ndarray, species: Sequence[str], number: int) -> None:
-    unknown = np.flatnonzero(kinds < 0)
-    if unknown.size:
-        atom = int(unknown[0])
-        raise InputError(
-            f"element {atoms.symbols[atom]} is not among those that the model knows ({', '.join(species)}); "
-            "train on structures that contain it",
-            file=atoms.info.get("source_file"),
-            frame=atoms.info.get("source_frame", number),
-            atom=f"{atom} ({atoms.symbols[atom]})",
-        )

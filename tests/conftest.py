@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["EFG_JAX_CACHE"] = "off"  # commands that tests start leave the user's folder of compiled programs alone
 
 import hypothesis
 import jax

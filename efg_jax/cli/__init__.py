@@ -10,6 +10,7 @@ import typer
 
 from efg_jax.cli import datasets, evaluate, learning_curve, predict, train, tune
 from efg_jax.cli.commands import Commands, help_of
+from efg_jax.compilation import use_environment
 
 __all__ = ["app", "main"]
 
@@ -67,4 +68,5 @@ def main() -> None:
     """Entry point of the `efg-jax` script."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # η and λ must not fail on a terminal that cannot show them
+    use_environment()  # JAX reads it when it is imported
     app()

@@ -1,72 +1,72 @@
-"""Predictions as arrays and info of the structures that they are for."""
+"""Predictions as arrays and info of the structure that they are for."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from efg_jax.models import ScalarGPR, TensorGPR
+from efg_jax.models.prediction import Predicted
 from efg_jax.precision import float64
+from efg_jax.structures import bucket
 from efg_jax.tensors.efg import asymmetry, coupling_constant
 from efg_jax.tensors.nuclei import Isotope, default_isotope
 from efg_jax.tensors.principal import principal_axes
 
 
-def add_tensors(
-    model: TensorGPR,
-    frames: Sequence[Atoms],
-    variance: bool,
-    precision: Literal["float64", "float32"],
-    isotopes: Mapping[str, Isotope],
-) -> None:
-    """Predict, and put the target into each frame under its name, in place.
+def annotate(found: Predicted, model: TensorGPR | ScalarGPR, isotopes: Mapping[str, Isotope]) -> None:
+    """Put a prediction into its structure under the names of what was predicted, in place.
 
     Args:
-        model: fitted.
-        frames: structures; changed.
-        variance: also add NAME_std, the square root of the posterior variance summed over components.
-        precision: of the arithmetic.
+        found: structure and prediction; with a variance also its square root, NAME_std.
+        model: that predicted it.
         isotopes: nuclei by element for C_Q; for the others the one that NMR uses.
     """
+    atoms = found.atoms
+    if isinstance(model, ScalarGPR):
+        atoms.arrays.update(found.values)
+        return
     target = model.fitted.target
-    values = model.predict(frames, variance=variance, precision=precision)
-    values, variances = values if variance else (values, None)
-    for number, atoms in enumerate(frames):
-        home = atoms.arrays if target.per == "atom" else atoms.info
-        home[target.name] = np.asarray(values[number])
-        if variances is not None:
-            home[f"{target.name}_std"] = np.sqrt(variances[number])
+    home = atoms.arrays if target.per == "atom" else atoms.info
+    home[target.name] = found.values
+    if found.variance is not None:
+        home[f"{target.name}_std"] = np.sqrt(found.variance)
     if target.is_efg:
-        add_couplings(values, frames, isotopes)
+        add_couplings(found.values, atoms, isotopes)
 
 
-def add_scalars(model: ScalarGPR, frames: Sequence[Atoms]) -> None:
-    """Predict, and put each scalar into the frames' arrays under its name, in place."""
-    for atoms, scalars in zip(frames, model.predict(frames), strict=True):
-        atoms.arrays.update(scalars)
-
-
-def add_couplings(
-    tensors: Sequence[Float[np.ndarray, "atoms 3 3"]], frames: Sequence[Atoms], isotopes: Mapping[str, Isotope]
-) -> None:
+def add_couplings(tensors: Float[np.ndarray, "atoms 3 3"], atoms: Atoms, isotopes: Mapping[str, Isotope]) -> None:
     """Arrays ``c_q`` (MHz) and ``eta``; NaN where there is no prediction, and no C_Q without a quadrupole moment."""
-    joined, symbols = np.concatenate(list(tensors)), np.concatenate([np.asarray(atoms.symbols) for atoms in frames])
-    known = np.isfinite(joined).all(axis=(1, 2))
-    c_q, eta = np.full(len(joined), np.nan), np.full(len(joined), np.nan)
-    with float64():
-        values = principal_axes(jnp.asarray(joined[known])).values
-        eta[known] = np.asarray(asymmetry(values))
-    v_zz = np.full(len(joined), np.nan)
-    v_zz[known] = np.asarray(values[:, 2])
-    for symbol in np.unique(symbols[known]):
+    known = np.flatnonzero(np.isfinite(tensors).all(axis=(1, 2)))
+    symbols = np.asarray(atoms.symbols)[known]
+    v_zz, asymmetries = _largest_and_asymmetry(tensors[known])
+    c_q, eta = np.full(len(atoms), np.nan), np.full(len(atoms), np.nan)
+    eta[known] = asymmetries
+    for symbol in np.unique(symbols):
         nucleus = isotopes.get(symbol) or default_isotope(symbol)
         if nucleus is not None and nucleus.quadrupole_moment is not None:
-            chosen = known & (symbols == symbol)
+            own = symbols == symbol
+            # C_Q is linear in V_zz: its value for 1 V/Å² will do for all.
             with float64():
-                c_q[chosen] = np.asarray(coupling_constant(jnp.asarray(v_zz[chosen]), nucleus)) / 1e6
-    ends = np.cumsum([len(atoms) for atoms in frames])[:-1]
-    for atoms, own_c_q, own_eta in zip(frames, np.split(c_q, ends), np.split(eta, ends), strict=True):
-        atoms.arrays["c_q"], atoms.arrays["eta"] = own_c_q, own_eta
+                c_q[known[own]] = v_zz[own] * float(coupling_constant(jnp.asarray(1.0), nucleus)) / 1e6
+    atoms.arrays["c_q"], atoms.arrays["eta"] = c_q, eta
+
+
+def _largest_and_asymmetry(
+    tensors: Float[np.ndarray, "n 3 3"],
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """V_zz and η, padded to a few shapes so that a trajectory compiles once."""
+    count = len(tensors)
+    padded = np.pad(tensors, [(0, bucket(count) - count), (0, 0), (0, 0)])
+    with float64():
+        v_zz, eta = _compiled_largest_and_asymmetry(jnp.asarray(padded))
+    return np.asarray(v_zz)[:count], np.asarray(eta)[:count]
+
+
+@jax.jit
+def _compiled_largest_and_asymmetry(tensors: Float[Array, "n 3 3"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    values = principal_axes(tensors).values
+    return values[:, 2], asymmetry(values)

@@ -1,6 +1,8 @@
 """How commands end: the one place where bad input becomes a line on stderr and an exit status."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +23,20 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except InputError as error:
             typer.echo(f"efg-jax: error: {' '.join(str(error).split())}", err=True)
+            _leave_other_processes()
             raise typer.Exit(BAD_INPUT) from error
         except KeyboardInterrupt as error:
             typer.echo("efg-jax: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from error
+
+
+def _leave_other_processes() -> None:
+    """End this process at once where it is one of several: an orderly end would first wait for the others, which wait for this one."""
+    jax = sys.modules.get("jax")
+    if jax is not None and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(BAD_INPUT)
 
 
 def help_of(command: Callable[..., None]) -> str:

@@ -1,7 +1,7 @@
 """What a command reads: files and data sets that ship, as one list of checked structures."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from efg_jax.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from efg_jax.models import ScalarGPR, TensorGPR
     from efg_jax.targets import Per
 
 
@@ -22,7 +23,59 @@ def read_structures(sources: Sequence[str]) -> "list[Atoms]":
     """
     from efg_jax import datasets, io
 
-    shipped, seen, frames = datasets.names(), set(), []
+    frames = []
+    for source, is_data_set in resolved(sources):
+        frames += datasets.load(source) if is_data_set else io.read(source, target=None)
+    return frames
+
+
+def stream_structures(
+    sources: Sequence[str], position: Sequence[int] | None = None
+) -> "Iterator[tuple[tuple[int, int], Atoms]]":
+    """The same one by one, for files of any length, each with the position after it: number of its source, and of the next frame there.
+
+    Args:
+        sources: files or data sets.
+        position: where to begin.
+    """
+    from efg_jax import datasets, io
+
+    begin, start = position or (0, 0)
+    for number, (source, is_data_set) in enumerate(resolved(sources)):
+        if number >= begin:
+            first = start if number == begin else 0
+            frames = datasets.load(source)[first:] if is_data_set else io.iread(source, first)
+            for frame, atoms in enumerate(frames, start=first):
+                yield (number, frame + 1), atoms
+
+
+def digests(sources: Sequence[str]) -> list[str]:
+    """Checksums of what is in the sources, which tell them from others of the same name.
+
+    Raises:
+        InputError: as `read_structures`, but what is in a file is not looked at.
+    """
+    from efg_jax import __version__
+    from efg_jax.io.appending import file_digest
+    from efg_jax.io.reading import require_readable
+
+    found = []
+    for source, is_data_set in resolved(sources):
+        if not is_data_set:
+            require_readable(Path(source))
+        found.append(f"{source} {__version__}" if is_data_set else file_digest(source))
+    return found
+
+
+def resolved(sources: Sequence[str]) -> list[tuple[str, bool]]:
+    """Each source, and whether it is a data set that ships.
+
+    Raises:
+        InputError: a source is neither file nor data set, or is given twice.
+    """
+    from efg_jax import datasets
+
+    shipped, seen, found = datasets.names(), set(), []
     for source in sources:
         is_data_set = source in shipped and not Path(source).exists()
         identity = source if is_data_set else os.path.realpath(source)
@@ -31,8 +84,8 @@ def read_structures(sources: Sequence[str]) -> "list[Atoms]":
         seen.add(identity)
         if not is_data_set and not Path(source).exists() and not Path(source).suffix and os.sep not in source:
             raise InputError(f"{source!r} is neither a file nor a data set that ships; those are {', '.join(shipped)}")
-        frames += datasets.load(source) if is_data_set else io.read(source, target=None)
-    return frames
+        found.append((source, is_data_set))
+    return found
 
 
 def read_labelled(sources: Sequence[str], target: str, array: str | None, per: "Per | None" = None) -> "list[Atoms]":
@@ -43,3 +96,19 @@ def read_labelled(sources: Sequence[str], target: str, array: str | None, per: "
     from efg_jax.io import check_frames
 
     return check_frames(read_structures(sources), target, array, per=per)
+
+
+def contracted(
+    model: "TensorGPR | ScalarGPR", frames: "Sequence[Atoms]", channels: int | None
+) -> "TensorGPR | ScalarGPR":
+    """The model with its density's channels contracted to the principal ones of these structures; None: the model as it is."""
+    if channels is None:
+        return model
+    from dataclasses import replace
+
+    from efg_jax.descriptors import principal_contraction
+
+    descriptor = model.descriptor
+    if descriptor.species is None:
+        descriptor = descriptor.with_species(sorted({symbol for atoms in frames for symbol in atoms.symbols}))
+    return replace(model, descriptor=principal_contraction(descriptor, frames, channels))

@@ -1,24 +1,20 @@
 """`efg-jax learning-curve`."""
 
-import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
-from rich.text import Text
 
 from efg_jax.cli import options
 from efg_jax.cli.inputs import read_labelled
 from efg_jax.cli.options import DATA, OUTPUT
-from efg_jax.cli.outputs import check_outputs
+from efg_jax.cli.outputs import cache_beside, check_outputs, print_report
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from efg_jax.learning import Fit, LearningCurve
     from efg_jax.models import ScalarGPR, TensorGPR
 
@@ -30,30 +26,10 @@ WATCHED = ("c_q_tilde.mae", "theta.mae", "rmse_percent")  # shown while it runs,
 def learning_curve(
     data: options.Data,
     *,
-    target: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="What to learn: efg (V/Å²), ms (shielding, ppm), dipole, polarizability, dielectric, or any array of the files.",
-            rich_help_panel=DATA,
-        ),
-    ] = "efg",
-    species: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ELEMENT",
-            help="Element whose atoms are learned; several: O,Si, or the option again. Without it all that have labels.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    target: options.TargetName = "efg",
+    species: options.SpeciesNames = None,
     array: options.ArrayName = None,
-    per: Annotated[
-        Literal["atom", "structure"] | None,
-        typer.Option(
-            help="One tensor an atom, or one a structure, as a sum over its atoms. Without it as the files have it.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    per: options.PerWhat = None,
     test: Annotated[
         float,
         typer.Option(
@@ -93,14 +69,7 @@ def learning_curve(
             rich_help_panel=CURVE,
         ),
     ] = None,
-    hyperparameters: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Hyperparameters that [cyan]efg-jax tune[/] wrote; without it the preset ones.",
-            rich_help_panel=CURVE,
-        ),
-    ] = None,
+    hyperparameters: options.HyperparameterFile = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -142,103 +111,65 @@ def learning_curve(
         raise InputError(f"--model {model} learns scalars of EFG tensors of atoms; use --model tensor")
     inputs = [*data, *([str(hyperparameters)] if hyperparameters is not None else [])]
     check_outputs({"--out": out, "--json": json, "--plot": plot}, inputs=inputs)
-    cache, numbers, chosen = _cache(out, resume), _parse_sizes(sizes), options.parse_species(species)
+    cache, numbers, chosen = cache_beside(out, resume), _parse_sizes(sizes), options.parse_species(species)
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
-        from efg_jax.learning import learning_curve as measure
         from efg_jax.targets import target_of
 
         progress.stage(f"reading {', '.join(data)}")
         frames = read_labelled(data, target, array, per)
         is_efg = target_of(target, frames, per).is_efg
         models = _models(model or ("both" if is_efg else "tensor"), chosen, target, per, hyperparameters)
-        progress.wrote()
-    with Fits(quiet) as fits:
-        curve = measure(models, frames, numbers, repeats, test, seed, cache, fits.finished, resume)
-    with Progress(quiet) as progress:
+        curve = _measure(progress, models, frames, numbers, repeats, test, seed, cache, resume)
         progress.stage("writing")
         progress.wrote(*_write(curve, out, json, plot))
-    _print(curve)
+    print_report(curve)
 
 
-class Fits:
-    """Context that shows on stderr how far the fits have come: a bar with the last values on a terminal, one line a fit elsewhere.
+def _measure(
+    progress: Progress,
+    models: "dict[str, TensorGPR | ScalarGPR]",
+    frames: "list[Atoms]",
+    sizes: list[int] | None,
+    repeats: int,
+    test: float,
+    seed: int,
+    cache: Path | None,
+    resume: bool,
+) -> "LearningCurve":
+    """The curve, with a bar; who interrupts it is told how to go on."""
+    from efg_jax.learning import learning_curve as measure
 
-    Args:
-        quiet: show nothing.
-    """
+    # The stages of every single fit are too many to be told.
+    with progress.bar("fitting", told="efg_jax.learning") as bar:
 
-    def __init__(self, quiet: bool = False):
-        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-        columns = (TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        shown = self._console.is_terminal and not quiet
-        self._bar = Bar(*columns, TextColumn("{task.description}"), console=self._console, disable=not shown)
-        self._task = self._bar.add_task("", total=None)
-        self._handler = _Remarks(self._console)
-        self._last: tuple[int, int] = (0, 0)
+        def finished(fit: "Fit") -> None:
+            bar.advance(_result(fit), fit.total, fit.reused)
 
-    def __enter__(self) -> "Fits":
-        logger = logging.getLogger("efg_jax")
-        self._level = logger.level
-        logger.setLevel(logging.INFO)
-        logger.addHandler(self._handler)
-        self._bar.start()
-        return self
-
-    def __exit__(self, kind, *_) -> None:
-        self._bar.stop()
-        logger = logging.getLogger("efg_jax")
-        logger.removeHandler(self._handler)
-        logger.setLevel(self._level)
-        number, total = self._last
-        if kind is KeyboardInterrupt and number:
-            self._say(f"stopped after {number} of {total} fits; the same command with --resume goes on from there")
-
-    def finished(self, fit: "Fit") -> None:
-        """One more fit is there."""
-        from efg_jax.learning.quantities import quantity
-
-        self._last = fit.number, fit.total
-        species = fit.rows[0].species
-        of_first = {row.metric: row.value for row in fit.rows if row.species == species}
-        watched = [metric for metric in WATCHED if metric in of_first][:2]
-        values = ", ".join(f"{quantity(metric).name} {of_first[metric]:#.3g}" for metric in watched)
-        text = f"{fit.model}, {fit.structures} structures, repeat {fit.repeat}: {species} {values}"
-        if not self._bar.disable:
-            self._bar.update(self._task, completed=fit.number, total=fit.total, description=text)
-        elif not fit.reused:
-            self._say(f"{fit.number}/{fit.total} {text}")
-
-    def _say(self, text: str) -> None:
-        self._console.print(Text(text))
+        try:
+            return measure(models, frames, sizes, repeats, test, seed, cache, finished, resume)
+        except KeyboardInterrupt:
+            if bar.done and cache is not None:
+                progress.say(
+                    f"stopped after {bar.done} of {bar.total} fits; the same command with --resume goes on from there"
+                )
+            raise
 
 
-class _Remarks(logging.Handler):
-    """Warnings of the library, and what the learning curve itself has to say; the stages of every single fit are too many."""
+def _result(fit: "Fit") -> str:
+    """A fit in one line, with its first species' errors."""
+    from efg_jax.learning.quantities import quantity
 
-    def __init__(self, console: Console):
-        super().__init__(logging.INFO)
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.WARNING:
-            self._console.print(Text(f"warning: {record.getMessage()}", style="yellow"))
-        elif record.name.startswith("efg_jax.learning"):
-            self._console.print(Text(record.getMessage()))
+    species = fit.rows[0].species
+    of_first = {row.metric: row.value for row in fit.rows if row.species == species}
+    watched = [metric for metric in WATCHED if metric in of_first][:2]
+    values = ", ".join(f"{quantity(metric).name} {of_first[metric]:#.3g}" for metric in watched)
+    return f"{fit.model}, {fit.structures} structures, repeat {fit.repeat}: {species} {values}"
 
 
 def _check_format(plot: Path | None) -> None:
     if plot is not None and plot.suffix.lower() not in FORMATS:
         raise InputError(f"--plot writes {', '.join(FORMATS)}; give a name that ends so", file=str(plot))
-
-
-def _cache(out: Path, resume: bool) -> Path | None:
-    """The folder of finished fits: curve.csv → curve.cache; none for a device such as /dev/stdout."""
-    if out.exists() and not out.is_file():
-        if resume:
-            raise InputError("--resume looks for finished fits beside --out, which is no file here; give one")
-        return None
-    return out.with_name(f"{out.name}.cache") if out.suffix in ("", ".cache") else out.with_suffix(".cache")
 
 
 def _parse_sizes(text: str | None) -> list[int] | None:
@@ -283,11 +214,3 @@ def _write(curve: "LearningCurve", out: Path, json: Path | None, plot: Path | No
 
         plots.save(curve.plot(), plot)
     return [path for path in (out, json, plot) if path is not None]
-
-
-def _print(curve: "LearningCurve") -> None:
-    """The table on stdout; plain, and as wide as it needs, where that is no terminal."""
-    if sys.stdout.isatty():
-        Console(highlight=False).print(curve.table())
-    else:
-        print(curve)

@@ -51,12 +51,30 @@ PerWhat = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+ModelKind = Annotated[
+    Literal["tensor", "scalar"],
+    typer.Option(
+        "--model",
+        help="Learn the whole tensor; or, for comparison, each of C̃_Q, η̃, θ, φ, ν_Q of an EFG by itself.",
+        rich_help_panel=REGRESSION,
+    ),
+]
 HyperparameterFile = Annotated[
     Path | None,
     typer.Option(
         "--hyperparameters",
         metavar="FILE",
         help="Descriptor, ζ and regularisation from what [cyan]efg-jax tune[/] wrote.",
+        rich_help_panel=DESCRIPTOR,
+    ),
+]
+Contract = Annotated[
+    int | None,
+    typer.Option(
+        "--contract",
+        metavar="N",
+        help="Contract the (species, n) channels of the density to their N principal components; features shrink with its square. "
+        "[cyan]tune[/] learns more than that, by gradient.",
         rich_help_panel=DESCRIPTOR,
     ),
 ]
@@ -90,6 +108,14 @@ PlotFolder = Annotated[
         "--plots",
         metavar="DIR",
         help="Write parity plots into this folder; made if it is missing.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Distributed = Annotated[
+    bool,
+    typer.Option(
+        "--distributed",
+        help="This is one of several processes that share the work, started by srun or mpirun (see docs/clusters.md).",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from efg_jax.learning import LearningCurve
     from efg_jax.report import Report
 
 
@@ -68,8 +69,8 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"cannot write into {existing}; give --plots another folder", file=str(folder))
 
 
-def print_report(report: "Report") -> None:
-    """The report's table on stdout; plain, and as wide as it needs, where that is no terminal."""
+def print_report(report: "Report | LearningCurve") -> None:
+    """The table of a report or learning curve on stdout; plain, and as wide as it needs, where that is no terminal."""
     from rich.console import Console
 
     if sys.stdout.isatty():
@@ -89,3 +90,12 @@ def write_report(report: "Report", json: Path | None, plots: Path | None) -> lis
         report.plot(plots)
         written.append(plots)
     return written
+
+
+def cache_beside(out: Path, resume: bool) -> Path | None:
+    """The folder of what is finished: curve.csv → curve.cache; none for a device such as /dev/stdout."""
+    if out.exists() and not out.is_file():
+        if resume:
+            raise InputError("--resume looks for what is finished beside --out, which is no file here; give one")
+        return None
+    return out.with_name(f"{out.name}.cache") if out.suffix in ("", ".cache") else out.with_suffix(".cache")

@@ -56,16 +56,22 @@ class Progress:
             self._console.print(Text(text))
 
     @contextmanager
-    def bar(self, text: str, total: int) -> Iterator["Bar"]:
-        """A stage of known length."""
+    def bar(self, text: str, total: int | None = None, told: str = "efg_jax") -> Iterator["Bar"]:
+        """A stage of many steps.
+
+        Args:
+            text: what is going on.
+            total: number of steps; None: `Bar.advance` says it.
+            told: name of the logger whose stages are told meanwhile; warnings of the whole library always are.
+        """
         self._finish()
         self._status.stop()
-        self._bar_shown = True
+        self._bar_shown, self._handler.told = True, told
         try:
             with Bar(self._console, text, total) as bar:
                 yield bar
         finally:
-            self._bar_shown = False
+            self._bar_shown, self._handler.told = False, "efg_jax"
 
     def update(self, text: str) -> None:
         """The stage has come further (terminals only)."""
@@ -90,22 +96,25 @@ class Progress:
 
 
 class Bar:
-    """Context of a stage of known length: a progress bar with the last words on a terminal, one line a step elsewhere.
+    """Context of a stage of many steps: a progress bar with the last result on a terminal, one line a step elsewhere.
 
     Args:
         console: where to.
         text: what is going on.
-        total: number of steps.
+        total: number of steps; None: `advance` says it.
+
+    Attributes:
+        done, total: number of steps so far, and of all.
     """
 
-    def __init__(self, console: Console, text: str, total: int):
+    def __init__(self, console: Console, text: str, total: int | None = None):
         columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = RichProgress(*columns, TextColumn("{task.fields[last]}"), console=console, transient=False)
-        self._console, self._text, self._total, self._done = console, text, total, 0
+        self._console, self._text, self.total, self.done = console, text, total, 0
 
     def __enter__(self) -> "Bar":
         if self._console.is_terminal:
-            self._task = self._bar.add_task(self._text, total=self._total, last="")
+            self._task = self._bar.add_task(self._text, total=self.total, last="")
             self._bar.start()
         else:
             self._console.print(Text(self._text))
@@ -115,24 +124,36 @@ class Bar:
         if self._console.is_terminal:
             self._bar.stop()
 
-    def advance(self, last: str) -> None:
-        """One step further; these are its result."""
-        self._done += 1
+    def advance(self, last: str, total: int | None = None, reused: bool = False, done: int | None = None) -> None:
+        """One step further.
+
+        Args:
+            last: its result.
+            total: number of steps, where it was not known at the start.
+            reused: the result was there already, and makes no line.
+            done: number of steps so far; None: one more than before.
+        """
+        self.done = self.done + 1 if done is None else done
+        self.total = total or self.total
         if self._console.is_terminal:
-            self._bar.update(self._task, advance=1, last=last)
-        else:
-            self._console.print(Text(f"[{self._done}/{self._total}] {last}"))
+            self._bar.update(self._task, completed=self.done, total=self.total, last=last)
+        elif not reused:
+            self._console.print(Text(f"[{self.done}/{self.total}] {last}"))
 
 
 class _Stages(logging.Handler):
-    """Log records as stages; warnings stay."""
+    """Log records as stages; warnings stay.
+
+    Attributes:
+        told: name of the logger whose stages are shown; the others' are too many.
+    """
 
     def __init__(self, progress: Progress):
         super().__init__(logging.INFO)
-        self._progress = progress
+        self._progress, self.told = progress, "efg_jax"
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
             self._progress.say(f"warning: {record.getMessage()}", style="yellow")
-        else:
+        elif record.name.startswith(self.told):
             self._progress.stage(record.getMessage())

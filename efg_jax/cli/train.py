@@ -7,12 +7,14 @@ import numpy as np
 import typer
 
 from efg_jax.cli import options
-from efg_jax.cli.inputs import read_labelled
+from efg_jax.cli.inputs import contracted, read_labelled
 from efg_jax.cli.options import DATA, DESCRIPTOR, OUTPUT, REGRESSION
-from efg_jax.cli.outputs import check_outputs, print_report, write_report
+from efg_jax.cli.outputs import cache_beside, check_outputs, print_report, write_report
+from efg_jax.cli.processes import join_processes
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
+SPARSE = "Sparse models"
 Context = typer.Context.__base__  # the class that commands really receive
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from efg_jax.descriptors import LambdaSOAP
     from efg_jax.models import ScalarGPR, TensorGPR
+    from efg_jax.report import Report
     from efg_jax.targets import Target
 
 
@@ -80,14 +83,9 @@ def train(
             rich_help_panel=DESCRIPTOR,
         ),
     ] = "invariant",
+    contract: options.Contract = None,
     hyperparameters: options.HyperparameterFile = None,
-    model: Annotated[
-        Literal["tensor", "scalar"],
-        typer.Option(
-            help="Learn the whole tensor; or, for comparison, each of C̃_Q, η̃, θ, φ, ν_Q of an EFG by itself.",
-            rich_help_panel=REGRESSION,
-        ),
-    ] = "tensor",
+    model: options.ModelKind = "tensor",
     zeta: Annotated[
         float, typer.Option(metavar="NUMBER", help="Power of the kernel, 1 or more.", rich_help_panel=REGRESSION)
     ] = 2.0,
@@ -99,6 +97,29 @@ def train(
             rich_help_panel=REGRESSION,
         ),
     ] = "auto",
+    inducing: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Make a sparse model of N environments of each element, for training sets of many thousands. Without it the model is dense.",
+            rich_help_panel=SPARSE,
+        ),
+    ] = None,
+    selection: Annotated[
+        Literal["fps", "cur"],
+        typer.Option(
+            help="How they are chosen: farthest-point sampling, or a greedy decomposition of the kernel.",
+            rich_help_panel=SPARSE,
+        ),
+    ] = "fps",
+    primal: Annotated[
+        bool,
+        typer.Option(
+            "--primal",
+            help="Ridge regression on the features themselves, with --zeta 1: the dense model at a cost linear in the training set.",
+            rich_help_panel=SPARSE,
+        ),
+    ] = False,
     out: Annotated[
         Path,
         typer.Option(
@@ -108,6 +129,13 @@ def train(
     json: options.JsonFile = None,
     plots: options.PlotFolder = None,
     isotope: options.Isotopes = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the training of a sparse model that was stopped.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    distributed: options.Distributed = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Train a model, and judge it on structures that it has not seen.
@@ -116,6 +144,8 @@ def train(
     element. What works for most data is preset.
 
     [bold cyan]efg-jax train silica-efg --species O --out o17.npz[/]
+
+    [bold cyan]efg-jax train trajectory.extxyz --species Li --inducing 1000 --out li.npz[/]
 
     [bold cyan]efg-jax train *.magres --target ms --species Si --out si29.npz --json report.json --plots figures[/]
     """
@@ -129,9 +159,14 @@ def train(
     check_outputs({"--out": out, "--json": json}, plots, inputs=inputs)
     isotopes = options.parse_isotopes(isotope)
     chosen, noise = options.parse_species(species), options.parse_regularisation(regularisation)
+    sparse = {"inducing": inducing, "selection": selection, "primal": primal}
+    cache = _cache(out, model, sparse, resume, distributed)
+    if distributed:
+        quiet = join_processes(quiet)
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
         from efg_jax.descriptors import LambdaSOAP
+        from efg_jax.parallel import first
         from efg_jax.splits import split
         from efg_jax.targets import target_of
 
@@ -146,7 +181,7 @@ def train(
             scaling_exponent=scaling_exponent,
             normalise=normalise,
         )
-        untrained = _model(model, descriptor, chosen, target, zeta, noise, per)
+        untrained = _model(model, descriptor, chosen, target, zeta, noise, per, sparse)
         if hyperparameters is not None:
             from efg_jax.tuning import read_hyperparameters
 
@@ -155,18 +190,56 @@ def train(
         frames = read_labelled(data, target, array, per)
         training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
         _check_held_out(training, held_out, target_of(target, frames, per), chosen)
-        progress.stage(f"training on {len(training)} structures")
-        fitted = untrained.fit(training)
-        report = None
-        if held_out:
-            progress.stage(f"testing on {len(held_out)} structures")
-            report = fitted.evaluate(held_out, title=f"{len(held_out)} held-out structures", isotopes=isotopes)
-        progress.stage("writing")
-        fitted.save(out)
-        written = [out] if report is None else [out, *write_report(report, json, plots)]
-        progress.wrote(*written)
+        fitted = _fit(contracted(untrained, training, contract), training, cache, resume, progress)
+
+        def finish() -> "Report | None":
+            report = None
+            if held_out:
+                progress.stage(f"testing on {len(held_out)} structures")
+                report = fitted.evaluate(held_out, title=f"{len(held_out)} held-out structures", isotopes=isotopes)
+            progress.stage("writing")
+            fitted.save(out)
+            written = [out] if report is None else [out, *write_report(report, json, plots)]
+            progress.wrote(*written)
+            return report
+
+        report = first(finish)
     if report is not None:
         print_report(report)
+
+
+def _cache(out: Path, kind: str, sparse: dict, resume: bool, distributed: bool) -> Path | None:
+    """Where a sparse model keeps what it has summed; other models have nothing to keep, and no work to share."""
+    if sparse["inducing"] is not None or sparse["primal"]:
+        if kind == "scalar":
+            raise InputError("a scalar model is dense; leave --inducing and --primal out, or use --model tensor")
+        return cache_beside(out, resume)
+    for option, given in (("--resume", resume), ("--distributed", distributed)):
+        if given:
+            raise InputError(f"{option} is for sparse models, which are trained piece by piece; give --inducing N")
+    return None
+
+
+def _fit(
+    model: "TensorGPR | ScalarGPR", training: "list[Atoms]", cache: Path | None, resume: bool, progress: Progress
+) -> "TensorGPR | ScalarGPR":
+    """Fitted; with a bar where it is done piece by piece. Who interrupts that is told how to go on."""
+    if cache is None:
+        progress.stage(f"training on {len(training)} structures")
+        return model.fit(training)
+    with progress.bar(f"training on {len(training)} structures") as bar:
+
+        def summed(done: int, chunks: int, name: str) -> None:
+            bar.advance(name, chunks, done=done)
+
+        try:
+            return model.fit(training, checkpoint=cache, resume=resume, progress=summed)
+        except KeyboardInterrupt:
+            if bar.done:
+                progress.say(
+                    f"stopped after {bar.done} of {bar.total} parts; the same command with --resume goes on from there"
+                )
+            raise
 
 
 def _model(
@@ -177,11 +250,12 @@ def _model(
     zeta: float,
     regularisation: float | Literal["auto"],
     per: Literal["atom", "structure"] | None,
+    sparse: dict,
 ) -> "TensorGPR | ScalarGPR":
     from efg_jax.models import ScalarGPR, TensorGPR
 
     if kind == "tensor":
-        return TensorGPR(descriptor, species, target, zeta, regularisation, per)
+        return TensorGPR(descriptor, species, target, zeta, regularisation, per, **sparse)
     if per == "structure":
         raise InputError("--model scalar learns EFG tensors of atoms; leave --per structure out, or use --model tensor")
     return ScalarGPR(descriptor, species, target, zeta, regularisation)

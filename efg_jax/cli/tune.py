@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from efg_jax.cli import options
-from efg_jax.cli.inputs import read_labelled
-from efg_jax.cli.options import DESCRIPTOR, OUTPUT
+from efg_jax.cli.inputs import contracted, read_labelled
+from efg_jax.cli.options import OUTPUT
 from efg_jax.cli.outputs import check_outputs
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
@@ -95,19 +95,9 @@ def tune(
             rich_help_panel=SEARCH,
         ),
     ] = None,
-    model: Annotated[
-        Literal["tensor", "scalar"],
-        typer.Option(help="Kind of model, as in train.", rich_help_panel=DESCRIPTOR),
-    ] = "tensor",
+    model: options.ModelKind = "tensor",
     hyperparameters: options.HyperparameterFile = None,
-    contract: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Contract the (species, n) channels to N, and learn how (by gradient).",
-            rich_help_panel=DESCRIPTOR,
-        ),
-    ] = None,
+    contract: options.Contract = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -200,7 +190,7 @@ def _start(
     contract: int | None,
     frames,
 ) -> "TensorGPR | ScalarGPR":
-    from efg_jax.descriptors import LambdaSOAP, principal_contraction
+    from efg_jax.descriptors import LambdaSOAP
     from efg_jax.models import ScalarGPR, TensorGPR
     from efg_jax.tuning import read_hyperparameters
 
@@ -213,14 +203,7 @@ def _start(
     )
     if hyperparameters is not None:
         start = read_hyperparameters(hyperparameters).apply(start)
-    if contract is not None:
-        from dataclasses import replace
-
-        descriptor = start.descriptor
-        if descriptor.species is None:
-            descriptor = descriptor.with_species(sorted({symbol for atoms in frames for symbol in atoms.symbols}))
-        start = replace(start, descriptor=principal_contraction(descriptor, frames, contract))
-    return start
+    return contracted(start, frames, contract)
 
 
 def _write(found: "Search", out: Path, csv: Path | None, folder: Path | None) -> list[Path]:

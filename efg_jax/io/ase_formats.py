@@ -2,12 +2,23 @@
 
 import io
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import ase.io
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError, filetype, get_compression, open_with_compression, string2index
+from ase.io.formats import (
+    UnknownFileTypeError,
+    filetype,
+    get_compression,
+    get_ioformat,
+    open_with_compression,
+    string2index,
+)
 
 from efg_jax.errors import InputError
 
@@ -25,22 +36,8 @@ def read_ase(path: Path, index: int | slice | str = ":") -> list[tuple[int, Atom
     wanted = selection(index)
     # ASE seeks the frames that it is asked for. Numbers counted from the end need all of them.
     counted_from_end = min(*_bounds(wanted)) < 0
-    try:
+    with _named_failures(path, index):
         images = ase.io.read(**_source(path), index=":" if counted_from_end else wanted, do_not_split_by_at_sign=True)
-    except UnknownFileTypeError as error:
-        if "Empty file" in str(error):
-            raise InputError("is empty; write or copy it again", file=str(path)) from error
-        raise InputError(
-            "is in no format that ASE knows; convert it to extended XYZ (.extxyz) or magres", file=str(path)
-        ) from error
-    except (IndexError, StopIteration) as error:
-        raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path)) from error
-    except Exception as error:  # every ASE reader fails in its own way on a broken file
-        raise InputError(
-            f"ASE could not read it ({_first_line(error)}); the file is damaged, cut short or not what its name says",
-            file=str(path),
-        ) from error
-
     images = [images] if isinstance(images, Atoms) else list(images)
     if counted_from_end:
         numbered = list(enumerate(images))
@@ -54,6 +51,69 @@ def read_ase(path: Path, index: int | slice | str = ":") -> list[tuple[int, Atom
     if not numbered:
         raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path))
     return numbered
+
+
+def iread_ase(path: Path, start: int = 0) -> Iterator[tuple[int, Atoms]]:
+    """The same frame by frame, from ``start`` on, with memory for one frame where ASE reads the format so (extended XYZ, traj, ...).
+
+    Raises:
+        InputError: ASE cannot read it, or it holds no frame at all; a damaged frame, when its turn comes.
+    """
+    number = start
+    with _unpacked(path) as source, closing(_images(source, start)) as images:
+        while True:
+            with _named_failures(path, start):
+                atoms = next(images, None)
+            if atoms is None:
+                break
+            yield number, atoms
+            number += 1
+    if number == start == 0:
+        raise InputError("holds no frame; write or copy it again", file=str(path))
+
+
+def _images(source: dict[str, Any], start: int) -> Iterator[Atoms]:
+    """ASE's generator; formats of one frame know no other index."""
+    single = get_ioformat(source.get("format") or filetype(source["filename"])).single
+    if single:
+        yield from () if start else [ase.io.read(**source, do_not_split_by_at_sign=True)]
+    else:
+        yield from ase.io.iread(**source, index=slice(start, None), do_not_split_by_at_sign=True)
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[dict[str, Any]]:
+    """What to read: the path, or compressed extended XYZ unpacked into a temporary file, as ASE seeks in it."""
+    with _named_failures(path, 0):
+        packed_xyz = get_compression(str(path))[1] is not None and filetype(str(path)) == "extxyz"
+    if not packed_xyz:
+        yield {"filename": str(path)}
+        return
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as plain:
+        with _named_failures(path, 0), open_with_compression(str(path), "r") as packed:
+            shutil.copyfileobj(packed, plain)
+        plain.seek(0)
+        yield {"filename": plain, "format": "extxyz"}
+
+
+@contextmanager
+def _named_failures(path: Path, index: int | slice | str) -> Iterator[None]:
+    """Whatever ASE raises on a file that it cannot read, as bad input."""
+    try:
+        yield
+    except UnknownFileTypeError as error:
+        if "Empty file" in str(error):
+            raise InputError("is empty; write or copy it again", file=str(path)) from error
+        raise InputError(
+            "is in no format that ASE knows; convert it to extended XYZ (.extxyz) or magres", file=str(path)
+        ) from error
+    except (IndexError, StopIteration) as error:
+        raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path)) from error
+    except Exception as error:  # every ASE reader fails in its own way on a broken file
+        raise InputError(
+            f"ASE could not read it ({_first_line(error)}); the file is damaged, cut short or not what its name says",
+            file=str(path),
+        ) from error
 
 
 def _source(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a structure must satisfy before anything is computed from it. Every failure names file, frame, atom and mend."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -51,6 +51,17 @@ def check_frames(
     return [
         _with_label(atoms, position, target, array or target, per, tolerance) for position, atoms in enumerate(frames)
     ]
+
+
+def checked(frames: Atoms | Iterable[Atoms]) -> Iterator[Atoms]:
+    """The same structures one by one, each checked (without a target) when its turn comes: for streams of any length.
+
+    Raises:
+        InputError: as `check_frames`.
+    """
+    for position, atoms in enumerate([frames] if isinstance(frames, Atoms) else frames):
+        _check_geometry(atoms, position)
+        yield atoms
 
 
 def _check_geometry(atoms: Atoms, position: int) -> None:

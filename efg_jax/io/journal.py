@@ -34,9 +34,8 @@ class Journal:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, identity: Mapping[str, Any]):
-        self.digest = digest(identity)
         self._entries: dict[str, dict[str, Any]] = {}
-        self.path = None if folder is None else Path(folder) / f"{self.digest}.jsonl"
+        self.path = None if folder is None else Path(folder) / f"{digest(identity)}.jsonl"
         if self.path is None:
             return
         try:

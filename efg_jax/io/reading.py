@@ -1,14 +1,14 @@
 """One entry for all formats."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ase import Atoms
 
 from efg_jax.errors import InputError
-from efg_jax.io.ase_formats import read_ase, selection
-from efg_jax.io.checks import check_frames
+from efg_jax.io.ase_formats import iread_ase, read_ase, selection
+from efg_jax.io.checks import check_frames, checked
 from efg_jax.io.magres import is_magres, read_magres
 
 
@@ -41,8 +41,32 @@ def read(
     return check_frames(frames, target, array)
 
 
+def iread(path: str | os.PathLike[str], start: int = 0) -> Iterator[Atoms]:
+    """Read structures for prediction one by one, each checked when its turn comes, from a file of any length.
+
+    Args:
+        path: one file: magres, or any format that ASE reads.
+        start: number of the first frame to read.
+
+    Yields:
+        Frames; ``info["source_file"]`` and ``info["source_frame"]`` say where each comes from.
+
+    Raises:
+        InputError: as `read`, for a damaged frame when its turn comes.
+    """
+    path = Path(path)
+    require_readable(path)
+    numbered = [(0, read_magres(path))][start:] if is_magres(path) else iread_ase(path, start)
+    return checked(_placed(atoms, path, number) for number, atoms in numbered)
+
+
+def _placed(atoms: Atoms, path: Path, number: int) -> Atoms:
+    atoms.info["source_file"], atoms.info["source_frame"] = str(path), number
+    return atoms
+
+
 def _read_file(path: Path, index: int | slice | str) -> list[Atoms]:
-    _require_readable(path)
+    require_readable(path)
     if is_magres(path):
         chosen = selection(index)
         one = [(0, read_magres(path))]
@@ -51,12 +75,15 @@ def _read_file(path: Path, index: int | slice | str) -> list[Atoms]:
             raise InputError(f"holds no frame {index}; a magres file has one, frame 0", file=str(path))
     else:
         numbered = read_ase(path, index)
-    for number, atoms in numbered:
-        atoms.info["source_file"], atoms.info["source_frame"] = str(path), number
-    return [atoms for _, atoms in numbered]
+    return [_placed(atoms, path, number) for number, atoms in numbered]
 
 
-def _require_readable(path: Path) -> None:
+def require_readable(path: Path) -> None:
+    """Refuse what is no file with something in it.
+
+    Raises:
+        InputError: a folder, an empty file, none at all, or one that may not be read.
+    """
     try:
         if path.is_dir():
             raise InputError(f"is a folder; pass the files in it, for example {path / '*.magres'}", file=str(path))

@@ -32,10 +32,10 @@ def write(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
     if not frames:
         raise InputError("there are no structures to write; pass at least one", file=str(path))
     with atomic_write(path) as temporary:
-        ase.io.write(temporary, [_flattened(atoms) for atoms in frames], format="extxyz", write_results=False)
+        ase.io.write(temporary, [flattened(atoms) for atoms in frames], format="extxyz", write_results=False)
 
 
-def _flattened(atoms: Atoms) -> Atoms:
+def flattened(atoms: Atoms) -> Atoms:
     """A copy that holds only what extended XYZ holds: columns, and info that is JSON."""
     flat = atoms.copy()
     if atoms.calc is not None:

@@ -3,14 +3,13 @@
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ase import Atoms
 
 import efg_jax
 from efg_jax.errors import InputError
-from efg_jax.io.journal import Journal, digest, fingerprint
+from efg_jax.io.journal import Journal, fingerprint
 from efg_jax.learning.plan import (
     Learner,
     Model,
@@ -134,9 +133,10 @@ def _identity(learner: Learner, work: Plan, data: str, test: float, seed: int) -
 
 
 def _journal(cache: str | os.PathLike[str] | None, identity: dict[str, Any], resume: bool) -> Journal:
-    if cache is not None and not resume and Path(cache).is_dir():
-        (Path(cache) / f"{digest(identity)}.jsonl").unlink(missing_ok=True)
-    return Journal(cache, identity)
+    journal = Journal(cache, identity)
+    if not resume:
+        journal.clear()
+    return journal
 
 
 def _key(subset: Subset) -> str:

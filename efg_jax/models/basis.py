@@ -10,7 +10,7 @@ from ase import Atoms
 from jaxtyping import Array, Float, Int
 
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
-from efg_jax.structures import Environments, bucket, environments
+from efg_jax.structures import Environments, Neighbours, bucket, environments
 
 Features = dict[Irrep, Float[Array | np.ndarray, "centres _ _"]]
 
@@ -24,7 +24,7 @@ class Basis(eqx.Module):
     Only the environments are saved: features follow from them, and are ten times larger.
     """
 
-    environments: Environments
+    environments: Environments | None  # None: a primal model, which needs none
     rows: Int[np.ndarray, " centres"]  # the target that each centre contributes to
     features: Features | None = None
 
@@ -40,13 +40,15 @@ class Basis(eqx.Module):
 
     def with_features(self, descriptor: LambdaSOAP, irreps: Sequence[Irrep]) -> "Basis":
         """The same with features for these irreps (and λ = 0) computed."""
+        if self.environments is None:
+            return self
         wanted = tuple(dict.fromkeys((INVARIANT, *irreps)))
         features = featurise(descriptor, self.environments, wanted)
         return replace(self, features={irrep: np.asarray(p)[: self.size] for irrep, p in features.items()})
 
 
 @eqx.filter_jit
-def featurise(descriptor: LambdaSOAP, environments: Environments, irreps: tuple[Irrep, ...]) -> Features:
+def featurise(descriptor: LambdaSOAP, environments: Environments | Neighbours, irreps: tuple[Irrep, ...]) -> Features:
     """Compiled `LambdaSOAP.__call__`."""
     return descriptor(environments, irreps)
 

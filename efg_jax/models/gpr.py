@@ -8,12 +8,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.errors import InputError
 from efg_jax.models.basis import Basis
 from efg_jax.models.kernels import lambda_soap_kernel
+from efg_jax.models.nystrom import refactored
+from efg_jax.models.projected import Projected
 from efg_jax.models.regression import (
     choose_regularisation,
     factorise,
@@ -30,13 +32,14 @@ _ROWS_AT_A_TIME = 256
 
 
 class Regression(eqx.Module):
-    """A fitted regression y = mean·count + scale · k*ᵀ (K + ρ)⁻¹ y_scaled of one irrep.
+    """A fitted regression y = mean·count + scale · Σ_j k*_j w_j of one irrep.
 
     One scalar scales all 2λ+1 components, and only λ = 0 is centred: anything else would break equivariance.
     """
 
     irrep: Irrep = eqx.field(static=True)
-    weights: Float[np.ndarray, "rows components"]  # (K + ρ)⁻¹ y of each training target, scaled
+    # Of each training target, (K + ρ)⁻¹ y; of each inducing environment; or of each feature (a single component), species by species.
+    weights: Float[np.ndarray, "rows components"]
     mean: float = eqx.field(static=True)  # λ = 0: mean target per contributing centre; else 0
     scale: float = eqx.field(static=True)  # root mean square of the centred targets
     regularisation: float = eqx.field(static=True)  # ρ over the kernel's mean diagonal
@@ -47,10 +50,21 @@ class Regression(eqx.Module):
     )  # log marginal likelihood of the scaled targets there; None: all are zero
     held_out_rms: float | None = eqx.field(static=True)  # of the search for ρ, in units of scale
     contracted: dict[str, Float[np.ndarray, "_ _"]] | None = None  # Σ_μ P_jμ w_jμ by species
-    factor: Float[np.ndarray, "n n"] | None = None  # Cholesky factor; for the variance only
+    factor: Float[np.ndarray, "n n"] | None = None  # Cholesky factor; for the variance of a dense model only
+    projected: Projected | None = None  # of a sparse model
+
+    @property
+    def knows_variance(self) -> bool:
+        """Whether what the variance needs is at hand; files leave out what follows from the rest."""
+        if self.projected is None:
+            return self.factor is not None
+        return self.projected.pivots is None or self.projected.space is not None
 
     def with_contraction(self, bases: Mapping[str, Basis]) -> "Regression":
         """The same with features and weights contracted: a prediction then costs one row of the λ = 0 kernel, whatever λ."""
+        if self.projected is not None and self.projected.pivots is None:
+            fields = self.weights.reshape(len(bases), 1, -1)
+            return replace(self, contracted=dict(zip(bases, fields, strict=True)))
         contracted = {
             symbol: np.einsum("juf,ju->jf", basis.features[self.irrep], self.weights[basis.rows])
             for symbol, basis in bases.items()
@@ -96,10 +110,39 @@ def _one_to_one(basis: Basis, rows: int) -> bool:
     return basis.size == rows and np.array_equal(basis.rows, np.arange(rows))
 
 
+def scaled_targets(
+    targets: Float[np.ndarray, "rows components"], contributions: Int[np.ndarray, " rows"], irrep: Irrep
+) -> tuple[Float[np.ndarray, "rows components"], float, float]:
+    """Targets as they are learned: centred (λ = 0 only) and over their root mean square; and that mean and scale."""
+    mean = float(targets.sum() / contributions.sum()) if irrep == INVARIANT else 0.0
+    centred = targets - mean * contributions[:, None]
+    scale = float(np.sqrt(np.mean(centred**2))) or 1.0
+    return centred / scale, mean, scale
+
+
+def report_featureless(name: str, irrep: Irrep, required: bool) -> None:
+    """Refuse environments without features of an irrep where that is all that is learned; else say what becomes of it."""
+    if required:
+        raise InputError(
+            f"the environments of {name} have no features of λ = {irrep[0]}: no atom has a neighbour within the cutoff, or all sites "
+            "are too symmetric; enlarge the cutoff"
+        )
+    logger.warning("%s: the sites are too symmetric for features of λ = %d; it is predicted as zero", name, irrep[0])
+
+
+def indefinite(name: str, size: str, irrep: Irrep, regularisation: float, automatic: bool) -> InputError:
+    """What to say of a matrix that cannot be factorised."""
+    return InputError(
+        f"the kernel matrix of {name} ({size}, λ = {irrep[0]}) is not positive definite with regularisation {regularisation:.1e}; "
+        + ("give one, 1e-6 or more" if automatic else "raise it (1e-6 or more) or let it be found with 'auto'")
+    )
+
+
 def fit_regression(
     bases: Mapping[str, Basis],
     irrep: Irrep,
     targets: Float[np.ndarray, "rows components"],
+    contributions: Int[np.ndarray, " rows"],
     groups: np.ndarray,
     zeta: float,
     regularisation: float | None,
@@ -112,6 +155,7 @@ def fit_regression(
         bases: training environments by species, with features; `Basis.rows` says which target each contributes to.
         irrep: (λ, parity).
         targets: spherical components in the target's unit.
+        contributions: number of environments that contribute to each target.
         groups: structure of each target, for the closed-form leave-one-structure-out residuals.
         zeta: ζ.
         regularisation: ρ over the kernel's mean diagonal; None: the one with the smallest held-out residuals.
@@ -122,25 +166,12 @@ def fit_regression(
         InputError: the kernel matrix is not positive definite.
     """
     rows, components = targets.shape
-    count = np.zeros(rows)
-    for basis in bases.values():
-        np.add.at(count, basis.rows, 1.0)
-    mean = float(targets.sum() / count.sum()) if irrep == INVARIANT else 0.0
-    centred = targets - mean * count[:, None]
-    scale = float(np.sqrt(np.mean(centred**2))) or 1.0
-    y = jnp.asarray((centred / scale).ravel())
+    scaled, mean, scale = scaled_targets(targets, contributions, irrep)
+    y = jnp.asarray(scaled.ravel())
     kernel = training_kernel(bases, irrep, zeta, rows).reshape(rows * components, rows * components)
-    featureless = not float(jnp.trace(kernel)) > 0
-    if featureless and not required:
-        logger.warning(
-            "%s: the sites are too symmetric for features of λ = %d; it is predicted as zero", name, irrep[0]
-        )
+    if not float(jnp.trace(kernel)) > 0:
+        report_featureless(name, irrep, required)
         kernel, regularisation, y = jnp.eye(y.size), 1.0, jnp.zeros_like(y)
-    elif featureless:
-        raise InputError(
-            f"the environments of {name} have no features of λ = {irrep[0]}: no atom has a neighbour within the cutoff, or all sites "
-            "are too symmetric; enlarge the cutoff"
-        )
     held_out_rms = None
     automatic = regularisation is None
     if automatic:
@@ -150,11 +181,7 @@ def fit_regression(
     noise = float(regularisation * jnp.mean(jnp.diag(kernel)))
     factor = jax.jit(factorise)(kernel, jnp.asarray(noise))
     if not bool(jnp.isfinite(factor[-1, -1])):
-        raise InputError(
-            f"the kernel matrix of {name} ({rows} targets, λ = {irrep[0]}) is not positive definite with regularisation "
-            f"{regularisation:.1e}; "
-            + ("give one, 1e-6 or more" if automatic else "raise it (1e-6 or more) or let it be found with 'auto'")
-        )
+        raise indefinite(name, f"{rows} targets", irrep, regularisation, automatic)
     weights = solve(factor, y)
     amplitude = float(jnp.dot(y, weights) / y.size)
     # The likelihood at amplitude s²: K → s²K leaves the weights' direction and shifts the determinant.
@@ -191,8 +218,13 @@ def cross_kernel(
     return jnp.moveaxis(summed, 0, 2)
 
 
-def refactorise(regression: Regression, bases: Mapping[str, Basis], zeta: float) -> Regression:
-    """The same regression with its Cholesky factor, which files leave out."""
+def refactorised(regression: Regression, bases: Mapping[str, Basis], zeta: float) -> Regression:
+    """The same regression with what its variance needs and files leave out."""
+    if regression.projected is not None and regression.projected.pivots is None:
+        return regression
     rows, components = regression.weights.shape
     kernel = training_kernel(bases, regression.irrep, zeta, rows).reshape(rows * components, rows * components)
+    if regression.projected is not None:
+        space = refactored(np.asarray(kernel), regression.projected.pivots)
+        return replace(regression, projected=replace(regression.projected, space=space))
     return replace(regression, factor=np.asarray(jax.jit(factorise)(kernel, jnp.asarray(regression.noise))))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
 from efg_jax.models.basis import Basis
 from efg_jax.models.gpr import Regression
+from efg_jax.models.projected import Projected
 from efg_jax.models.storage import read_model, write_model
 from efg_jax.structures import Environments
 from efg_jax.targets import Target
@@ -44,6 +46,8 @@ def pack_bases(bases: Mapping[str, Basis]) -> dict[str, np.ndarray]:
     """Environments and rows of each species as named arrays."""
     arrays = {}
     for symbol, basis in bases.items():
+        if basis.environments is None:
+            continue
         arrays[f"basis/{symbol}/rows"] = basis.rows
         for field in fields(Environments):
             arrays[f"basis/{symbol}/{field.name}"] = np.asarray(getattr(basis.environments, field.name))
@@ -52,13 +56,12 @@ def pack_bases(bases: Mapping[str, Basis]) -> dict[str, np.ndarray]:
 
 def unpack_bases(arrays: Mapping[str, np.ndarray], symbols: list[str]) -> dict[str, Basis]:
     """Inverse of `pack_bases`, without features."""
-    return {
-        symbol: Basis(
-            Environments(**{field.name: arrays[f"basis/{symbol}/{field.name}"] for field in fields(Environments)}),
-            arrays[f"basis/{symbol}/rows"],
-        )
-        for symbol in symbols
-    }
+    bases = {}
+    for symbol in symbols:
+        own = {name.rpartition("/")[2]: array for name, array in arrays.items() if name.startswith(f"basis/{symbol}/")}
+        rows = own.pop("rows", np.zeros(0, dtype=int))
+        bases[symbol] = Basis(Environments(**own) if own else None, rows)
+    return bases
 
 
 def pack_scales(scales: Mapping[str, Scale]) -> dict[str, list[float]]:
@@ -78,7 +81,7 @@ def pack_tensors(model: "TensorGPR") -> Packed:
     regressions = []
     for group, by_irrep in fitted.regressions.items():
         for irrep, regression in by_irrep.items():
-            arrays[f"weights/{len(regressions)}"] = regression.weights
+            arrays |= _pack_posterior(regression, len(regressions))
             numbers = {name: getattr(regression, name) for name in _REGRESSION_NUMBERS}
             regressions.append({"group": list(group), "irrep": list(irrep), **numbers})
     header = {
@@ -91,6 +94,9 @@ def pack_tensors(model: "TensorGPR") -> Packed:
             "regularisation": model.regularisation,
             "per": model.per,
             "array": model.array,
+            "inducing": model.inducing,
+            "selection": model.selection,
+            "primal": model.primal,
         },
         "target": fitted.target.to_dict(),
         "scales": pack_scales(fitted.scales),
@@ -98,6 +104,26 @@ def pack_tensors(model: "TensorGPR") -> Packed:
         "regressions": regressions,
     }
     return header, arrays
+
+
+def _pack_posterior(regression: Regression, number: int) -> dict[str, np.ndarray]:
+    """Weights; and of a sparse regression the lower triangle of its factor, which follows from nothing else in the file."""
+    arrays = {f"weights/{number}": regression.weights}
+    if (projected := regression.projected) is not None:
+        arrays[f"factor/{number}"] = projected.factor[np.tril_indices(len(projected.factor))]
+        if projected.pivots is not None:
+            arrays[f"pivots/{number}"] = projected.pivots
+    return arrays
+
+
+def _unpack_posterior(arrays: Mapping[str, np.ndarray], number: int) -> Projected | None:
+    """Inverse of `_pack_posterior`, without the whitening."""
+    if (triangle := arrays.get(f"factor/{number}")) is None:
+        return None
+    size = (isqrt(8 * len(triangle) + 1) - 1) // 2
+    factor = np.zeros((size, size))
+    factor[np.tril_indices(size)] = triangle
+    return Projected(arrays.get(f"pivots/{number}"), factor)
 
 
 def unpack_tensors(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "TensorGPR":
@@ -109,7 +135,7 @@ def unpack_tensors(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
         group, irrep = tuple(values["group"]), tuple(values["irrep"])
         numbers = {name: values[name] for name in _REGRESSION_NUMBERS}
         regressions.setdefault(group, {})[irrep] = Regression(
-            irrep=irrep, weights=arrays[f"weights/{number}"], **numbers
+            irrep=irrep, weights=arrays[f"weights/{number}"], projected=_unpack_posterior(arrays, number), **numbers
         )
     fitted = FittedTensors(
         target=Target.from_dict(header["target"]),

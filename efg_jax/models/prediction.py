@@ -1,178 +1,227 @@
-"""Prediction of fitted regressions, streamed over fixed-size chunks of atoms."""
+"""Prediction of fitted regressions, streamed over pieces of centres."""
 
-from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import sqrt
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Float
+from ase.data import atomic_numbers
+from jaxtyping import Array, Float, Int
 
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.models.basis import cast, chunks, featurise, gather, select
-from efg_jax.models.gpr import cross_kernel
-from efg_jax.models.kernels import lambda_soap_kernel
-from efg_jax.models.predictor import Predictor, predict_chunk
-from efg_jax.models.regression import posterior_covariance
-from efg_jax.targets import place_of
-
-VARIANCE_CHUNK = 128  # centres whose kernel with all training rows is held at a time
+from efg_jax.io.checks import checked
+from efg_jax.models.basis import cast
+from efg_jax.models.predictor import Predictor
+from efg_jax.models.variance import PieceVariance, variance_of_structure
+from efg_jax.parallel import data_mesh, replicated, sharded
+from efg_jax.precision import float64
+from efg_jax.streaming import Streamed, chunk_size, stream
+from efg_jax.structures import Neighbours
+from efg_jax.targets import Kind, Target, place_of
+from efg_jax.tensors.irreps import spherical_to_vector, to_cartesian
 
 if TYPE_CHECKING:
+    from efg_jax.models.gpr import Regression
     from efg_jax.models.tensor_gpr import FittedTensors
 
+Precision = Literal["float64", "float32"]
 
-def predict_channels(
+
+class Predicted(NamedTuple):
+    """What a model says of one structure.
+
+    Attributes:
+        atoms: the structure, as it was given.
+        values: in the target's unit and shape, one an atom (NaN where nothing is predicted) or one for the structure; of a scalar
+            model a dict of them.
+        variance: posterior variance, summed over components, one an atom or one for the structure; None where it was not asked for.
+        centres: indices of the atoms that were described.
+    """
+
+    atoms: Atoms
+    values: Float[np.ndarray, "..."] | dict[str, Float[np.ndarray, "atoms ..."]]
+    variance: Float[np.ndarray, "..."] | None
+    centres: Int[np.ndarray, " centres"]
+
+
+class Choice:
+    """Which atoms are predicted: those of the model's species, or fewer of them.
+
+    Args:
+        known: the model's species.
+        species: elements among them; None: all.
+        indices: of atoms in every structure; None: all.
+
+    Raises:
+        InputError: an element that is not among them.
+    """
+
+    def __init__(self, known: Sequence[str], species: Sequence[str] | None, indices: Sequence[int] | None):
+        wanted = (species,) if isinstance(species, str) else species
+        if unknown := [symbol for symbol in wanted or () if symbol not in known]:
+            raise InputError(f"the model predicts nothing for {unknown[0]}; it was trained for {', '.join(known)}")
+        self.species = tuple(known) if wanted is None else tuple(dict.fromkeys(wanted))
+        self._indices = None if indices is None else np.unique(np.asarray(indices, dtype=int))
+
+    def __call__(self, number: int, atoms: Atoms) -> dict[str, Int[np.ndarray, " _"]]:
+        """Indices by element, in ascending order."""
+        if self._indices is None:
+            return {symbol: np.flatnonzero(atoms.numbers == atomic_numbers[symbol]) for symbol in self.species}
+        outside = self._indices[(self._indices < 0) | (self._indices >= len(atoms))]
+        if len(outside):
+            raise InputError(
+                f"has no atom {outside[0]}; its {len(atoms)} atoms are numbered from 0", **place_of(atoms, number)
+            )
+        numbers = atoms.numbers[self._indices]
+        return {symbol: self._indices[numbers == atomic_numbers[symbol]] for symbol in self.species}
+
+
+def predict_stream(
     descriptor: LambdaSOAP,
     zeta: Float[Array | np.ndarray, ""],
     fitted: "FittedTensors",
-    structures: Sequence[Atoms],
-    dtype: np.dtype,
-) -> dict[Irrep, Float[np.ndarray, "rows _"]]:
-    """Spherical components of the target: one row an atom (NaN where its element is not predicted), or one a structure.
+    structures: Atoms | Iterable[Atoms],
+    *,
+    variance: bool,
+    precision: Precision,
+    chunk: int | Literal["auto"],
+    species: Sequence[str] | None,
+    indices: Sequence[int] | None,
+) -> Iterator[Predicted]:
+    """One prediction a structure, in their order; see `TensorGPR.predict_stream`.
+
+    Options are checked at once, structures when their turn comes.
+    """
+    if precision not in ("float64", "float32"):
+        raise InputError(f"precision = {precision!r} is unknown; choose 'float64' or 'float32'")
+    per_atom = fitted.target.per == "atom"
+    if not per_atom and (species is not None or indices is not None):
+        raise InputError(
+            f"'{fitted.target.name}' belongs to whole structures; leave species and indices out, or train a model per atom"
+        )
+    choose = Choice(list(fitted.bases), species, indices)
+    if not per_atom:
+        choose = _Contributing(choose)
+    piece_variance = PieceVariance(descriptor, zeta, fitted) if variance else None
+    size = chunk_size(chunk) if piece_variance is None else min(chunk_size(chunk), piece_variance.largest)
+    evaluate = PieceEvaluator(descriptor, zeta, fitted, np.dtype(precision), piece_variance if per_atom else None)
+    streamed = stream(checked(structures), choose, evaluate, float(descriptor.cutoff), descriptor.species, size)
+    if per_atom:
+        return (_of_atoms(fitted, found, variance) for found in streamed)
+    return (_of_structure(descriptor, zeta, fitted, found, variance) for found in streamed)
+
+
+def nothing_to_predict(wanted: Iterable[str], present: Iterable[str]) -> InputError:
+    """The error where no structure has an atom that is predicted.
+
+    Args:
+        wanted: elements of the model.
+        present: elements of the structures.
+    """
+    return InputError(
+        f"nothing to predict: the model is for {', '.join(sorted(wanted))}, and the structures contain "
+        f"{', '.join(sorted(present)) or 'no atoms'}"
+    )
+
+
+class PieceEvaluator:
+    """What is predicted of a piece of centres, on the devices of this process: "values" in Cartesian form, and "variance" if it is asked for.
+
+    The references of a species go to the devices once, when its first piece comes; the centres of each piece are shared out among them.
 
     Args:
         descriptor, zeta, fitted: of the model.
-        structures: checked frames.
-        dtype: precision of the arithmetic.
-
-    Raises:
-        InputError: none of the structures has an atom of the model's species, or one has an element that is unknown to it.
+        dtype: precision of the arithmetic of the values; what they are added to (the means) is float64.
+        variance: None: not wanted.
     """
-    atoms_before = np.cumsum([0, *(len(atoms) for atoms in structures)])
-    per_atom = fitted.target.per == "atom"
-    rows = atoms_before[-1] if per_atom else len(structures)
-    _require_species(fitted, structures)
-    channels = {irrep: np.full((rows, 2 * irrep[0] + 1), np.nan if per_atom else 0.0) for irrep in fitted.target.irreps}
-    descriptor, zeta = cast(descriptor, dtype), np.asarray(zeta, dtype=dtype)
-    for regressions in fitted.regressions.values():
-        for symbol in next(iter(regressions.values())).contracted:
-            chosen = select(structures, symbol)
-            owner = np.repeat(np.arange(len(structures)), [len(index) for index in chosen])
-            if len(owner) == 0:
-                continue
-            scaled = _stream(
-                descriptor, zeta, fitted, regressions, symbol, gather(structures, descriptor, chosen), dtype
-            )
-            for irrep, part in scaled.items():
-                regression = regressions[irrep]
-                values = regression.mean + regression.scale * part[: len(owner)]
-                if per_atom:
-                    channels[irrep][np.concatenate(chosen) + atoms_before[owner]] = values
-                else:
-                    np.add.at(channels[irrep], owner, values)
-    return channels
+
+    def __init__(self, descriptor, zeta, fitted: "FittedTensors", dtype: np.dtype, variance: PieceVariance | None):
+        self._descriptor, self._zeta, self._fitted = cast(descriptor, dtype), np.asarray(zeta, dtype=dtype), fitted
+        self._dtype, self._variance, self._mesh = dtype, variance, data_mesh()
+        self._predictors: dict[str, tuple] = {}
+
+    def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
+        with float64(self._dtype == np.float64):
+            if symbol not in self._predictors:
+                self._predictors[symbol] = self._prepared(symbol)
+            batch = cast(neighbours, self._dtype)
+            compiled = sharded(cartesian_chunk, self._mesh)
+            values = {"values": compiled(*self._predictors[symbol], self._fitted.target.kind, batch)}
+        if self._variance is not None:
+            values["variance"] = self._variance(symbol, neighbours)
+        return values
+
+    def _prepared(self, symbol: str) -> tuple[Predictor, dict[Irrep, Array], LambdaSOAP]:
+        regressions = regressions_of(self._fitted, symbol)
+        predictor = cast(Predictor.of(self._fitted.bases[symbol], regressions, symbol, self._zeta), self._dtype)
+        scales = {irrep: np.asarray(r.scale, dtype=self._dtype) for irrep, r in regressions.items()}
+        return replicated((predictor, scales, self._descriptor), self._mesh)
 
 
-def predict_variance(
-    descriptor: LambdaSOAP, zeta: Float[Array | np.ndarray, ""], fitted: "FittedTensors", structures: Sequence[Atoms]
-) -> Float[np.ndarray, " rows"]:
-    """Posterior variance of the target, summed over its components; rows as in `predict_channels`.
-
-    Raises:
-        InputError: the model was loaded without its Cholesky factors.
-    """
-    if any(r.factor is None for by_irrep in fitted.regressions.values() for r in by_irrep.values()):
-        raise InputError("the model was loaded without what the variance needs; use load(path, variance=True)")
-    zeta = jnp.asarray(zeta)
-    if fitted.target.per == "atom":
-        return _variance_per_atom(descriptor, zeta, fitted, structures)
-    return np.array([_variance_of_structure(descriptor, zeta, fitted, atoms) for atoms in structures])
+def cartesian_chunk(
+    predictor: Predictor,
+    scales: Mapping[Irrep, Float[Array | np.ndarray, ""]],
+    descriptor: LambdaSOAP,
+    kind: Kind,
+    neighbours: Neighbours,
+) -> Float[Array, "centres ..."]:
+    """Prediction of a piece, in the target's unit and shape but without the means; pure, for `parallel.sharded`."""
+    parts = predictor(descriptor, neighbours)
+    return cartesian(kind, {irrep: scales[irrep] * part for irrep, part in parts.items()})
 
 
-def _variance_per_atom(descriptor, zeta, fitted, structures) -> Float[np.ndarray, " atoms"]:
-    atoms_before = np.cumsum([0, *(len(atoms) for atoms in structures)])
-    total = np.full(atoms_before[-1], np.nan)
-    for (symbol,), regressions in fitted.regressions.items():
-        chosen = select(structures, symbol)
-        owner = np.repeat(np.arange(len(structures)), [len(index) for index in chosen])
-        if len(owner) == 0:
-            continue
-        rows = 0.0
-        batch = gather(structures, descriptor, chosen)
-        for regression in regressions.values():
-            parts = [
-                posterior_traces(
-                    featurise(descriptor, piece, (INVARIANT, regression.irrep)),
-                    fitted.bases[symbol].features[regression.irrep],
-                    fitted.bases[symbol].invariants,
-                    regression.factor,
-                    zeta,
-                    regression.irrep,
-                )
-                for piece in chunks(batch, len(owner), VARIANCE_CHUNK)
-            ]
-            rows = rows + np.concatenate(parts)[: len(owner)] * regression.amplitude * regression.scale**2
-        total[np.concatenate(chosen) + atoms_before[owner]] = rows
-    return total
+def cartesian(kind: Kind, components: Mapping[Irrep, Float[Array, "centres _"]]) -> Float[Array, "centres ..."]:
+    """Values of a target's shape from their spherical components; pure and differentiable."""
+    parts = {irrep[0]: part for irrep, part in components.items()}
+    if kind == "scalar":
+        return parts[0][:, 0]
+    return spherical_to_vector(parts[1]) if kind == "vector" else to_cartesian(parts)
 
 
-def _variance_of_structure(descriptor, zeta, fitted, atoms: Atoms) -> float:
-    """Padded centres have no features, so that they add nothing to any kernel."""
-    (regressions,) = fitted.regressions.values()
-    features = {
-        symbol: featurise(descriptor, gather([atoms], descriptor, index), (INVARIANT, *fitted.target.irreps))
-        for symbol in fitted.bases
-        for index in [select([atoms], symbol)]
-        if len(index[0])
-    }
-    variance = 0.0
-    for regression in regressions.values():
-        rows = len(regression.weights)
-        cross = sum(
-            cross_kernel(fitted.bases[symbol], regression.irrep, zeta, rows, f).sum(axis=0)
-            for symbol, f in features.items()
-        )
-        prior = sum(cross_kernel(None, regression.irrep, zeta, 0, f).sum(axis=(0, 2)) for f in features.values())
-        covariance = posterior_covariance(jnp.asarray(regression.factor), cross.reshape(cross.shape[0], -1).T, prior)
-        variance += max(float(jnp.trace(covariance)), 0.0) * regression.amplitude * regression.scale**2
-    return variance
+def regressions_of(fitted: "FittedTensors", symbol: str) -> "dict[Irrep, Regression]":
+    """The regressions to which a species contributes."""
+    return next(
+        by_irrep for by_irrep in fitted.regressions.values() if symbol in next(iter(by_irrep.values())).contracted
+    )
 
 
-@partial(jax.jit, static_argnames="irrep")
-def posterior_traces(
-    features: dict[Irrep, Float[Array, "centres _ _"]],
-    training: Float[Array | np.ndarray, "train components features"],
-    invariants: Float[Array | np.ndarray, "train invariants"],
-    factor: Float[Array | np.ndarray, "n n"],
-    zeta: Float[Array, ""],
-    irrep: Irrep,
-) -> Float[Array, " centres"]:
-    """Trace of each centre's posterior covariance in units of the kernel, k** − ‖L⁻¹ k*‖²: no pair of centres is ever compared."""
-    own, own_invariants = features[irrep], features[INVARIANT][:, 0]
-    kernel = lambda_soap_kernel(own, jnp.asarray(training), own_invariants, jnp.asarray(invariants), zeta)
-    centres, components = own.shape[:2]
-    whitened = solve_triangular(jnp.asarray(factor), kernel.reshape(centres * components, -1).T, lower=True)
-    explained = jnp.sum(whitened**2, axis=0).reshape(centres, components).sum(axis=1)
-    self_invariant = jnp.maximum(jnp.sum(own_invariants**2, axis=1), jnp.finfo(own.dtype).tiny)
-    return jnp.maximum(jnp.sum(own**2, axis=(1, 2)) * self_invariant ** (zeta - 1.0) - explained, 0.0)
+class _Contributing:
+    """All atoms of the model's species; a structure without any has nothing to sum over."""
 
+    def __init__(self, choose: Choice):
+        self._choose = choose
 
-def _stream(descriptor, zeta, fitted, regressions, symbol, batch, dtype) -> dict[Irrep, np.ndarray]:
-    """Scaled predictions for all centres of a batch, chunk after chunk."""
-    predictor = cast(Predictor.of(fitted.bases[symbol], regressions, symbol, zeta), dtype)
-    count = int(batch.centre_mask.sum())
-    parts = [
-        jax.tree.map(np.asarray, predict_chunk(predictor, descriptor, piece))
-        for piece in chunks(cast(batch, dtype), count)
-    ]
-    return {irrep: np.concatenate([part[irrep] for part in parts]).astype(np.float64) for irrep in regressions}
-
-
-def _require_species(fitted: "FittedTensors", structures: Sequence[Atoms]) -> None:
-    wanted = set(fitted.bases)
-    for number, atoms in enumerate(structures if fitted.target.per == "structure" else ()):
-        if not wanted & set(atoms.symbols):
+    def __call__(self, number: int, atoms: Atoms) -> dict[str, Int[np.ndarray, " _"]]:
+        chosen = self._choose(number, atoms)
+        if not any(map(len, chosen.values())):
             raise InputError(
-                f"contains no {' or '.join(sorted(wanted))}, which is what the model sums over; leave it out",
+                f"contains no {' or '.join(sorted(self._choose.species))}, which is what the model sums over; leave it out",
                 **place_of(atoms, number),
             )
-    if not any(wanted & set(atoms.symbols) for atoms in structures):
-        raise InputError(
-            f"nothing to predict: the model is for {', '.join(sorted(wanted))}, and the structures contain "
-            f"{', '.join(sorted({symbol for atoms in structures for symbol in atoms.symbols})) or 'no atoms'}"
-        )
+        return chosen
+
+
+def _of_atoms(fitted: "FittedTensors", found: Streamed, variance: bool) -> Predicted:
+    values = found.values.get("values", np.full((len(found.atoms), *fitted.target.shape), np.nan))
+    for symbol, index in found.centres.items():
+        values[index] += mean_value(fitted.target, regressions_of(fitted, symbol))
+    variances = found.values.get("variance", np.full(len(found.atoms), np.nan)) if variance else None
+    return Predicted(found.atoms, values, variances, found.described)
+
+
+def _of_structure(descriptor, zeta, fitted: "FittedTensors", found: Streamed, variance: bool) -> Predicted:
+    values = sum(
+        found.values["values"][index].sum(axis=0)
+        + len(index) * mean_value(fitted.target, regressions_of(fitted, symbol))
+        for symbol, index in found.centres.items()
+    )
+    variances = np.asarray(variance_of_structure(descriptor, zeta, fitted, found.atoms)) if variance else None
+    return Predicted(found.atoms, np.asarray(values), variances, found.described)
+
+
+def mean_value(target: Target, regressions: "Mapping[Irrep, Regression]") -> Any:
+    """What every centre contributes beside its environment: the mean of the λ = 0 part, in the target's shape."""
+    mean = regressions[INVARIANT].mean if INVARIANT in regressions else 0.0
+    return mean / sqrt(3.0) * np.eye(3) if target.kind == "matrix" else mean

@@ -4,12 +4,13 @@ Each number that is derived from an EFG tensor is learned by itself, from featur
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
@@ -22,15 +23,18 @@ from efg_jax.descriptors import INVARIANT, LambdaSOAP
 from efg_jax.descriptors.lambda_soap import leaf, settled
 from efg_jax.errors import InputError
 from efg_jax.io import check_frames
+from efg_jax.io.checks import checked
 from efg_jax.metrics import Scale, tensor_observables
 from efg_jax.models import evaluation, packing
-from efg_jax.models.basis import Basis, chunks, gather, select
+from efg_jax.models.basis import Basis
 from efg_jax.models.kernels import invariant_factor
+from efg_jax.models.prediction import Choice, Predicted
 from efg_jax.models.regression import choose_regularisation, factorise, group_rows, spectrum
-from efg_jax.models.training import as_group, as_regularisation, check_options, groups_of, training_data
+from efg_jax.models.training import as_group, as_regularisation, check_options, groups_of, labelled, training_data
 from efg_jax.precision import float64
 from efg_jax.report import Report
-from efg_jax.structures import Environments
+from efg_jax.streaming import Streamed, chunk_size, stream
+from efg_jax.structures import Neighbours
 from efg_jax.targets import KNOWN, Target, from_channels, target_of
 from efg_jax.tensors.irreps import to_spherical
 from efg_jax.tensors.nuclei import Isotope
@@ -87,8 +91,9 @@ class ScalarGPR(eqx.Module):
         fitted = {}
         with float64():
             for group in groups_of(self.species, target, structures):
-                data = training_data(structures, target, group, descriptor, (INVARIANT,))
-                frames = np.stack([crystal_axes(structures[number]) for number in data.groups])
+                found = labelled(structures, target, group)
+                data = training_data(found, descriptor, (INVARIANT,))
+                frames = np.stack([crystal_axes(found.structures[number]) for number in data.groups])
                 scale = Scale(*map(float, Scale.from_tensors(jnp.asarray(data.values))))
                 if not scale.std > 0:
                     raise InputError(
@@ -124,37 +129,48 @@ class ScalarGPR(eqx.Module):
             )
         return FittedScalars(basis, weights, means, deviations, chosen, scale)
 
-    def predict(self, structures: Atoms | Iterable[Atoms]):
+    @property
+    def known(self) -> list[str]:
+        """Elements that the fitted model predicts."""
+        return list(self._require_fitted())
+
+    def predict(
+        self,
+        structures: Atoms | Iterable[Atoms],
+        *,
+        chunk: int | Literal["auto"] = "auto",
+        species: str | Sequence[str] | None = None,
+        indices: Sequence[int] | None = None,
+    ):
         """Predict the scalars of every atom.
+
+        Args:
+            structures, chunk, species, indices: as for `TensorGPR.predict`.
 
         Returns:
             For one structure a dict of arrays (atoms,): c_q_tilde, eta_tilde, theta, phi (rad), v_nn (V/Å²), and z_axis
-            (atoms, 3), a unit vector along the principal z axis in the structure's frame; NaN for other elements. For a list of
-            structures a list of dicts.
+            (atoms, 3), a unit vector along the principal z axis in the structure's frame; NaN for atoms that are not predicted. For an
+            iterable of structures a list of dicts.
         """
-        fitted = self._require_fitted()
-        frames = check_frames(structures)
-        with float64():
-            predictions = [_as_dict(np.full((len(atoms), len(METRICS + Z_AXIS)), np.nan), atoms) for atoms in frames]
-            for symbol, fit in fitted.items():
-                chosen = select(frames, symbol)
-                if not any(map(len, chosen)):
-                    continue
-                values = self._predict_species(fit, frames, chosen)
-                pieces = np.split(values, np.cumsum([len(index) for index in chosen])[:-1])
-                for prediction, atoms, index, piece in zip(predictions, frames, chosen, pieces, strict=True):
-                    for name, column in _as_dict(piece, atoms).items():
-                        prediction[name][index] = column
+        found = self.predict_stream(structures, chunk=chunk, species=species, indices=indices)
+        predictions = [one.values for one in found]
         return predictions[0] if isinstance(structures, Atoms) else predictions
 
-    def _predict_species(self, fit: FittedScalars, structures, chosen) -> Float[np.ndarray, "centres quantities"]:
-        batch, count = gather(structures, self.descriptor, chosen), sum(map(len, chosen))
-        invariants, zeta = jnp.asarray(fit.basis.invariants), jnp.asarray(self.zeta)
-        parts = [
-            _predict_scalars(self.descriptor, piece, invariants, jnp.asarray(fit.weights), zeta)
-            for piece in chunks(batch, count)
-        ]
-        return fit.means + fit.scales * np.concatenate(parts)[:count]
+    def predict_stream(
+        self,
+        structures: Atoms | Iterable[Atoms],
+        *,
+        chunk: int | Literal["auto"] = "auto",
+        species: str | Sequence[str] | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> Iterator[Predicted]:
+        """The same for a trajectory of any length: one `Predicted` a structure, whose values are a dict; see `TensorGPR.predict_stream`."""
+        fitted = self._require_fitted()
+        evaluate = _ScalarEvaluator(self.descriptor, self.zeta, fitted)
+        choose = Choice(self.known, species, indices)
+        cutoff, size = float(self.descriptor.cutoff), chunk_size(chunk)
+        streamed = stream(checked(structures), choose, evaluate, cutoff, self.descriptor.species, size)
+        return (_scalars_of(fitted, found) for found in streamed)
 
     def evaluate(
         self, structures: Atoms | Iterable[Atoms], title: str = "", isotopes: Mapping[str, Isotope | str] | None = None
@@ -187,17 +203,43 @@ class ScalarGPR(eqx.Module):
         return self.fitted
 
 
+class _ScalarEvaluator:
+    """Scaled predictions of a piece of centres, on the device (float64); the references of a species go there once."""
+
+    def __init__(self, descriptor: LambdaSOAP, zeta: Float[Array | np.ndarray, ""], fitted: dict[str, FittedScalars]):
+        self._descriptor, self._zeta, self._fitted = descriptor, zeta, fitted
+        self._references: dict[str, tuple[Array, Array]] = {}
+
+    def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
+        with float64():
+            if symbol not in self._references:
+                fit = self._fitted[symbol]
+                self._references[symbol] = jax.device_put((fit.basis.invariants, fit.weights))
+            return {
+                "values": _predict_scalars(
+                    self._descriptor, neighbours, *self._references[symbol], jnp.asarray(self._zeta)
+                )
+            }
+
+
 @eqx.filter_jit
 def _predict_scalars(
     descriptor: LambdaSOAP,
-    environments: Environments,
+    neighbours: Neighbours,
     invariants: Float[Array, "train invariants"],
     weights: Float[Array, "train quantities"],
     zeta: Float[Array, ""],
 ) -> Float[Array, "centres quantities"]:
     """Scaled predictions of all quantities, Σ_j (k⁰_xj)^ζ w_j."""
-    features = descriptor(environments, (INVARIANT,))[INVARIANT][:, 0]
+    features = descriptor(neighbours, (INVARIANT,))[INVARIANT][:, 0]
     return jnp.matmul(invariant_factor(features, invariants, zeta + 1.0), weights, precision=lax.Precision.HIGHEST)
+
+
+def _scalars_of(fitted: dict[str, FittedScalars], found: Streamed) -> Predicted:
+    scaled = found.values.get("values", np.full((len(found.atoms), len(METRICS + Z_AXIS)), np.nan))
+    for symbol, index in found.centres.items():
+        scaled[index] = fitted[symbol].means + fitted[symbol].scales * scaled[index]
+    return Predicted(found.atoms, _as_dict(scaled, found.atoms), None, found.described)
 
 
 def scalar_targets(

@@ -15,7 +15,7 @@ from efg_jax.errors import InputError
 from efg_jax.io.atomic import atomic_write
 
 FORMAT = "efg_jax model"
-VERSION = 1
+VERSION = 2
 _HEADER = "header"
 # What NumPy and the zip reader raise on bytes that were changed: an encrypted flag, a header that never ends, ...
 _DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, tokenize.TokenError)

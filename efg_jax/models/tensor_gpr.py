@@ -1,7 +1,7 @@
 """Tensor learning: λ-SOAP Gaussian-process regression of whole tensors, per atom or per structure."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -12,22 +12,37 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
 
+import efg_jax
 from efg_jax.descriptors import Irrep, LambdaSOAP
 from efg_jax.descriptors.lambda_soap import leaf, settled
 from efg_jax.errors import InputError
 from efg_jax.io import check_frames
+from efg_jax.io.checkpoint import Checkpoint
+from efg_jax.io.journal import fingerprint
 from efg_jax.metrics import Scale
 from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis, gather, select
-from efg_jax.models.gpr import Regression, fit_regression, refactorise
-from efg_jax.models.prediction import predict_channels, predict_variance
+from efg_jax.models.gpr import Regression, fit_regression, refactorised
+from efg_jax.models.inducing import Columns
+from efg_jax.models.prediction import Precision, Predicted, cartesian, nothing_to_predict, predict_stream
 from efg_jax.models.predictor import Predictor, predict_chunk
-from efg_jax.models.training import as_group, as_regularisation, check_options, groups_of, training_data
+from efg_jax.models.sparse import Progress as FitProgress
+from efg_jax.models.sparse import fit_sparse
+from efg_jax.models.training import (
+    Labelled,
+    as_group,
+    as_regularisation,
+    check_options,
+    check_sparse,
+    groups_of,
+    labelled,
+    training_data,
+)
+from efg_jax.parallel import count, rank
 from efg_jax.precision import float64
 from efg_jax.report import Report, TargetReport
 from efg_jax.structures import Environments
-from efg_jax.targets import Target, from_channels, target_of, to_channels
-from efg_jax.tensors.irreps import spherical_to_vector, to_cartesian
+from efg_jax.targets import Target, target_of, to_channels
 from efg_jax.tensors.nuclei import Isotope
 
 logger = logging.getLogger(__name__)
@@ -59,6 +74,11 @@ class TensorGPR(eqx.Module):
         regularisation: noise variance over the kernel's mean diagonal, or "auto": from leave-one-structure-out residuals.
         per: "atom", "structure" (a sum of atomic contributions), or None: as the structures carry it.
         array: name under which the structures carry the target, where it differs.
+        inducing: make the model sparse: it is made of this many environments of each species, whatever the number of training
+            environments, and memory no longer grows with that. "auto" then finds ρ by five held-out folds of structures.
+        selection: how they are chosen: "fps" (farthest-point sampling), or "cur" (greedy decomposition of the kernel).
+        primal: ridge regression on the features themselves instead of on kernels (ζ = 1): the same predictions as the dense model with ζ = 1, at a
+            cost that is linear in the number of training environments.
     """
 
     descriptor: LambdaSOAP = LambdaSOAP()
@@ -68,13 +88,31 @@ class TensorGPR(eqx.Module):
     regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto", converter=as_regularisation)
     per: Literal["atom", "structure"] | None = eqx.field(static=True, default=None)
     array: str | None = eqx.field(static=True, default=None)
+    inducing: int | None = eqx.field(static=True, default=None)
+    selection: str = eqx.field(static=True, default="fps")
+    primal: bool = eqx.field(static=True, default=False)
     fitted: FittedTensors | None = None
 
     def __check_init__(self):
         check_options(self.zeta, self.regularisation)
+        check_sparse(self.inducing, self.selection, self.primal, self.zeta)
 
-    def fit(self, structures: Atoms | Iterable[Atoms]) -> "TensorGPR":
+    def fit(
+        self,
+        structures: Atoms | Iterable[Atoms],
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = True,
+        progress: FitProgress | None = None,
+    ) -> "TensorGPR":
         """Train on structures that carry the target; atoms without a label (NaN) are left out.
+
+        Args:
+            structures: the training set.
+            checkpoint: folder where a sparse model keeps its sums after every chunk of structures: a fit that was stopped at any moment, and is
+                called again with the same data and options, goes on from there. It is emptied when the fit is done.
+            resume: False: forget first what the folder has of this fit.
+            progress: called after each chunk of a sparse model with (done, all, what).
 
         Raises:
             InputError: bad structures or labels, no label at all for a species, or a kernel that is not positive definite.
@@ -87,29 +125,24 @@ class TensorGPR(eqx.Module):
         descriptor = settled(self.descriptor)
         if descriptor.species is None:
             descriptor = descriptor.with_species(sorted({symbol for atoms in structures for symbol in atoms.symbols}))
-        regularisation = None if self.regularisation == "auto" else float(self.regularisation)
+        kept = {group: self._checkpoint(checkpoint, group, descriptor, structures, target) for group in groups}
+        if not resume:
+            for own in kept.values():
+                own.clear()
         bases, regressions, scales = {}, {}, {}
         with float64():
             for group in groups:
-                data = training_data(structures, target, group, descriptor, target.irreps)
-                bases |= data.bases
-                channels = to_channels(target, data.values)
-                regressions[group] = {}
-                for irrep, components in channels.items():
-                    name = f"{'+'.join(group)} {target.name}"
-                    logger.info("%s: fitting λ = %d to %d targets", name, irrep[0], len(components))
-                    regressions[group][irrep] = fit_regression(
-                        data.bases,
-                        irrep,
-                        components,
-                        data.groups,
-                        float(self.zeta),
-                        regularisation,
-                        name,
-                        len(channels) == 1,
-                    )
+                found = labelled(structures, target, group)
+                if self.is_sparse:
+                    own, regressions[group] = self._fit_sparse(found, target, descriptor, kept[group], progress)
+                else:
+                    own, regressions[group] = self._fit_dense(found, target, descriptor)
+                bases |= own
                 if target.is_efg:
-                    scales[group[0]] = Scale(*map(float, Scale.from_tensors(jnp.asarray(data.values))))
+                    values = jnp.asarray(np.concatenate(found.values))
+                    scales[group[0]] = Scale(*map(float, Scale.from_tensors(values)))
+        for own in kept.values():
+            own.clear()
         return replace(
             self,
             descriptor=descriptor,
@@ -117,46 +150,155 @@ class TensorGPR(eqx.Module):
             fitted=FittedTensors(target, bases, regressions, scales),
         )
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the model is made of fewer columns than it has training targets."""
+        return self.primal or self.inducing is not None
+
+    @property
+    def _ratio(self) -> float | None:
+        return None if self.regularisation == "auto" else float(self.regularisation)
+
+    def _fit_dense(self, found: Labelled, target: Target, descriptor: LambdaSOAP):
+        data = training_data(found, descriptor, target.irreps)
+        name = f"{'+'.join(found.centres)} {target.name}"
+        channels = to_channels(target, data.values)
+        regressions = {}
+        for irrep, components in channels.items():
+            logger.info("%s: fitting λ = %d to %d targets", name, irrep[0], len(components))
+            regressions[irrep] = fit_regression(
+                data.bases,
+                irrep,
+                components,
+                found.contributions,
+                data.groups,
+                float(self.zeta),
+                self._ratio,
+                name,
+                len(channels) == 1,
+            )
+        return data.bases, regressions
+
+    def _fit_sparse(
+        self,
+        found: Labelled,
+        target: Target,
+        descriptor: LambdaSOAP,
+        kept: Checkpoint,
+        progress: FitProgress | None,
+    ):
+        columns = Columns(self.inducing, self.selection, float(self.zeta))
+        return fit_sparse(found, target, descriptor, columns, self._ratio, kept, progress)
+
+    def _checkpoint(
+        self,
+        folder: str | Path | None,
+        group: Group,
+        descriptor: LambdaSOAP,
+        structures: Sequence[Atoms],
+        target: Target,
+    ) -> Checkpoint:
+        """State of the fit of one group, by all that its sums depend on."""
+        if folder is None or not self.is_sparse:
+            return Checkpoint(None, {})
+        identity = {
+            "version": efg_jax.__version__,
+            "data": fingerprint(structures, (target.name,)),
+            "target": target.to_dict(),
+            "descriptor": packing.pack_descriptor(descriptor),
+            "zeta": float(self.zeta),
+            "columns": [self.inducing, self.selection, self.primal],
+            "species": list(group),
+            "folds": self.regularisation == "auto",
+            "process": [rank(), count()],
+        }
+        return Checkpoint(folder, identity)
+
+    @property
+    def known(self) -> list[str]:
+        """Elements that the fitted model predicts."""
+        return list(self._require_fitted().bases)
+
     def predict(
         self,
         structures: Atoms | Iterable[Atoms],
         *,
         variance: bool = False,
-        precision: Literal["float64", "float32"] = "float64",
+        precision: Precision = "float64",
+        chunk: int | Literal["auto"] = "auto",
+        species: str | Sequence[str] | None = None,
+        indices: Sequence[int] | None = None,
     ):
         """Predict the target of one structure or of several.
 
         Args:
-            structures: atoms, or a list of them.
+            structures: atoms, or any iterable of them.
             variance: also return the posterior variance (of the noise-free target) in the square of the target's unit, summed
                 over the components of a tensor, so that it does not depend on the frame.
             precision: of the arithmetic. float32 is off by about 1e-7 over the regularisation: 1 % of the tensors (rms) for the
                 default ¹⁷O model of silica (ρ = 2e-5), a third of that model's own error.
+            chunk: number of centres that are worked on at a time; "auto": what suits the device. It bounds the memory, and changes no
+                result beyond rounding.
+            species: elements to predict, of those that the model knows; None: all.
+            indices: atoms to predict in every structure; None: all of these elements.
 
         Returns:
-            For one structure an array (atoms, 3, 3) (or (atoms, 3), (atoms,) for vectors and scalars), NaN for atoms of elements
-            that the model does not predict; without the atom axis for a target per structure. For a list, a list of them. With
-            ``variance`` a pair, the second (atoms,) or a float.
+            For one structure an array (atoms, 3, 3) (or (atoms, 3), (atoms,) for vectors and scalars), NaN for atoms that are not
+            predicted; without the atom axis for a target per structure. For an iterable, a list of them. With ``variance`` a pair,
+            the second (atoms,) or a float.
 
         Raises:
             InputError: the model is not fitted, an element that it was not trained on, or nothing to predict.
         """
-        fitted = self._require_fitted()
-        frames = check_frames(structures)
-        with float64(precision == "float64"):
-            channels = predict_channels(self.descriptor, self.zeta, fitted, frames, np.dtype(precision))
-        values = [from_channels(fitted.target, channels)]
-        if variance:
-            with float64():
-                values.append(predict_variance(self.descriptor, self.zeta, fitted, frames))
-        if fitted.target.per == "atom":
-            ends = np.cumsum([len(atoms) for atoms in frames])[:-1]
-            parts = [np.split(value, ends) for value in values]
-        else:
-            parts = [list(value) for value in values]
+        values, variances, present, count = [], [], set(), 0
+        for found in self.predict_stream(
+            structures, variance=variance, precision=precision, chunk=chunk, species=species, indices=indices
+        ):
+            values.append(found.values)
+            variances.append(found.variance)
+            present.update(found.atoms.symbols)
+            count += len(found.centres)
+        if count == 0:
+            raise nothing_to_predict(self.known, present)
         if isinstance(structures, Atoms):
-            parts = [part[0] for part in parts]
-        return tuple(parts) if variance else parts[0]
+            values, variances = values[0], variances[0]
+        return (values, variances) if variance else values
+
+    def predict_stream(
+        self,
+        structures: Atoms | Iterable[Atoms],
+        *,
+        variance: bool = False,
+        precision: Precision = "float64",
+        chunk: int | Literal["auto"] = "auto",
+        species: str | Sequence[str] | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> Iterator[Predicted]:
+        """Predict a trajectory of any length: one `Predicted` a structure, in their order.
+
+        Structures are taken one by one, and only as many are held as are being worked on (about 100,000 atoms), so that memory is
+        bounded whatever their number and size. They may be of any sizes, which share a few compilations.
+
+        Args:
+            structures, variance, precision, chunk, species, indices: as for `predict`.
+
+        Yields:
+            The structure with its values and, if wanted, their variance; all NaN where it has no atom to predict.
+
+        Raises:
+            InputError: as for `predict`, when the structure's turn comes; but not for a stream with nothing to predict.
+        """
+        return predict_stream(
+            self.descriptor,
+            self.zeta,
+            self._require_fitted(),
+            structures,
+            variance=variance,
+            precision=precision,
+            chunk=chunk,
+            species=species,
+            indices=indices,
+        )
 
     def tensors(self, environments: Environments, symbol: str) -> Float[Array, "centres *shape"]:
         """Predicted target (contributions of the centres, for a target per structure) as a pure function of environments.
@@ -176,10 +318,9 @@ class TensorGPR(eqx.Module):
         regressions = fitted.regressions[group]
         predictor = Predictor.of(fitted.bases[symbol], regressions, symbol, self.zeta)
         parts = predict_chunk(predictor, self.descriptor, environments)
-        scaled = {irrep[0]: regressions[irrep].scale * part + regressions[irrep].mean for irrep, part in parts.items()}
-        if fitted.target.kind == "scalar":
-            return scaled[0][:, 0]
-        return spherical_to_vector(scaled[1]) if fitted.target.kind == "vector" else to_cartesian(scaled)
+        return cartesian(
+            fitted.target.kind, {irrep: r.scale * parts[irrep] + r.mean for irrep, r in regressions.items()}
+        )
 
     def environments_of(self, structures: Atoms | Sequence[Atoms], symbol: str) -> Environments:
         """Environments of all atoms of an element, as `tensors` wants them."""
@@ -229,7 +370,7 @@ class TensorGPR(eqx.Module):
                 regressions[group] = {irrep: r.with_contraction(own) for irrep, r in by_irrep.items()}
                 if variance:
                     regressions[group] = {
-                        irrep: refactorise(r, own, float(self.zeta)) for irrep, r in regressions[group].items()
+                        irrep: refactorised(r, own, float(self.zeta)) for irrep, r in regressions[group].items()
                     }
         return replace(self, fitted=replace(fitted, bases=bases, regressions=regressions))
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 
 from efg_jax.errors import InputError
-from efg_jax.tuning.history import BudgetSpent, Recorder
+from efg_jax.tuning.history import Recorder
 from efg_jax.tuning.objective import Objective
 from efg_jax.tuning.space import IMPORTANCE, Space
 
@@ -25,7 +25,7 @@ FEWEST, MOST = 3, 12  # factors: a design needs three, and more than a dozen cos
 _FIRST_BOX = 0.25  # half-width of the first box, in parts of the bounds
 _SMALLEST_BOX = 0.01
 _GAIN = 1e-3  # relative improvement of a round below which the search stops
-_STARTS = 30  # of the search for the surface's minimum
+_STARTS = 30  # random ones, of the search for the surface's minimum
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ class Surface:
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
         return {
-            name: value.tolist() if isinstance(value, np.ndarray) else None if value is None else value
-            for name, value in asdict(self).items()
+            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(self).items()
         }
 
     @classmethod
@@ -132,24 +131,21 @@ def shrink_box(objective: Objective, space: Space, recorder: Recorder) -> dict[s
     converged = False
     recorder.add(objective.value(objective.start), "start")
     best, best_cube = recorder.best.loss, start
-    try:
-        while recorder.left >= len(plan) + 1:
-            surface, lowest, place = _round(
-                objective, space, recorder, coordinates, plan, centre, half_width, len(surfaces)
-            )
-            surfaces.append(surface)
-            gain = (best - lowest) / abs(best) if np.isfinite(best) else np.inf
-            if lowest < best:
-                best, best_cube = lowest, place
-            inside = np.abs(best_cube - centre) < 0.9 * half_width
-            converged = gain < _GAIN and bool(half_width.max() <= _FIRST_BOX / 2)
-            half_width = np.where(inside | (gain < _GAIN), 0.5 * half_width, half_width)
-            centre = np.clip(best_cube, half_width, 1.0 - half_width)
-            if converged or half_width.max() < _SMALLEST_BOX:
-                converged = True
-                break
-    except BudgetSpent:
-        pass
+    while recorder.left >= len(plan) + 1:  # the design and the evaluation of its surface's minimum
+        surface, lowest, place = _round(
+            objective, space, recorder, coordinates, plan, centre, half_width, len(surfaces)
+        )
+        surfaces.append(surface)
+        gain = (best - lowest) / abs(best) if np.isfinite(best) else np.inf
+        if lowest < best:
+            best, best_cube = lowest, place
+        inside = np.abs(best_cube - centre) < 0.9 * half_width
+        converged = gain < _GAIN and bool(half_width.max() <= _FIRST_BOX / 2)
+        half_width = np.where(inside | (gain < _GAIN), 0.5 * half_width, half_width)
+        centre = np.clip(best_cube, half_width, 1.0 - half_width)
+        if converged or half_width.max() < _SMALLEST_BOX:
+            converged = True
+            break
     return {"converged": converged, "surfaces": [surface.to_dict() for surface in surfaces]}
 
 
@@ -172,7 +168,6 @@ def _round(
     losses = np.array(losses)
     fit = _fit(plan, losses)
     lowest = space.from_cube(centre + fit["minimum"] * half_width, objective.start)
-    recorder.require()
     evaluated = recorder.add(objective.value(lowest), f"minimum {number + 1}").loss
     surface = Surface(
         coordinates=tuple(coordinates), centre=centre, half_width=half_width, points=plan, losses=losses,
@@ -199,7 +194,7 @@ def _fit(x: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
     leverage = np.einsum("ij,ji->i", matrix, np.linalg.pinv(matrix))
     spread = float(np.sum((y - y.mean()) ** 2)) or 1.0
     left_out = residuals / np.maximum(1.0 - leverage, 1e-9)
-    minimum = _minimum(coefficients, x)
+    minimum = _minimum(coefficients, x.shape[1])
     freedom = max(len(y) - matrix.shape[1], 1)
     return {
         "coefficients": coefficients,
@@ -211,13 +206,13 @@ def _fit(x: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _minimum(coefficients: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Minimum of the quadratic in the box; it need not be convex, so that many starts are tried."""
-    starts = [*x, *np.random.Generator(np.random.PCG64(0)).uniform(-1.0, 1.0, (_STARTS, x.shape[1]))]
-    found = [
-        minimize(
-            lambda z: float((terms(z[None]) @ coefficients)[0]), z, method="L-BFGS-B", bounds=[(-1.0, 1.0)] * len(z)
-        )
-        for z in starts[-_STARTS - 1 :]
-    ]
+def _minimum(coefficients: np.ndarray, axes: int) -> np.ndarray:
+    """Minimum of the quadratic in [−1, 1]; it need not be convex, so that the centre and many random points are tried as starts."""
+
+    def value(x: np.ndarray) -> float:
+        return float((terms(x[None]) @ coefficients)[0])
+
+    random = np.random.Generator(np.random.PCG64(0)).uniform(-1.0, 1.0, (_STARTS, axes))
+    starts = [np.zeros(axes), *random]
+    found = [minimize(value, start, method="L-BFGS-B", bounds=[(-1.0, 1.0)] * axes) for start in starts]
     return np.clip(min(found, key=lambda result: result.fun).x, -1.0, 1.0)

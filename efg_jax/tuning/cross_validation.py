@@ -170,11 +170,7 @@ def held_out_predictions(
     problem: HeldOutProblem,
 ) -> Float[Array, "centres *shape"]:
     """What the model predicts for each environment when its fold is held out; see `cross_validated_loss`."""
-    predicted = {
-        part.irrep: _held_out(kernel, part, regularisation)
-        for part, kernel in zip(problem.parts, _kernels(descriptor, zeta, problem), strict=True)
-    }
-    return _as_reference(predicted, problem)
+    return _predicted(_kernels(descriptor, zeta, problem), regularisation, problem)
 
 
 def _loss(descriptor, zeta, regularisation, problem: HeldOutProblem, terms: Mapping[str, float]) -> Float[Array, ""]:
@@ -182,11 +178,8 @@ def _loss(descriptor, zeta, regularisation, problem: HeldOutProblem, terms: Mapp
     losses = available(problem.kind == "scalar model", problem.scale is not None)
     result = jnp.zeros(())
     if any(name != LIKELIHOOD for name in terms):
-        predicted = {
-            part.irrep: _held_out(kernel, part, regularisation)
-            for part, kernel in zip(problem.parts, kernels, strict=True)
-        }
-        held_out = HeldOut(jnp.asarray(problem.reference), _as_reference(predicted, problem), problem.scale)
+        predicted = _predicted(kernels, regularisation, problem)
+        held_out = HeldOut(jnp.asarray(problem.reference), predicted, problem.scale)
         result = result + sum(weight * losses[name](held_out) for name, weight in terms.items() if name != LIKELIHOOD)
     if LIKELIHOOD in terms:
         surprise = sum(
@@ -212,6 +205,14 @@ def _kernels(descriptor: LambdaSOAP, zeta: Float[Array, ""], problem: HeldOutPro
             lambda_soap_kernel(p, p, invariants, invariants, zeta).reshape(part.targets.shape[0], part.targets.shape[0])
         )
     return kernels
+
+
+def _predicted(kernels: list[Float[Array, "_ _"]], regularisation, problem: HeldOutProblem):
+    """Held-out predictions in the shape of the reference."""
+    by_irrep = {
+        part.irrep: _held_out(kernel, part, regularisation) for part, kernel in zip(problem.parts, kernels, strict=True)
+    }
+    return _as_reference(by_irrep, problem)
 
 
 def _held_out(kernel: Float[Array, "n n"], part: Part, regularisation) -> Float[Array, "n columns"]:

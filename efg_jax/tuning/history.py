@@ -73,7 +73,7 @@ class Recorder:
     """Trials as they come, and the budget.
 
     Args:
-        budget: number of evaluations after which `BudgetSpent` is raised.
+        budget: number of evaluations.
         callback: called with each trial.
     """
 
@@ -91,9 +91,9 @@ class Recorder:
         """The trial with the lowest loss, the first of equals."""
         return min(self.trials, key=lambda trial: trial.loss)
 
-    def require(self, count: int = 1) -> None:
-        """Raise `BudgetSpent` if fewer evaluations are left."""
-        if self.left < count:
+    def require(self) -> None:
+        """Raise `BudgetSpent` if no evaluation is left."""
+        if self.left < 1:
             raise BudgetSpent
 
     def add(self, evaluation: Evaluation, stage: str) -> Trial:

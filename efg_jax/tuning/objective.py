@@ -27,11 +27,9 @@ MARGIN = 1.3
 """Neighbours are gathered this much further than the cutoff; when it grows beyond, they are gathered again."""
 _SLACK = 1.4  # a cutoff this much below what was gathered for wastes more time than gathering again
 
-
-_compiled: OrderedDict[Hashable, Any] = (
-    OrderedDict()
-)  # losses and gradients that other objectives of the same shapes use too
 _MOST_COMPILED = 16
+_compiled: OrderedDict[Hashable, Any] = OrderedDict()
+"""Compiled losses and gradients, which other objectives of the same shapes use too; the one unused for longest goes first."""
 
 
 class Evaluation(NamedTuple):
@@ -43,7 +41,6 @@ class Evaluation(NamedTuple):
         gradient: with respect to each of ``values``, if it was asked for.
         cpu_s: processor seconds that it took (compilation apart), also where it now came from disk.
         wall_s: seconds on the clock.
-        known: whether it came from disk.
     """
 
     values: Mapping[str, np.ndarray]
@@ -51,7 +48,6 @@ class Evaluation(NamedTuple):
     gradient: Mapping[str, np.ndarray] | None
     cpu_s: float
     wall_s: float
-    known: bool
 
 
 class Objective:
@@ -171,8 +167,7 @@ class Objective:
 
     def evaluate(self, points: Sequence[Mapping[str, np.ndarray]]) -> list[Evaluation]:
         """Losses at several points, as many at a time as there are workers."""
-        found = [self._known(values, gradient=False) for values in points]
-        missing = {self._key(values, False): values for values, own in zip(points, found, strict=True) if own is None}
+        missing = {self._key(values, False): values for values in points if self._known(values, gradient=False) is None}
         if missing:
             self.gather(max(float(values["cutoff"]) for values in missing.values()))
             function = self._function(gradient=False, values=next(iter(missing.values())))
@@ -184,15 +179,12 @@ class Objective:
             wall_s = (time.perf_counter() - clock) / len(missing)
             for key, values in missing.items():
                 self._keep(key, values, float(results[key]), None, cpu_s, wall_s)
-        return [
-            own or self._known(values, gradient=False)._replace(known=False)
-            for values, own in zip(points, found, strict=True)
-        ]
+        return [self._known(values, gradient=False) for values in points]
 
     def value_and_gradient(self, values: Mapping[str, np.ndarray]) -> Evaluation:
         """Loss and its exact gradient at one point."""
-        if (own := self._known(values, gradient=True)) is not None:
-            return own
+        if (known := self._known(values, gradient=True)) is not None:
+            return known
         self.gather(float(values["cutoff"]))
         function = self._function(gradient=True, values=values)
         clock, processor = time.perf_counter(), time.process_time()
@@ -200,7 +192,7 @@ class Objective:
         cpu_s, wall_s = time.process_time() - processor, time.perf_counter() - clock
         slope = {name: np.asarray(slope[name]) for name in values}
         self._keep(self._key(values, True), values, float(loss), slope, cpu_s, wall_s)
-        return self._known(values, gradient=True)._replace(known=False)
+        return self._known(values, gradient=True)
 
     def _run(self, function, values):
         with float64():  # precision belongs to a thread
@@ -238,7 +230,7 @@ class Objective:
         loss = np.inf if entry["loss"] is None else entry["loss"]
         slope = entry.get("gradient")
         slope = None if slope is None else {name: np.asarray(part, dtype=np.float64) for name, part in slope.items()}
-        return Evaluation(values, loss, slope, entry["cpu_s"], entry["wall_s"], True)
+        return Evaluation(values, loss, slope, entry["cpu_s"], entry["wall_s"])
 
     def _keep(self, key: str, values, loss: float, slope, cpu_s: float, wall_s: float) -> None:
         entry = {

@@ -165,15 +165,13 @@ def search(
         if value is not None and value < least:
             raise InputError(f"{name} = {value} is below {least}")
     objective, space = _prepare(
-        model, structures, loss, folds, environments, bounds, parameters, weights, seed, cache, workers
+        model, structures, loss, method, folds, environments, bounds, parameters, weights, seed, cache, workers
     )
     if fresh:
         objective.journal.clear()
     recorder = Recorder(budget, callback)
     if method == "gradient":
         details = descend(objective, space, recorder, optimiser=optimiser, learning_rate=learning_rate)
-    elif space.contraction and parameters is not None:
-        raise InputError("a contraction can only be tuned by gradient; leave it out, or use method='gradient'")
     elif method == "box-behnken":
         if parameters is None and not bounds:
             sizes = {name: int(np.size(objective.start[name])) for name in space.bounds}
@@ -201,7 +199,7 @@ def tune(model: Model, structures: Atoms | Iterable[Atoms], loss: Loss = "observ
 
 
 def _prepare(
-    model, structures, loss, folds, environments, bounds, parameters, weights, seed, cache, workers
+    model, structures, loss, method, folds, environments, bounds, parameters, weights, seed, cache, workers
 ) -> tuple[Objective, Space]:
     """Everything that can be refused is refused here, before the work begins."""
     scalar = isinstance(model, ScalarGPR)
@@ -216,6 +214,8 @@ def _prepare(
         descriptor = descriptor.with_species(sorted({symbol for atoms in checked for symbol in atoms.symbols}))
     start = replace(model, descriptor=descriptor, zeta=settled(model.zeta), array=None, fitted=None)
     space = space_of(start, bounds, None if parameters is None else tuple(parameters))
+    if space.contraction and parameters is not None and method != "gradient":
+        raise InputError("a contraction can only be tuned by gradient; leave it out, or use method='gradient'")
     if folds is not None and len(checked) < folds:
         raise InputError(
             f"{len(checked)} structures cannot fill {folds} folds; give more structures, or folds={max(len(checked), 2)}"

@@ -102,13 +102,10 @@ def test_predict_writes_tensors_couplings_and_how_sure_it_is(trained, efg_jax_co
 
 
 def test_single_precision_is_close(trained, efg_jax_command, tensors_of, tmp_path):
-    outs = {precision: tmp_path / f"{precision}.extxyz" for precision in ("float32", "float64")}
-    for precision, out in outs.items():
-        assert (
-            efg_jax_command("predict", trained.model, trained.data, "--precision", precision, "--out", out).exit_code
-            == 0
-        )
-    single, double = (tensors_of(outs[precision]) for precision in ("float32", "float64"))
+    outs = {dtype: tmp_path / f"{dtype}.extxyz" for dtype in ("float32", "float64")}
+    for dtype, out in outs.items():
+        assert efg_jax_command("predict", trained.model, trained.data, "--dtype", dtype, "--out", out).exit_code == 0
+    single, double = (tensors_of(outs[dtype]) for dtype in ("float32", "float64"))
     assert np.nanmax(np.abs(single - double)) < 1e-3 * np.nanmax(np.abs(double))
 
 
@@ -135,7 +132,7 @@ def test_scalar_models_are_evaluated_and_predict(trained, trained_scalars, efg_j
 
 
 def test_scalar_models_have_no_variance_and_no_single_precision(trained, trained_scalars, efg_jax_command, tmp_path):
-    for option in (("--variance",), ("--precision", "float32")):
+    for option in (("--variance",), ("--dtype", "float32")):
         result = efg_jax_command("predict", trained_scalars, trained.data, "--out", tmp_path / "p.extxyz", *option)
         assert result.exit_code == 2
         assert option[0] in result.stderr
@@ -165,13 +162,13 @@ def test_couplings_follow_the_isotope():
     # C_Q goes with Q: 302 mb for ⁴⁷Ti, 247 mb for ⁴⁹Ti.
     tensors = np.array([np.diag([-1.0, -2.0, 3.0]), np.full((3, 3), np.nan), np.diag([-1.0, -2.0, 3.0])])
     atoms = Atoms("TiOSi", positions=np.eye(3))
-    add_couplings([tensors], [atoms], {})
+    add_couplings(tensors, atoms, {})
     usual = atoms.arrays["c_q"]
     values = principal_axes(jnp.asarray(tensors[0])).values
     assert np.isclose(usual[0], float(coupling_constant(values[2], isotope("47Ti"))) / 1e6)
     assert np.isnan(usual[1:]).all()  # no prediction; no quadrupole moment
     np.testing.assert_allclose(atoms.arrays["eta"], [1 / 3, np.nan, 1 / 3])
-    add_couplings([tensors], [atoms], {"Ti": isotope("49Ti")})
+    add_couplings(tensors, atoms, {"Ti": isotope("49Ti")})
     assert np.isclose(atoms.arrays["c_q"][0] / usual[0], 247 / 302)
 
 

@@ -71,9 +71,9 @@ def test_it_writes_table_rows_json_and_figure(drawn, silica):
 
 
 def test_progress_is_one_line_a_fit(drawn):
-    lines = [line for line in drawn.result.stderr.splitlines() if re.match(r"\d+/\d+ ", line)]
-    assert [line.split()[0] for line in lines] == [f"{n}/6" for n in range(1, 7)]
-    assert lines[0].startswith("1/6 tensor, 2 structures, repeat 1: O C̃_Q 0.")
+    lines = [line for line in drawn.result.stderr.splitlines() if re.match(r"\[\d+/\d+\] ", line)]
+    assert [line.split()[0] for line in lines] == [f"[{n}/6]" for n in range(1, 7)]
+    assert lines[0].startswith("[1/6] tensor, 2 structures, repeat 1: O C̃_Q 0.")
     assert "fitting λ" not in drawn.result.stderr
     assert drawn.result.stderr.splitlines()[-1].startswith("wrote ")
 
@@ -95,6 +95,9 @@ def test_a_stopped_run_goes_on_with_resume(drawn, efg_jax_command, tmp_path, mon
     resumed = efg_jax_command(*CURVE, drawn.data, "--out", out, "--resume")
     assert resumed.exit_code == 0, resumed.stderr
     assert "2 of 6 fits are taken from" in resumed.stderr
+    assert [line.split()[0] for line in resumed.stderr.splitlines() if line.startswith("[")] == [
+        f"[{n}/6]" for n in range(3, 7)
+    ]
     assert out.read_bytes() == drawn.out.read_bytes()
     assert len(calls) == 2 + 2
     # All is there: nothing is fitted again, and nothing is said.

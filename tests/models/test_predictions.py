@@ -128,10 +128,9 @@ def test_many_structures_are_as_each_by_itself(shielding_model, test, train):
         assert_allclose(values, alone, rtol=0, atol=1e-12 * np.abs(alone).max())
 
 
-def test_more_atoms_than_a_chunk(efg_model, test, monkeypatch):
+def test_more_atoms_than_a_chunk(efg_model, test):
     whole = efg_model.predict(test)
-    monkeypatch.setattr("efg_jax.models.basis.CHUNK", 3)
-    for one, other in zip(whole, efg_model.predict(test), strict=True):
+    for one, other in zip(whole, efg_model.predict(test, chunk=3), strict=True):
         assert_allclose(one, other, rtol=1e-12, atol=1e-13)
 
 

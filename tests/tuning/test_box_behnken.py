@@ -26,7 +26,7 @@ class Known(Objective):
 
     def evaluate(self, points):
         self.seen += points
-        return [Evaluation(p, float(self.function(self.space.to_cube(p))), None, 1.0, 1.0, False) for p in points]
+        return [Evaluation(p, float(self.function(self.space.to_cube(p))), None, 1.0, 1.0) for p in points]
 
 
 def search(function, budget):

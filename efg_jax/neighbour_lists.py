@@ -1,0 +1,145 @@
+"""Neighbours of chosen atoms on the host, in blocks where a structure is so large that the list of all its pairs would not fit in memory."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from jaxtyping import Float, Int
+from matscipy.neighbours import neighbour_list
+
+BLOCK_ATOMS = 20_000  # a list of all their pairs takes some tens of MB
+
+
+class Pairs(NamedTuple):
+    """Centres of one structure and their neighbours within the cutoff, periodic images included."""
+
+    centres: Int[np.ndarray, " centres"]  # indices of atoms
+    row: Int[np.ndarray, " pairs"]  # into centres, ascending
+    neighbour: Int[np.ndarray, " pairs"]  # indices of atoms
+    shift: Int[np.ndarray, "pairs 3"]  # cell translation of the neighbour
+
+    @property
+    def count(self) -> Int[np.ndarray, " centres"]:
+        """Number of neighbours of each centre."""
+        return np.bincount(self.row, minlength=len(self.centres))
+
+    @property
+    def column(self) -> Int[np.ndarray, " pairs"]:
+        """Number of each neighbour among those of its centre."""
+        count = self.count
+        return np.arange(len(self.row)) - np.repeat(np.cumsum(count) - count, count)
+
+    def displacements(self, atoms: Atoms) -> Float[np.ndarray, "pairs 3"]:
+        """Vectors from centres to neighbours, Å."""
+        positions = atoms.positions
+        return positions[self.neighbour] - positions[self.centres[self.row]] + self.shift @ atoms.cell.array
+
+
+def neighbour_pairs(atoms: Atoms, centres: Int[np.ndarray, " centres"], cutoff: float) -> Pairs:
+    """Neighbours of these centres, in their order.
+
+    Any cell is right: oblique, smaller than the cutoff, periodic in 0 to 3 directions, atoms outside it.
+
+    Args:
+        atoms: one structure.
+        centres: indices of atoms.
+        cutoff: Å.
+    """
+    i, j, shift = neighbour_list("ijS", _with_full_cell(atoms), cutoff)
+    return _pairs_of(centres, i, j, shift, len(atoms))
+
+
+def neighbour_blocks(
+    atoms: Atoms, centres: Int[np.ndarray, " _"], cutoff: float, block: int = BLOCK_ATOMS
+) -> Iterator[Pairs]:
+    """The same in blocks of centres, so that memory is that of a block and time is linear in the number of atoms.
+
+    A large structure is cut into slabs across its longest direction; what a slab's centres see is the slab and a cutoff to either
+    side, with the images of one cell translation where it is periodic. A structure of at most ``block`` atoms, or one that is too thin
+    to be cut, is one block with its centres in their order.
+
+    Args:
+        atoms, centres, cutoff: as for `neighbour_pairs`.
+        block: number of atoms in a slab.
+    """
+    if len(atoms) <= block or len(centres) == 0:
+        yield neighbour_pairs(atoms, centres, cutoff)
+        return
+    slabs = _Slabs(_with_full_cell(atoms), cutoff)
+    wanted = np.zeros(len(atoms), dtype=bool)
+    wanted[centres] = True
+    for start in range(0, len(atoms), block):
+        members = slabs.order[start : start + block]
+        own = members[wanted[members]]
+        if len(own) == 0:
+            continue
+        pairs = slabs.pairs(members, own)
+        if pairs is None:
+            yield neighbour_pairs(atoms, centres, cutoff)
+            return
+        yield pairs
+
+
+class _Slabs:
+    """A structure in the order of its atoms along its longest direction."""
+
+    def __init__(self, full: Atoms, cutoff: float):
+        self.atoms, self.cutoff = full, cutoff
+        inverse = np.linalg.inv(full.cell.array)
+        heights = 1.0 / np.linalg.norm(inverse, axis=0)
+        fractions = full.positions @ inverse
+        extents = np.where(full.pbc, 1.0, np.ptp(fractions, axis=0)) * heights
+        self.axis = int(np.argmax(extents))
+        self.periodic = bool(full.pbc[self.axis])
+        own = fractions[:, self.axis]
+        self.wrap = -np.floor(own).astype(int) if self.periodic else np.zeros(len(own), dtype=int)
+        self.fraction = own + self.wrap
+        # A little more than the cutoff, so that rounding drops no neighbour.
+        self.margin = cutoff / heights[self.axis] * (1.0 + 1e-9) + 1e-9
+        self.order = np.argsort(self.fraction, kind="stable")
+        self.ordered = self.fraction[self.order]
+
+    def pairs(self, members: Int[np.ndarray, " _"], centres: Int[np.ndarray, " _"]) -> Pairs | None:
+        """Neighbours of centres among the members of one slab; None where the slab and its surroundings go round the cell."""
+        low = self.fraction[members[0]] - self.margin
+        width = self.fraction[members[-1]] + self.margin - low
+        if self.periodic and width >= 1.0:
+            return None
+        seen, image = self._within(low, low + width)
+        steps = self.wrap[seen] + image
+        cell, pbc = self.atoms.cell.array.copy(), self.atoms.pbc.copy()
+        along = cell[self.axis].copy()
+        cell[self.axis], pbc[self.axis] = along * width, False
+        positions = self.atoms.positions[seen] + (steps - low)[:, None] * along
+        part = Atoms(numbers=self.atoms.numbers[seen], positions=positions, cell=cell, pbc=pbc)
+        i, j, shift = neighbour_list("ijS", part, self.cutoff)
+        shift[:, self.axis] = steps[j] - steps[i]
+        return _pairs_of(centres, seen[i], seen[j], shift, len(self.atoms))
+
+    def _within(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+        """Atoms in a window of less than one period, and by how many periods each is moved into it."""
+        found = []
+        for image in (-1, 0, 1) if self.periodic else (0,):
+            first, last = np.searchsorted(self.ordered, [low - image, high - image])
+            inside = self.order[first:last]
+            found.append((inside, np.full(len(inside), image)))
+        return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+
+
+def _pairs_of(centres: np.ndarray, i: np.ndarray, j: np.ndarray, shift: np.ndarray, atoms: int) -> Pairs:
+    """The pairs whose first atom is a centre, sorted by centre."""
+    row_of = np.full(atoms, -1)
+    row_of[centres] = np.arange(len(centres))
+    row = row_of[i]
+    wanted = np.flatnonzero(row >= 0)
+    order = wanted[np.argsort(row[wanted], kind="stable")]
+    return Pairs(np.asarray(centres), row[order], j[order], shift[order])
+
+
+def _with_full_cell(atoms: Atoms) -> Atoms:
+    """The same atoms with three independent cell vectors, which matscipy wants also where nothing is periodic."""
+    full = Atoms(numbers=atoms.numbers, positions=atoms.positions, pbc=atoms.pbc, cell=atoms.cell.complete())
+    if not atoms.pbc.any():
+        full.cell = np.diag(np.ptp(atoms.positions, axis=0) + 1.0)
+    return full

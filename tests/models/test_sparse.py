@@ -1,0 +1,187 @@
+"""Sparse models against dense ones: the same where they are made of all environments, and close to them with fewer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from oracles.labelled_crystals import crystals
+
+from efg_jax import InputError, TensorGPR, load
+from efg_jax.models import sparse
+
+RHO = 1e-4
+ALL = 1000  # more than there are
+
+
+def largest(values):
+    return np.nanmax(np.abs(values))
+
+
+def difference(one, other):
+    """Largest deviation over the largest value, over all structures."""
+    one, other = np.array(one), np.array(other)
+    return largest(one - other) / largest(other)
+
+
+@pytest.fixture(scope="module")
+def fitted(descriptor, train):
+    """Models by target and options, fitted once."""
+    known = {}
+
+    def of(target, **options):
+        key = target, *options.items()
+        if key not in known:
+            species = "O" if target == "efg" else None
+            known[key] = TensorGPR(descriptor, species, target, regularisation=RHO, **options).fit(train)
+        return known[key]
+
+    return of
+
+
+# The same model, made in two ways.
+PAIRS = [
+    ("efg", {"inducing": ALL}, {}),
+    ("ms", {"inducing": ALL}, {}),
+    ("dipole", {"inducing": ALL}, {}),
+    ("ms", {"primal": True, "zeta": 1.0}, {"zeta": 1.0}),
+    ("dipole", {"primal": True, "zeta": 1.0}, {"zeta": 1.0}),
+]
+
+
+@pytest.mark.parametrize(("target", "options", "plain"), PAIRS)
+def test_it_is_the_dense_model_with_all_columns(fitted, test, target, options, plain):
+    model, dense = fitted(target, **options), fitted(target, **plain)
+    (values, variances), (expected, expected_variances) = (m.predict(test, variance=True) for m in (model, dense))
+    assert difference(values, expected) < 1e-7
+    for one, other in zip(variances, expected_variances, strict=True):
+        assert_allclose(one, other, rtol=1e-5, atol=1e-7 * largest(expected_variances))
+    for group, by_irrep in model.fitted.regressions.items():
+        for irrep, regression in by_irrep.items():
+            other = dense.fitted.regressions[group][irrep]
+            assert_allclose(regression.noise, other.noise, rtol=1e-10)
+            assert_allclose(regression.amplitude, other.amplitude, rtol=1e-6)
+            assert_allclose(regression.log_likelihood, other.log_likelihood, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("target", "options"), [(target, options) for target, options, _ in PAIRS[1:]])
+def test_files_hold_everything(fitted, test, tmp_path, target, options):
+    model = fitted(target, **options)
+    model.save(tmp_path / "model.npz")
+    again = load(tmp_path / "model.npz", variance=True)
+    for one, other in zip(model.predict(test, variance=True), again.predict(test, variance=True), strict=True):
+        assert_allclose(np.array(other), np.array(one), rtol=1e-9, atol=1e-9 * largest(one))
+    assert (again.inducing, again.primal) == (model.inducing, model.primal)
+
+
+def test_it_converges_to_the_dense_model(descriptor):
+    train, test = crystals(24, seed=5), crystals(3, seed=6)
+    dense = TensorGPR(descriptor, "O", regularisation=1e-3).fit(train)
+    expected = [p[1:3] for p in dense.predict(test)]
+
+    def error(inducing, selection="fps"):
+        model = replace(dense, inducing=inducing, selection=selection, fitted=None).fit(train)
+        return difference([p[1:3] for p in model.predict(test)], expected)
+
+    some = error(16)
+    assert error(40) < 0.5 * some
+    assert error(40, "cur") < some
+
+
+def test_variance_grows_where_inducing_environments_are_few(fitted, test):
+    """By the variance of k** − |φ|² that they leave unexplained, over the prior variance."""
+    few, all_of_them = (
+        np.nanmean(np.array(model.predict(test, variance=True)[1])) / model.fitted.regressions["O",][2, 1].amplitude
+        for model in (fitted("efg", inducing=3), fitted("efg", inducing=ALL))
+    )
+    assert few > 2.0 * all_of_them > 0.0
+
+
+@pytest.mark.parametrize("target", ["efg", "dipole"])
+def test_chunks_do_not_matter(fitted, train, test, monkeypatch, target):
+    model = fitted(target, inducing=ALL)
+    monkeypatch.setattr(sparse, "CHUNK", 3)
+    again = replace(model, fitted=None).fit(train)
+    assert difference(again.predict(test), model.predict(test)) < 1e-9
+
+
+def test_regularisation_is_found_by_held_out_folds(descriptor, train, test):
+    """Not much worse than the best of a grid, on structures that it has not seen."""
+    model = TensorGPR(descriptor, "O", inducing=12)
+    found = model.fit(train)
+    (regression,) = found.fitted.regressions["O",].values()
+    assert 0 < regression.held_out_rms < 1.0
+
+    def error(m):
+        return np.sqrt(np.nanmean((np.array(m.predict(test)) - [a.arrays["efg"] for a in test]) ** 2))
+
+    assert error(found) < 1.5 * min(error(replace(model, regularisation=10.0**e).fit(train)) for e in (-6, -4, -2, 0))
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after(chunks):
+    def stop(done, total, name):
+        if done == chunks:
+            raise Stopped
+
+    return stop
+
+
+@pytest.mark.parametrize(("target", "chunk"), [("efg", 2), ("dipole", 512)])
+def test_a_stopped_fit_goes_on_where_it_was(descriptor, train, test, tmp_path, monkeypatch, target, chunk):
+    monkeypatch.setattr(sparse, "CHUNK", chunk)
+    model = TensorGPR(descriptor, "O", target, inducing=6)
+    expected = model.fit(train).predict(test)
+    computed = []
+    plain = sparse._chunk_sums
+    monkeypatch.setattr(sparse, "_chunk_sums", lambda *arguments: (computed.append(1), plain(*arguments))[1])
+    with pytest.raises(Stopped):
+        model.fit(train, checkpoint=tmp_path / "kept", progress=stop_after(3))
+    assert len(computed) == 3
+    seen = []
+    again = model.fit(
+        train, checkpoint=tmp_path / "kept", progress=lambda done, total, name: seen.append((done, total))
+    )
+    assert seen[0][0] == 4
+    assert seen[-1][0] == seen[-1][1] == len(computed)
+    assert difference(again.predict(test), expected) < 1e-12
+    assert not (tmp_path / "kept").exists()
+
+
+def test_checkpoints_of_other_data_are_left_alone_and_damaged_ones_computed_again(
+    descriptor, train, test, tmp_path, caplog
+):
+    model = TensorGPR(descriptor, "O", inducing=6)
+    with pytest.raises(Stopped):
+        model.fit(train, checkpoint=tmp_path, progress=stop_after(1))
+    kept = sorted(tmp_path.iterdir())
+    expected = model.fit(train[1:], checkpoint=tmp_path).predict(test)
+    assert sorted(tmp_path.iterdir()) == kept
+    assert difference(model.fit(train[1:]).predict(test), expected) < 1e-12
+    for path in tmp_path.glob("*fold*"):
+        path.write_bytes(path.read_bytes()[:100])
+    again = model.fit(train, checkpoint=tmp_path)
+    assert "cannot be read" in caplog.text
+    assert difference(again.predict(test), model.fit(train).predict(test)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"inducing": 0}, "inducing = 0"),
+        ({"inducing": 5, "selection": "random"}, "choose fps or cur"),
+        ({"inducing": 5, "primal": True, "zeta": 1}, "leave out either"),
+        ({"primal": True}, "give zeta = 1"),
+    ],
+)
+def test_options_that_make_no_sense(descriptor, options, says):
+    with pytest.raises(InputError, match=says):
+        TensorGPR(descriptor, "O", **options)
+
+
+def test_auto_needs_two_structures(descriptor, train):
+    with pytest.raises(InputError, match="give a number such as 1e-4"):
+        TensorGPR(descriptor, "O", inducing=2).fit(train[:1])
