@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from efg_jax.descriptors.lambda_soap import LambdaSOAP, settled
 from efg_jax.errors import InputError
 from efg_jax.precision import float64
-from efg_jax.structures import Environments, environments
+from efg_jax.structures import Neighbours, environments
 
 
 def principal_contraction(
@@ -41,7 +41,7 @@ def principal_contraction(
     descriptor = replace(settled(descriptor), contraction=None)
     with float64():
         batch = environments(structures, float(descriptor.cutoff), descriptor.species, _spread(structures, limit))
-        spectra = np.asarray(_covariances(descriptor, batch))
+        spectra = np.asarray(_covariances(descriptor, batch.neighbours()))
     vectors = np.linalg.eigh(spectra)[1][:, :, ::-1][:, :, :channels]
     # An eigenvector's sign is arbitrary: fixed, so that the same data give the same matrix.
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None, :], axis=1)
@@ -60,16 +60,14 @@ def _spread(structures: Sequence[Atoms], limit: int) -> list[np.ndarray]:
 
 
 @jax.jit
-def _covariances(descriptor: LambdaSOAP, batch: Environments) -> Float[Array, "orders channels channels"]:
+def _covariances(descriptor: LambdaSOAP, neighbours: Neighbours) -> Float[Array, "orders channels channels"]:
     table = descriptor.radial_table()
 
-    def one(total, environment):
-        displacements, species, mask, centre_species, is_centre = environment
-        density = descriptor.density(displacements, species, mask, centre_species, table)
-        own = jnp.stack([jnp.matmul(c, c.T, precision=lax.Precision.HIGHEST) for c in density])
-        return total + jnp.where(is_centre, own, 0.0), None
+    def one(total, own: Neighbours):
+        density = descriptor.density(own.displacements, own.species, own.mask, own.centre_species, table)
+        spectrum = jnp.stack([jnp.matmul(c, c.T, precision=lax.Precision.HIGHEST) for c in density])
+        return total + jnp.where(own.centre_mask, spectrum, 0.0), None
 
     channels = len(descriptor.species) * descriptor.nmax
-    environments = (batch.displacements(), batch.neighbour_species, batch.mask, batch.centre_species, batch.centre_mask)
     start = jnp.zeros((descriptor.lmax + 1, channels, channels))
-    return lax.scan(one, start, jax.tree.map(jnp.asarray, environments))[0]
+    return lax.scan(one, start, jax.tree.map(jnp.asarray, neighbours))[0]

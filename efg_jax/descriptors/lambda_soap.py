@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from math import pi, sqrt
 from typing import Literal
 
@@ -14,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from efg_jax.descriptors.harmonics import solid_harmonics
-from efg_jax.descriptors.power_spectrum import power_spectrum
+from efg_jax.descriptors.power_spectrum import power_spectrum_blocks
 from efg_jax.descriptors.radial import RadialTable, cutoff_function, radial_scaling, radial_table
 from efg_jax.errors import InputError
 from efg_jax.structures import Environments, Neighbours
@@ -27,7 +28,7 @@ INVARIANT: Irrep = (0, 1)
 
 # Environments that are worked on at a time: few enough to stay in a CPU's cache, many enough to fill an accelerator.
 _CHUNK = {"cpu": 8}
-_ACCELERATOR_CHUNK = 256
+_ACCELERATOR_CHUNK = {"cpu": 8}
 
 
 def leaf(value) -> Array | np.ndarray:
@@ -175,20 +176,18 @@ class LambdaSOAP(eqx.Module):
             distance, parameters.scaling_rate, parameters.scaling_radius, parameters.scaling_exponent
         )
         weight = jnp.where(mask, weight, 0.0)
-        channel = jax.nn.one_hot(species, len(self.species), dtype=dtype)
+        channel = weight[:, None] * jax.nn.one_hot(species, len(self.species), dtype=dtype)
         own = parameters.centre_weight * jax.nn.one_hot(centre_species, len(self.species), dtype=dtype)
         if parameters.species_weights is not None:
             channel = channel * parameters.species_weights[None, :]
             own = own * parameters.species_weights
-        radial = table(distance) * weight[:, None, None]
+        radial = table(distance)
         angular = solid_harmonics(displacements, self.lmax)
         channels = len(self.species) * self.nmax
-        spread = channel[:, :, None, None] * radial.transpose(0, 2, 1)[:, None, :, :]  # neighbour, species, n, l
-        spread = spread.reshape(-1, channels, self.lmax + 1)
-        density = [
-            jnp.einsum("jq,jm->qm", spread[:, :, l], angular[l], precision=lax.Precision.HIGHEST)
-            for l in range(self.lmax + 1)
-        ]
+        density = []
+        for l in range(self.lmax + 1):
+            spread = (channel[:, :, None] * radial[:, l, None, :]).reshape(-1, channels)
+            density.append(jnp.einsum("jq,jm->qm", spread, angular[l], precision=lax.Precision.HIGHEST))
         # The centre is a neighbour at displacement zero, where all harmonics vanish but Y_00 = 1/√4π.
         centre = (own[:, None] * table.at_centre[None, :]).reshape(channels, 1) / sqrt(4.0 * pi)
         density[0] = density[0] + centre
@@ -214,29 +213,31 @@ class LambdaSOAP(eqx.Module):
     ) -> dict[Irrep, Float[Array, "_ _"]]:
         """Normalised λ-SOAP features of ONE environment for each (λ, parity); see `density` for the arguments."""
         density = self.density(displacements, species, mask, centre_species, table)
-        invariant = power_spectrum(density, *INVARIANT)
-        invariant_norm = jnp.sum(invariant**2)
-        features = {
-            irrep: invariant if irrep == INVARIANT else power_spectrum(density, *irrep)
-            for irrep in dict.fromkeys(irreps)
-        }
-        return {irrep: self._normalised(p, invariant_norm) for irrep, p in features.items()}
+        blocks = self._feature_blocks(density, irreps)
+        return {irrep: jnp.concatenate(parts, axis=-1) for irrep, parts in blocks.items()}
 
-    def _normalised(
-        self, features: Float[Array, "components features"], invariant_norm: Float[Array, ""]
-    ) -> Float[Array, "components features"]:
+    def _feature_blocks(
+        self, density: list[Float[Array, "*batch channels _"]], irreps: tuple[Irrep, ...]
+    ) -> dict[Irrep, list[Float[Array, "*batch _ _"]]]:
+        """Normalised features of environments in parts that only need to be joined."""
         if self.normalise == "none":
-            return features
+            return {irrep: power_spectrum_blocks(density, *irrep) for irrep in irreps}
+        invariant = power_spectrum_blocks(density, *INVARIANT)
+        norm = sum(jnp.sum(block**2, axis=(-2, -1), keepdims=True) for block in invariant)
         # Padding and a lone weightless atom have no density at all: their features stay zero, with zero gradients.
-        exists = invariant_norm > jnp.finfo(features.dtype).tiny
-        features = features / jnp.sqrt(jnp.where(exists, invariant_norm, 1.0))
+        exists = norm > jnp.finfo(norm.dtype).tiny
+        norm = jnp.where(exists, norm, 1.0)
+        # Features are quadratic in the density, so that it is cheaper to scale it than them.
+        density = [part * norm**-0.25 for part in density]
+        blocks = {
+            irrep: [block * norm**-0.5 for block in invariant]
+            if irrep == INVARIANT
+            else power_spectrum_blocks(density, *irrep)
+            for irrep in irreps
+        }
         if self.normalise == "invariant":
-            return features
-        gram = jnp.matmul(features, features.T, precision=lax.Precision.HIGHEST)
-        # On a site of cubic symmetry the λ = 2 features vanish but for rounding, which must not be blown up to norm one.
-        floor = jnp.finfo(features.dtype).eps ** 2.5
-        total = jnp.sum(gram**2) + floor
-        return features * jnp.where(exists, total, 1.0) ** -0.25
+            return blocks
+        return {irrep: _by_own_norm(parts, exists) for irrep, parts in blocks.items()}
 
     def __call__(
         self, environments: Environments | Neighbours, irreps: tuple[Irrep, ...] = (INVARIANT,)
@@ -246,15 +247,94 @@ class LambdaSOAP(eqx.Module):
         Rows of padded centres are zero.
         """
         batch = environments.neighbours() if isinstance(environments, Environments) else environments
-        chunk = min(_CHUNK.get(jax.default_backend(), _ACCELERATOR_CHUNK), batch.size)
-        batch = jax.tree.map(jnp.asarray, batch)
-        table = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=batch.displacements.dtype), self).radial_table()
+        size, irreps = batch.size, tuple(dict.fromkeys(irreps))
+        chunk = min(_CHUNK.get(jax.default_backend(), _ACCELERATOR_CHUNK), size)
+        pieces = jax.tree.map(lambda array: _in_pieces(jnp.asarray(array), chunk), batch)
+        table = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=pieces.displacements.dtype), self).radial_table()
 
+        features = _features_of_pieces(self, irreps, table, pieces)
+        return {irrep: p[:size] for irrep, p in features.items()}
+
+    def _blocks_of_piece(
+        self, irreps: tuple[Irrep, ...], table: RadialTable, piece: Neighbours
+    ) -> dict[Irrep, list[Float[Array, "centres _ _"]]]:
+        """`_feature_blocks` of a piece of a batch; those of padded centres are zero."""
+        density = jax.vmap(self.density, in_axes=(0, 0, 0, 0, None))(
+            piece.displacements, piece.species, piece.mask, piece.centre_species, table
+        )
+        density = [jnp.where(piece.centre_mask[:, None, None], part, 0.0) for part in density]
+        return self._feature_blocks(density, irreps)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _features_of_pieces(
+    descriptor: LambdaSOAP, irreps: tuple[Irrep, ...], table: RadialTable, pieces: Neighbours
+) -> dict[Irrep, Float[Array, "centres _ _"]]:
+    """Features of all pieces, each block of each piece written in place; pieces of padding at the end cost nothing."""
+    count, chunk = pieces.centre_mask.shape
+    piece = partial(_piece, pieces)
+    shapes = jax.eval_shape(lambda: descriptor._blocks_of_piece(irreps, table, piece(0)))
+    empty = {  # like the displacements: spread over devices as they are
+        irrep: jnp.zeros_like(
+            pieces.displacements, shape=(count * chunk, parts[0].shape[1], sum(part.shape[2] for part in parts))
+        )
+        for irrep, parts in shapes.items()
+    }
+
+    def write(index, features):
+        blocks = descriptor._blocks_of_piece(irreps, table, piece(index))
+        return {irrep: _written(features[irrep], parts, index * chunk) for irrep, parts in blocks.items()}
+
+    filled = jnp.max(jnp.where(pieces.centre_mask.any(axis=1), jnp.arange(1, count + 1), 0))
+    return lax.fori_loop(0, filled, write, empty)
+
+
+@_features_of_pieces.defjvp
+def _features_of_pieces_jvp(irreps, primals, tangents):
+    """Derivatives are those of the plain map: writing in place would have to be undone block by block."""
+
+    def mapped(descriptor, table, pieces):
         @jax.checkpoint  # a gradient through many environments keeps their inputs, not all that was computed on the way
-        def one(own: Neighbours):
-            features = self.environment_features(
-                own.displacements, own.species, own.mask, own.centre_species, irreps, table
-            )
-            return {irrep: jnp.where(own.centre_mask, p, 0.0) for irrep, p in features.items()}
+        def joined(piece):
+            blocks = descriptor._blocks_of_piece(irreps, table, piece)
+            return {irrep: jnp.concatenate(parts, axis=-1) for irrep, parts in blocks.items()}
 
-        return lax.map(one, batch, batch_size=chunk)
+        features = lax.map(joined, pieces)
+        return {irrep: p.reshape(-1, *p.shape[2:]) for irrep, p in features.items()}
+
+    return jax.jvp(mapped, primals, tangents)
+
+
+def _piece(pieces: Neighbours, index: Int[Array, ""] | int) -> Neighbours:
+    return jax.tree.map(lambda array: lax.dynamic_index_in_dim(array, index, keepdims=False), pieces)
+
+
+def _in_pieces(array: Array, chunk: int) -> Array:
+    """Rows in pieces of equal length, the last filled up with zeros: a row of zeros is a padded centre."""
+    rows = -(-array.shape[0] // chunk) * chunk
+    filled = jnp.pad(array, [(0, rows - array.shape[0])] + [(0, 0)] * (array.ndim - 1))
+    return filled.reshape(-1, chunk, *array.shape[1:])
+
+
+def _written(
+    features: Float[Array, "centres components features"],
+    parts: list[Float[Array, "piece components _"]],
+    start: Int[Array, ""],
+) -> Float[Array, "centres components features"]:
+    """The parts side by side in the rows from ``start`` on: in place, where joining them first would copy them twice."""
+    column = 0
+    for part in parts:
+        features = lax.dynamic_update_slice(features, part, (start, 0, column))
+        column += part.shape[-1]
+    return features
+
+
+def _by_own_norm(
+    parts: list[Float[Array, "*batch components _"]], exists: Bool[Array, "*batch 1 1"]
+) -> list[Float[Array, "*batch components _"]]:
+    gram = sum(jnp.einsum("...uf,...vf->...uv", part, part, precision=lax.Precision.HIGHEST) for part in parts)
+    # On a site of cubic symmetry the λ = 2 features vanish but for rounding, which must not be blown up to norm one.
+    floor = jnp.finfo(gram.dtype).eps ** 2.5
+    total = jnp.sum(gram**2, axis=(-2, -1), keepdims=True) + floor
+    scale = jnp.where(exists, total, 1.0) ** -0.25
+    return [part * scale for part in parts]

@@ -44,23 +44,63 @@ def power_spectrum(
     Raises:
         InputError: no pair couples, as lmax is too small.
     """
+    return jnp.concatenate(power_spectrum_blocks(density, order, parity), axis=-1)
+
+
+def power_spectrum_blocks(
+    density: list[Float[Array, "*batch channels _"]], order: int, parity: int = 1
+) -> list[Float[Array, "*batch components _"]]:
+    """The parts of `power_spectrum`, one a pair (l, l'), of any number of environments: who writes them in place saves a copy."""
     pairs = coupled_pairs(len(density) - 1, order, parity)
     if not pairs:
         raise InputError(
             f"lmax = {len(density) - 1} is too small for features of λ = {order} and parity {parity:+d}; raise lmax"
         )
-    return jnp.concatenate([_couple(density[l1], density[l2], l1, l2, order) for l1, l2 in pairs], axis=-1)
+    return [block for l1, l2 in pairs for block in _couple(density[l1], density[l2], l1, l2, order)]
 
 
 def _couple(
-    left: Float[Array, "channels _"], right: Float[Array, "channels _"], l1: int, l2: int, order: int
-) -> Float[Array, "components _"]:
-    coupling = jnp.asarray(real_clebsch_gordan(l1, l2, order), dtype=left.dtype)
-    right_coupled = jnp.einsum("uab,qb->uaq", coupling, right, precision=lax.Precision.HIGHEST)
-    block = jnp.einsum("pa,uaq->upq", left, right_coupled, precision=lax.Precision.HIGHEST)
-    channels = left.shape[0]
-    if l1 != l2:
-        return SQRT2 * block.reshape(2 * order + 1, channels * channels)
-    rows, columns = np.triu_indices(channels)
-    weight = jnp.asarray(np.where(rows == columns, 1.0, SQRT2), dtype=left.dtype)
-    return block[:, rows, columns] * weight[None, :]
+    left: Float[Array, "*batch channels _"], right: Float[Array, "*batch channels _"], l1: int, l2: int, order: int
+) -> list[Float[Array, "*batch components _"]]:
+    # The coefficients first, where all is small; then one matrix product over m, of the smaller l.
+    coupled = _coupled(right, l1, l2, order)
+    blocks = [SQRT2 * _product(coupled, left)] if l1 != l2 else _triangle(coupled, left)
+    return [block.reshape(*block.shape[: left.ndim - 1], -1) for block in blocks]
+
+
+def _coupled(
+    right: Float[Array, "*batch channels _"], l1: int, l2: int, order: int
+) -> Float[Array, "*batch components channels _"]:
+    coupling = real_clebsch_gordan(l1, l2, order)
+    if order == 0:  # a multiple of the unit matrix
+        return right[..., None, :, :] * float(coupling[0, 0, 0])
+    return jnp.einsum(
+        "uab,...qb->...uqa", jnp.asarray(coupling, dtype=right.dtype), right, precision=lax.Precision.HIGHEST
+    )
+
+
+def _product(
+    coupled: Float[Array, "*batch components channels m"], left: Float[Array, "*batch rows m"]
+) -> Float[Array, "*batch components channels rows"]:
+    return jnp.einsum("...uqa,...pa->...uqp", coupled, left, precision=lax.Precision.HIGHEST)
+
+
+def _triangle(
+    coupled: Float[Array, "*batch components channels m"], left: Float[Array, "*batch channels m"]
+) -> list[Array]:
+    """One of (q, q') and (q', q), without gathering. The first half of the channels is paired with all; the pairs of the second half fill
+    the places above the diagonal that this leaves free, and their own diagonal follows.
+    """
+    channels = left.shape[-2]
+    half = (channels + 1) // 2
+    first = _product(coupled, left[..., :half, :])
+    second = _product(coupled[..., half:, :], left[..., half:, :])
+    below = np.tril(np.full((channels, half), SQRT2), -1) + np.eye(channels, half)
+    above = np.triu(np.full((channels - half, channels - half), SQRT2), 1)
+    expand = tuple(range(first.ndim - 2))
+    below, above = (jnp.expand_dims(jnp.asarray(weight, dtype=left.dtype), expand) for weight in (below, above))
+    free = [(0, half), (0, 2 * half - channels)]
+    return [
+        first * below + jnp.pad(second * above, [(0, 0)] * len(expand) + free),
+        jnp.diagonal(second, axis1=-2, axis2=-1),
+    ]

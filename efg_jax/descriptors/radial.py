@@ -52,66 +52,63 @@ def gto_radial_integrals(
 
 
 class RadialTable(eqx.Module):
-    """The radial integrals of one set of hyperparameters on a grid of distances, from which those of all neighbours are interpolated.
+    """The radial integrals of one set of hyperparameters as Chebyshev series in the distance, from 0 to the cutoff.
 
-    Quintic Hermite interpolation: value and two derivatives are continuous, and derivatives of the interpolant with respect to distance and
-    hyperparameters are exact derivatives of what is computed. With 384 points the error is (h/σ)⁶/3000 of the function's size: 1e-12 at
-    r_c = 5 Å and σ = 0.4 Å, 1e-9 at σ = 0.15 Å.
+    One matrix product gives all integrals of all neighbours. Derivatives with respect to distance and hyperparameters are those of what
+    is computed. The integrals are as smooth as a Gaussian of width σ, so that the error falls exponentially; with 64 terms it is, in units
+    of the function's size, below 1e-13 for σ/r_c = 0.08, 1e-11 for 0.03 and 1e-8 for 0.02.
     """
 
-    rows: Float[Array, "points 6 integrals"]  # value, h f', h² f'' at both ends of each interval
-    step: Float[Array, ""]  # h, Å
+    coefficients: Float[Array, "terms integrals"]
+    at_centre: Float[Array, " radial"]  # of an atom at the centre: only l = 0 is felt there
+    cutoff: Float[Array, ""]  # Å
     nmax: int = eqx.field(static=True)
-
-    @property
-    def at_centre(self) -> Float[Array, " {self.nmax}"]:
-        """Integrals of an atom at the centre: only l = 0 is felt there."""
-        return self.rows[0, 0].reshape(-1, self.nmax)[0]
 
     def __call__(self, r: Float[Array, " neighbours"]) -> Float[Array, "neighbours _ {self.nmax}"]:
         """What `gto_radial_integrals` gives for distances up to the cutoff; held constant beyond it."""
-        place = r / self.step
-        index = jnp.clip(jnp.floor(lax.stop_gradient(place)).astype(int), 0, self.rows.shape[0] - 1)
-        u = jnp.minimum(place - index.astype(r.dtype), 1.0)
-        u3 = u * u * u
-        end = u3 * (10.0 + u * (6.0 * u - 15.0))
-        weights = jnp.stack(
-            [
-                1.0 - end,
-                u + u3 * (u * (8.0 - 3.0 * u) - 6.0),
-                0.5 * (u * u + u3 * (u * (3.0 - u) - 3.0)),
-                end,
-                u3 * (u * (7.0 - 3.0 * u) - 4.0),
-                0.5 * u3 * (1.0 - u) ** 2,
-            ],
-            axis=-1,
-        )
-        values = jnp.einsum("jk,jkf->jf", weights, self.rows[index], precision=lax.Precision.HIGHEST)
+        x = jnp.minimum(2.0 * r / self.cutoff - 1.0, 1.0)
+        terms = _chebyshev_polynomials(x, self.coefficients.shape[0])
+        values = jnp.matmul(terms, self.coefficients, precision=lax.Precision.HIGHEST)
         return values.reshape(r.shape[0], -1, self.nmax)
 
 
 def radial_table(
-    sigma: Float[Array, ""], cutoff: Float[Array, ""], nmax: int, lmax: int, points: int = 384
+    sigma: Float[Array, ""], cutoff: Float[Array, ""], nmax: int, lmax: int, terms: int = 64
 ) -> RadialTable:
-    """Tabulate `gto_radial_integrals` from 0 to the cutoff; differentiable in σ and cutoff.
+    """Expand `gto_radial_integrals` between 0 and the cutoff; differentiable in σ and cutoff.
 
     Args:
         sigma, cutoff: Å.
         nmax, lmax: number of radial functions, highest angular momentum.
-        points: number of intervals.
+        terms: number of Chebyshev polynomials.
     """
-    step = cutoff / points
-    r = step * jnp.arange(points + 1, dtype=cutoff.dtype)
+    nodes, transform = _chebyshev_nodes(terms)
+    r = 0.5 * cutoff * (1.0 + jnp.asarray(nodes, dtype=cutoff.dtype))
+    values = jax.vmap(lambda distance: gto_radial_integrals(distance**2, sigma, cutoff, nmax, lmax))(r)
+    coefficients = jnp.matmul(
+        jnp.asarray(transform, dtype=cutoff.dtype), values.reshape(terms, -1), precision=lax.Precision.HIGHEST
+    )
+    return RadialTable(coefficients, values[0, 0], cutoff, nmax)
 
-    def integrals(distance):
-        return gto_radial_integrals(distance**2, sigma, cutoff, nmax, lmax).ravel()
 
-    def derivative(function):
-        return lambda distance: jax.jvp(function, (distance,), (jnp.ones_like(distance),))[1]
+@cache
+def _chebyshev_nodes(terms: int) -> tuple[np.ndarray, np.ndarray]:
+    """Extrema of the last polynomial, from −1 to 1, and the matrix from values there to coefficients (discrete cosine transform)."""
+    order = np.arange(terms)
+    angle = np.pi * order[::-1] / (terms - 1)
+    ends = np.where((order == 0) | (order == terms - 1), 0.5, 1.0)
+    transform = 2.0 / (terms - 1) * ends[:, None] * ends[None, :] * np.cos(order[:, None] * angle[None, :])
+    nodes = np.cos(angle)
+    nodes[0], nodes[-1] = -1.0, 1.0
+    return nodes, transform
 
-    first = derivative(integrals)
-    data = jax.vmap(lambda x: jnp.stack([integrals(x), step * first(x), step**2 * derivative(first)(x)]))(r)
-    return RadialTable(jnp.concatenate([data[:-1], data[1:]], axis=1), step, nmax)
+
+def _chebyshev_polynomials(x: Float[Array, " points"], terms: int) -> Float[Array, "points {terms}"]:
+    """T_0(x) to T_{terms−1}(x), twice as many in each step: T_{m+j} = 2 T_m T_j − T_{m−j}."""
+    known = jnp.stack([jnp.ones_like(x), x], axis=-1)
+    while (last := known.shape[-1] - 1) < terms - 1:
+        known = jnp.concatenate([known, 2.0 * known[:, last:] * known[:, 1:] - known[:, :last][:, ::-1]], axis=-1)
+    return known[:, :terms]
 
 
 def cutoff_function(

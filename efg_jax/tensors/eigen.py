@@ -1,5 +1,7 @@
 """Eigen-decomposition of symmetric 3×3 tensors whose derivatives stay finite and right where eigenvalues coincide."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -33,6 +35,7 @@ def eigh3(tensor: Float[Array, "*batch 3 3"]) -> tuple[Float[Array, "*batch 3"],
 
 
 @jax.custom_jvp
+@partial(jax.jit, inline=True)  # or every call outside of compiled code would compile the loop anew
 def _eigh(symmetric):
     """Jacobi's method with scaled tensors: elementwise over the batch, so that it fuses, and runs as fast on accelerators.
 

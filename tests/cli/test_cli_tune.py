@@ -135,7 +135,7 @@ def test_the_cache_of_other_data_is_left_alone(tuned, trained, start, efg_jax_co
     folder, _ = tuned
     files = {path: path.read_bytes() for path in (folder / "best.cache").glob("*.jsonl")}
     result = efg_jax_command(
-        "tune", save(silica[1:]), *OPTIONS, "--hyperparameters", start, "--budget", "1", "--resume",
+        "tune", save(silica[::-1]), *OPTIONS, "--hyperparameters", start, "--budget", "1", "--resume",
         "--cache", folder / "best.cache", "--out", tmp_path / "best.json",
     )  # fmt: skip
     assert result.exit_code == 0

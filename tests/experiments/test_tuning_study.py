@@ -1,21 +1,41 @@
 """The tuning study runs every method, draws them, and does not repeat what is finished."""
 
+import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "tuning" / "run.py"
 
 
+@pytest.fixture
+def study(monkeypatch):
+    """The script, whose methods run in this process, where they share what is compiled; the first in one of its own as usual."""
+    specification = importlib.util.spec_from_file_location("tuning_study", SCRIPT)
+    script = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(script)
+
+    def run(command, check):
+        if command[command.index("--method") + 1] == "default":
+            return subprocess.run(command, check=check)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", command[1:])
+            return script.run_method(script.parse_arguments())
+
+    monkeypatch.setattr(script, "subprocess", SimpleNamespace(run=run))
+    return script
+
+
 @pytest.mark.slow
-def test_study_runs_quickly_and_keeps_what_is_finished(tmp_path):
+def test_study_runs_quickly_and_keeps_what_is_finished(study, tmp_path, monkeypatch, capsys):
     pytest.importorskip("optuna")
-    command = [sys.executable, str(SCRIPT), "--quick", "--species", "Si", "--budget", "15", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    arguments = ["--quick", "--species", "Si", "--budget", "15", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
+    study.main()
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["Si"]
     assert list(summary) == ["default", "gradient", "contraction", "box-behnken", "bayes"]
     for name in ("gradient", "box-behnken", "bayes"):
@@ -25,6 +45,6 @@ def test_study_runs_quickly_and_keeps_what_is_finished(tmp_path):
     for figure in ("history", "path", "slices"):
         assert (tmp_path / f"Si-{figure}.png").stat().st_size > 10_000
     assert "| gradient |" in (tmp_path / "tables.md").read_text(encoding="utf-8")
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 0
-    assert "..." not in again.stdout  # no method was started
+    assert capsys.readouterr().out.count("...") == 5
+    study.main()
+    assert "..." not in capsys.readouterr().out  # no method was started
