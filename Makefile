@@ -23,6 +23,8 @@ bench: .venv/test
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/descriptor.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/prediction.py
 	$(BIN)/python benchmarks/tuning.py
 
 # Stamps: installed once, and again when the requirements change.

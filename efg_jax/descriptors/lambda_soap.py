@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from efg_jax.descriptors.harmonics import solid_harmonics
-from efg_jax.descriptors.power_spectrum import power_spectrum_blocks
+from efg_jax.descriptors.power_spectrum import invariant_norm, power_spectrum_blocks
 from efg_jax.descriptors.radial import RadialTable, cutoff_function, radial_scaling, radial_table
 from efg_jax.errors import InputError
 from efg_jax.structures import Environments, Neighbours
@@ -222,19 +222,13 @@ class LambdaSOAP(eqx.Module):
         """Normalised features of environments in parts that only need to be joined."""
         if self.normalise == "none":
             return {irrep: power_spectrum_blocks(density, *irrep) for irrep in irreps}
-        invariant = power_spectrum_blocks(density, *INVARIANT)
-        norm = sum(jnp.sum(block**2, axis=(-2, -1), keepdims=True) for block in invariant)
+        norm = invariant_norm(density)
         # Padding and a lone weightless atom have no density at all: their features stay zero, with zero gradients.
         exists = norm > jnp.finfo(norm.dtype).tiny
-        norm = jnp.where(exists, norm, 1.0)
         # Features are quadratic in the density, so that it is cheaper to scale it than them.
-        density = [part * norm**-0.25 for part in density]
-        blocks = {
-            irrep: [block * norm**-0.5 for block in invariant]
-            if irrep == INVARIANT
-            else power_spectrum_blocks(density, *irrep)
-            for irrep in irreps
-        }
+        scale = jnp.where(exists, norm, 1.0) ** -0.25
+        density = [part * scale for part in density]
+        blocks = {irrep: power_spectrum_blocks(density, *irrep) for irrep in irreps}
         if self.normalise == "invariant":
             return blocks
         return {irrep: _by_own_norm(parts, exists) for irrep, parts in blocks.items()}
@@ -251,7 +245,6 @@ class LambdaSOAP(eqx.Module):
         chunk = min(_CHUNK.get(jax.default_backend(), _ACCELERATOR_CHUNK), size)
         pieces = jax.tree.map(lambda array: _in_pieces(jnp.asarray(array), chunk), batch)
         table = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=pieces.displacements.dtype), self).radial_table()
-
         features = _features_of_pieces(self, irreps, table, pieces)
         return {irrep: p[:size] for irrep, p in features.items()}
 

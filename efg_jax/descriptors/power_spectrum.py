@@ -59,6 +59,12 @@ def power_spectrum_blocks(
     return [block for l1, l2 in pairs for block in _couple(density[l1], density[l2], l1, l2, order)]
 
 
+def invariant_norm(density: list[Float[Array, "*batch channels _"]]) -> Float[Array, "*batch 1 1"]:
+    """Squared norm of the λ = 0 features, which are c_l c_lᵀ/√(2l+1)."""
+    grams = [jnp.einsum("...qm,...pm->...qp", part, part, precision=lax.Precision.HIGHEST) for part in density]
+    return sum(jnp.sum(gram**2, axis=(-2, -1), keepdims=True) / (2 * l + 1) for l, gram in enumerate(grams))
+
+
 def _couple(
     left: Float[Array, "*batch channels _"], right: Float[Array, "*batch channels _"], l1: int, l2: int, order: int
 ) -> list[Float[Array, "*batch components _"]]:
@@ -89,18 +95,15 @@ def _triangle(
     coupled: Float[Array, "*batch components channels m"], left: Float[Array, "*batch channels m"]
 ) -> list[Array]:
     """One of (q, q') and (q', q), without gathering. The first half of the channels is paired with all; the pairs of the second half fill
-    the places above the diagonal that this leaves free, and their own diagonal follows.
+    the places above the diagonal that this leaves free, all but their own diagonal where the halves are equal.
     """
     channels = left.shape[-2]
-    half = (channels + 1) // 2
+    half, odd = (channels + 1) // 2, channels % 2
     first = _product(coupled, left[..., :half, :])
     second = _product(coupled[..., half:, :], left[..., half:, :])
     below = np.tril(np.full((channels, half), SQRT2), -1) + np.eye(channels, half)
-    above = np.triu(np.full((channels - half, channels - half), SQRT2), 1)
+    above = np.triu(np.full((channels - half, channels - half), SQRT2), 1) + odd * np.eye(channels - half)
     expand = tuple(range(first.ndim - 2))
     below, above = (jnp.expand_dims(jnp.asarray(weight, dtype=left.dtype), expand) for weight in (below, above))
-    free = [(0, half), (0, 2 * half - channels)]
-    return [
-        first * below + jnp.pad(second * above, [(0, 0)] * len(expand) + free),
-        jnp.diagonal(second, axis1=-2, axis2=-1),
-    ]
+    rectangle = first * below + jnp.pad(second * above, [(0, 0)] * len(expand) + [(0, half), (odd, 0)])
+    return [rectangle] if odd else [rectangle, jnp.diagonal(second, axis1=-2, axis2=-1)]
