@@ -26,7 +26,7 @@ from efg_jax.tuning import figures, search
 
 frames = ej.datasets.load("silica-efg")
 train, test = ej.split(frames, test=0.2, seed=0)
-train = train[::3]
+train = train[::4]
 start = ej.TensorGPR(ej.LambdaSOAP(nmax=5, lmax=3, species=("O", "Si")), species="Si")
 start
 
@@ -38,7 +38,7 @@ start
 # gradient with respect to everything about twice as much as the loss.
 
 # %%
-found = search(start, train, "observables", budget=16, environments=None)
+found = search(start, train, "observables", budget=10, environments=None)
 f"{found.start.loss:.5f} → {found.best.loss:.5f} in {len(found.trials)} evaluations"
 
 # %% [markdown]
@@ -71,7 +71,7 @@ for name, model in (("start", before), ("tuned", after)):
 
 # %%
 contracted = search(
-    ej.TensorGPR(principal_contraction(start.descriptor, train, 6), species="Si"), train, budget=16, environments=None
+    ej.TensorGPR(principal_contraction(start.descriptor, train, 6), species="Si"), train, budget=10, environments=None
 )
 print(
     f"{contracted.start.loss:.5f} → {contracted.best.loss:.5f}, {contracted.best.values['contraction'].size} numbers in the matrix"

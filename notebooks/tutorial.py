@@ -29,11 +29,11 @@ frames = ej.datasets.load("silica-efg")  # list of ase.Atoms, arrays["efg"] in V
 frames[0], frames[0].arrays["efg"].shape
 
 # %% [markdown]
-# Structures are split, never atoms: atoms of one structure know each other. We train on 80 structures here.
+# Structures are split, never atoms: atoms of one structure know each other. We train on 50 structures here.
 
 # %%
 train, test = ej.split(frames, test=0.2, seed=0)
-train, test = train[::2][:80], test[:25]
+train, test = train[::2][:50], test[:25]
 sum(atoms.symbols.count("O") for atoms in train), "oxygen tensors to learn from"
 
 # %% [markdown]
@@ -119,7 +119,7 @@ np.abs(np.asarray(gradient).sum(axis=0)).max()
 history = []
 tuned = ej.tune(
     model,
-    train[:30],
+    train[:20],
     loss="observables",
     budget=4,
     environments=None,

@@ -54,14 +54,17 @@ def pack_bases(bases: Mapping[str, Basis]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def unpack_bases(arrays: Mapping[str, np.ndarray], symbols: list[str]) -> dict[str, Basis]:
-    """Inverse of `pack_bases`, without features."""
-    bases = {}
-    for symbol in symbols:
-        own = {name.rpartition("/")[2]: array for name, array in arrays.items() if name.startswith(f"basis/{symbol}/")}
-        rows = own.pop("rows", np.zeros(0, dtype=int))
-        bases[symbol] = Basis(Environments(**own) if own else None, rows)
-    return bases
+def unpack_bases(arrays: Mapping[str, np.ndarray], symbols: list[str], empty: bool = False) -> dict[str, Basis]:
+    """Inverse of `pack_bases`, without features; ``empty``: of a primal model, which has no environments."""
+    if empty:
+        return {symbol: Basis(None, np.zeros(0, dtype=int)) for symbol in symbols}
+    return {
+        symbol: Basis(
+            Environments(**{field.name: arrays[f"basis/{symbol}/{field.name}"] for field in fields(Environments)}),
+            arrays[f"basis/{symbol}/rows"],
+        )
+        for symbol in symbols
+    }
 
 
 def pack_scales(scales: Mapping[str, Scale]) -> dict[str, list[float]]:
@@ -139,7 +142,7 @@ def unpack_tensors(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
         )
     fitted = FittedTensors(
         target=Target.from_dict(header["target"]),
-        bases=unpack_bases(arrays, header["species"]),
+        bases=unpack_bases(arrays, header["species"], header["options"].get("primal", False)),
         regressions=regressions,
         scales=unpack_scales(header["scales"]),
     )
