@@ -26,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--environments", type=int, default=10_496)
     parser.add_argument("--inducing", type=int, default=1000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="inducing environments of (b)")
     parser.add_argument("--figure", type=Path, help="error against inducing environments")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--skip", choices=("speed", "error"), nargs="*", default=[])
@@ -45,7 +46,7 @@ def main() -> None:
     if "error" not in arguments.skip:
         models = [
             {"zeta": 1.0, "primal": True},
-            *({"inducing": size, "selection": s} for s in ("fps", "cur") for size in SIZES),
+            *({"inducing": size, "selection": s} for s in ("fps", "cur") for size in arguments.sizes),
             {},
         ]
         results["error"] = [run({"task": "error", "options": options}) for options in models]
