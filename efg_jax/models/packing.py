@@ -140,9 +140,10 @@ def unpack_tensors(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
         regressions.setdefault(group, {})[irrep] = Regression(
             irrep=irrep, weights=arrays[f"weights/{number}"], projected=_unpack_posterior(arrays, number), **numbers
         )
+    primal = "primal" in header["options"] and header["options"]["primal"]
     fitted = FittedTensors(
         target=Target.from_dict(header["target"]),
-        bases=unpack_bases(arrays, header["species"], header["options"].get("primal", False)),
+        bases=unpack_bases(arrays, header["species"], primal),
         regressions=regressions,
         scales=unpack_scales(header["scales"]),
     )
