@@ -162,6 +162,14 @@ def draw(results: list[dict], path: Path) -> None:
         )
     for one, style in ((results[-1], ":"), (results[0], "-.")):
         axes.axhline(one["rmse_percent"], color="0.4", linestyle=style, label=name(one["options"]))
+    sizes = sorted({one["options"]["inducing"] for one in results if "inducing" in one["options"]})
+    axes.set_xticks(sizes, map(str, sizes), minor=False)
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_yticks([3, 4, 5, 6, 8, 10])
+    axes.set_ylim(
+        0.95 * min(one["rmse_percent"] for one in results), 1.05 * max(one["rmse_percent"] for one in results)
+    )
     axes.set(xlabel="inducing environments", ylabel="%RMSE", title="¹⁷O in silica")
     axes.legend(frameon=False)
     plots.save(figure, path)
