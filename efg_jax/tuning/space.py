@@ -112,7 +112,7 @@ class Space:
 def default_bounds(model: Model) -> dict[str, tuple[float, float]]:
     """Interval of each hyperparameter that is tuned, wide enough to hold the model's own value.
 
-    What has no gradient is left as it is: a hard cutoff, and a radial scaling that is switched off.
+    What has no gradient is left as it is: a hard cutoff, and a radial scaling that is switched off; so is the ζ = 1 of a primal model.
     """
     descriptor = model.descriptor
     cutoff = float(descriptor.cutoff)
@@ -133,6 +133,8 @@ def default_bounds(model: Model) -> dict[str, tuple[float, float]]:
     if descriptor.scaling_exponent == 0 or descriptor.scaling_rate == 0:
         for name in ("scaling_rate", "scaling_radius", "scaling_exponent"):
             del bounds[name]
+    if isinstance(model, TensorGPR) and model.primal:
+        del bounds["zeta"]
     values = values_of(model)
     return {
         name: (min(low, float(np.min(values[name]))), max(high, float(np.max(values[name]))))

@@ -11,7 +11,11 @@ import pytest
 
 @pytest.fixture(scope="module")
 def found():
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4",
+    }
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("four_devices.py")],
         capture_output=True,

@@ -11,6 +11,7 @@ import efg_jax as ej
 from efg_jax.descriptors import principal_contraction
 from efg_jax.targets import target_of
 from efg_jax.tuning import Objective, read_hyperparameters, search
+from efg_jax.tuning.space import space_of
 
 # The cutoff stays below the neighbours that are gathered first, so that searches share what is compiled.
 FEW = {
@@ -238,6 +239,16 @@ def test_what_has_no_gradient_is_not_tuned(model, frames):
         search(hard, frames, parameters=("cutoff",))
     with pytest.raises(ej.InputError, match="is per structure"):
         search(replace(model, target="dipole", per="structure"), _with_dipoles(frames), "rmse", folds=2)
+    with pytest.raises(ej.InputError, match="cannot tune zeta"):
+        search(replace(model, primal=True, zeta=1.0), frames, parameters=("zeta",))
+
+
+def test_a_primal_model_keeps_its_zeta(model, frames):
+    linear = replace(model, primal=True, zeta=1.0)
+    found = search(linear, frames, budget=2, environments=20, folds=2)
+    assert "zeta" not in found.space.names
+    assert "zeta" in space_of(model, None, None).names
+    assert found.model.fit(frames).is_sparse
 
 
 def _with_dipoles(frames):

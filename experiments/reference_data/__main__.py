@@ -1,0 +1,87 @@
+"""Reference structures and their first-principles field gradients: `setups`, `build`, `run`, `collect` (see the README)."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+
+from experiments.reference_data.build import build
+from experiments.reference_data.campaign import work
+from experiments.reference_data.collect import collect
+from experiments.reference_data.materials import MATERIALS, SETUPS
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    try:
+        arguments.run(arguments)
+    except (ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _setups(arguments) -> None:
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for (symbol, name), options in SETUPS.items():
+        if not (arguments.folder / f"{symbol}.{name}.PBE").exists():
+            subprocess.run(["gpaw", "dataset", *options], cwd=arguments.folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def _build(arguments) -> None:
+    frames = build(arguments.kind, arguments.count)
+    _write(arguments.out, frames)
+    print(f"{len(frames)} structures in {arguments.out}")
+
+
+def _run(arguments) -> None:
+    worker, workers = map(int, arguments.worker.split("/"))
+    work(ase.io.read(arguments.todo, ":"), arguments.out, arguments.setups, worker, workers)
+
+
+def _collect(arguments) -> None:
+    frames = collect(arguments.results, arguments.adopt)
+    for atoms in frames:
+        atoms.arrays["efg"] = np.asarray(atoms.arrays["efg"]).reshape(-1, 9)
+    _write(arguments.out, frames)
+    print(f"{len(frames)} structures in {arguments.out}")
+
+
+def _write(path: Path, frames) -> None:
+    aside = path.with_name(f".partial-{path.name}")
+    ase.io.write(aside, frames, format="extxyz")
+    aside.replace(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="reference_data", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    setups = commands.add_parser("setups", help="make the PAW datasets that GPAW does not ship")
+    setups.add_argument("folder", type=Path)
+    setups.set_defaults(run=_setups)
+    build = commands.add_parser("build", help="write the first COUNT structures of a material")
+    build.add_argument("kind", choices=sorted(MATERIALS))
+    build.add_argument("count", type=int)
+    build.add_argument("--out", type=Path, required=True)
+    build.set_defaults(run=_build)
+    run = commands.add_parser("run", help="compute structures that have no result yet (under the Python that has GPAW)")
+    run.add_argument("todo", type=Path)
+    run.add_argument("--out", type=Path, required=True, help="folder of results")
+    run.add_argument("--setups", type=Path, required=True, help="folder that `setups` filled")
+    run.add_argument("--worker", default="0/1", metavar="K/N", help="this one of N workers, counted from 0")
+    run.set_defaults(run=_run)
+    collect = commands.add_parser("collect", help="check results and write them into one file")
+    collect.add_argument("results", type=Path, nargs="+", help="folders or files")
+    collect.add_argument("--out", type=Path, required=True)
+    collect.add_argument(
+        "--adopt", action="store_true", help="frames that do not say how they were made are as their material's"
+    )
+    collect.set_defaults(run=_collect)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Workers that go through a list of structures: each result is a file of its own, written whole or not at all.
+
+Any number of workers may share a folder; one that is killed loses its current structure only, and the same command goes on.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import ase.io
+from ase import Atoms
+
+from experiments.reference_data.compute import Unconverged, compute
+
+STOP = "STOP"
+"""A file of this name in the folder of results ends every worker after its current structure."""
+
+
+def label(atoms: Atoms) -> str:
+    """Name of a structure's files."""
+    return f"{atoms.info['kind']}-{atoms.info['parent']}-{atoms.info['index']:04d}"
+
+
+def work(todo: list[Atoms], folder: Path, setups: Path, worker: int = 0, workers: int = 1) -> None:
+    """Compute every ``workers``-th structure, beginning with number ``worker``, that has no result yet.
+
+    A structure that does not converge, or fails otherwise, is recorded in ``NAME.failed`` with the reason, and passed over from then on;
+    delete that file to try again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mine = todo[worker::workers]
+    for number, atoms in enumerate(mine, start=1):
+        name = label(atoms)
+        result, failed = folder / f"{name}.extxyz", folder / f"{name}.failed"
+        if (folder / STOP).exists():
+            print(f"{folder / STOP} is there: stopping; delete it to go on")
+            return
+        if result.exists() or failed.exists():
+            continue
+        start = time.monotonic()
+        try:
+            done = compute(atoms, setups, folder / f"gpaw-{worker}.log")
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # one bad structure must not end a run of days
+            outcome = str(error) if isinstance(error, Unconverged) else repr(error)
+            _write_whole(failed, lambda path, text=outcome: path.write_text(f"{text}\n"))
+        else:
+            outcome = f"{done.info['iterations']} iterations"
+            _write_whole(result, lambda path, frame=done: ase.io.write(path, frame, format="extxyz"))
+        print(
+            f"{time.strftime('%H:%M:%S')} {number}/{len(mine)} {name}: {outcome}, {time.monotonic() - start:.0f} s",
+            flush=True,
+        )
+
+
+def _write_whole(path: Path, write) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    write(aside)
+    aside.replace(path)

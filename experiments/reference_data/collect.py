@@ -1,0 +1,155 @@
+"""Results of the workers, checked, in one file."""
+
+import io
+import warnings
+from collections import defaultdict
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import Atoms
+
+from experiments.reference_data.build import rattled
+from experiments.reference_data.materials import MATERIALS
+from experiments.reference_data.provenance import PROVENANCE, provenance
+
+ASYMMETRY, TRACE = 1e-6, 1e-6  # V/Å²; GPAW's are 1e-12, what is written has eight decimals
+ENERGY = 1.5  # eV per atom from the median of a material
+FORCE, NET_FORCE = 40.0, 0.05  # eV/Å: on an atom, and on the cell
+PLACE = 1e-6  # Å: a structure is what its parent and index say
+
+
+def collect(paths: list[Path], adopt: bool = False) -> list[Atoms]:
+    """Read results, check every frame, and return them ordered by parent and index.
+
+    Args:
+        paths: files, or folders of them.
+        adopt: frames that do not say how they were made are taken to be at their material's level of theory.
+
+    Returns:
+        The frames; energies and forces with their calculator.
+
+    Raises:
+        ValueError: with one line for each frame that is not as it should be.
+    """
+    files = [file for path in paths for file in (sorted(path.glob("*.extxyz*")) if path.is_dir() else [path])]
+    frames = [(f"{file.name}, frame {n}", atoms) for file in files for n, atoms in enumerate(whole_frames(file), 1)]
+    if adopt:
+        for _, atoms in frames:
+            _adopt(atoms)
+    faults = [f"{place}: {fault}" for place, atoms in frames for fault in faults_of(atoms)]
+    faults += _duplicates(frames) + _outlying_energies(frames)
+    if faults:
+        raise ValueError("\n".join(faults))
+    return sorted((atoms for _, atoms in frames), key=lambda a: (a.info["kind"], a.info["parent"], a.info["index"]))
+
+
+def whole_frames(path: Path) -> list[Atoms]:
+    """Frames of an extended XYZ file; a last one that was not written to its end is dropped with a warning."""
+    from ase.io.formats import open_with_compression
+
+    with open_with_compression(str(path), "rt") as stream:
+        text = stream.read()
+    lines = text.splitlines(keepends=True)
+    end = 0
+    while end < len(lines):
+        try:
+            after = end + 2 + int(lines[end])
+        except ValueError:
+            raise ValueError(
+                f"{path}, line {end + 1}: expected a number of atoms, found {lines[end].strip()!r}"
+            ) from None
+        if after > len(lines) or not lines[after - 1].endswith("\n"):
+            warnings.warn(f"{path}: the last frame (line {end + 1}) is not whole and is left out", stacklevel=2)
+            break
+        end = after
+    kept = "".join(lines[:end])
+    return ase.io.read(io.StringIO(kept), ":", format="extxyz") if kept else []
+
+
+def faults_of(atoms: Atoms) -> list[str]:
+    """What is wrong with one frame."""
+    absent = [key for key in ("kind", "parent", "index") if key not in atoms.info]
+    if absent:
+        return [f"its info lacks {', '.join(absent)}"]
+    if atoms.info["kind"] not in MATERIALS:
+        return [f"kind {atoms.info['kind']!r} is not among {', '.join(MATERIALS)}"]
+    if "efg" not in atoms.arrays or atoms.calc is None:
+        return ["it carries no efg, or no energy and forces"]
+    faults = []
+    missing = [key for key in PROVENANCE if key not in atoms.info]
+    if missing:
+        faults.append(f"its info does not say {', '.join(missing)}")
+    elif wrong := _other_level(atoms):
+        faults.append(wrong)
+    efg = np.asarray(atoms.arrays["efg"], dtype=float).reshape(-1, 3, 3)
+    if not np.isfinite(efg).all():
+        faults.append("efg is not finite")
+    if (asymmetry := np.abs(efg - efg.transpose(0, 2, 1)).max()) > ASYMMETRY:
+        faults.append(f"efg is asymmetric by {asymmetry:.1e} V/Å²")
+    if (trace := np.abs(np.trace(efg, axis1=1, axis2=2)).max()) > TRACE:
+        faults.append(f"efg has a trace of {trace:.1e} V/Å²")
+    forces = atoms.get_forces()
+    if not (largest := np.linalg.norm(forces, axis=1).max()) < FORCE:
+        faults.append(f"a force of {largest:.1f} eV/Å")
+    if not (net := np.abs(forces.sum(axis=0)).max()) < NET_FORCE:
+        faults.append(f"forces add up to {net:.3f} eV/Å")
+    return faults + _not_as_built(atoms)
+
+
+def _not_as_built(atoms: Atoms) -> list[str]:
+    material = MATERIALS[atoms.info["kind"]]
+    name = atoms.info["parent"]
+    parents = _parents(atoms.info["kind"])
+    if name not in parents:
+        return [f"{atoms.info['kind']} has no parent {name!r}"]
+    built = rattled(material, name, parents[name][1], int(atoms.info["index"]))
+    if built is None or len(built) != len(atoms) or (built.numbers != atoms.numbers).any():
+        return ["its atoms are not those that its parent and index give"]
+    off = max(np.abs(built.positions - atoms.positions).max(), np.abs(built.cell.array - atoms.cell.array).max())
+    return [f"atoms lie {off:.1e} Å from where parent and index put them"] if off > PLACE else []
+
+
+_BUILT: dict[str, dict[str, tuple[int, Atoms]]] = {}
+
+
+def _parents(kind: str) -> dict[str, tuple[int, Atoms]]:
+    if kind not in _BUILT:
+        _BUILT[kind] = MATERIALS[kind].parents()
+    return _BUILT[kind]
+
+
+def _other_level(atoms: Atoms) -> str:
+    """How a frame's level of theory differs from its material's."""
+    expected = provenance(atoms, code=str(atoms.info["code"]))
+    differs = [f"{key} = {atoms.info[key]}, not {value}" for key, value in expected.items() if atoms.info[key] != value]
+    return f"another level of theory: {'; '.join(differs)}" if differs else ""
+
+
+def _adopt(atoms: Atoms) -> None:
+    atoms.info.pop("efg_unit", None)
+    if atoms.info.get("kind") in MATERIALS:
+        atoms.info.update({key: value for key, value in provenance(atoms).items() if key not in atoms.info})
+
+
+def _duplicates(frames: list[tuple[str, Atoms]]) -> list[str]:
+    places = defaultdict(list)
+    for place, atoms in frames:
+        places[tuple(atoms.info.get(key) for key in ("kind", "parent", "index"))].append(place)
+    return [f"{' and '.join(found)} are the same structure" for found in places.values() if len(found) > 1]
+
+
+def _outlying_energies(frames: list[tuple[str, Atoms]]) -> list[str]:
+    by_kind = defaultdict(list)
+    for place, atoms in frames:
+        if atoms.calc is not None:
+            by_kind[atoms.info.get("kind")].append((place, atoms.get_potential_energy() / len(atoms)))
+    faults = []
+    for found in by_kind.values():
+        median = np.median([energy for _, energy in found])
+        faults += [
+            f"{place}: an energy of {energy:.3f} eV per atom, where {median:.3f} is usual"
+            for place, energy in found
+            if not abs(energy - median) < ENERGY
+        ]
+    return faults

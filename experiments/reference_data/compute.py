@@ -1,0 +1,80 @@
+"""Energy, forces and field gradients of one structure with GPAW (which runs under the Python that it was installed for)."""
+
+import os
+import time
+from pathlib import Path
+
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from experiments.reference_data.materials import MATERIALS
+from experiments.reference_data.provenance import kpoints, provenance
+
+DENSITY, EIGENSTATES = 1e-5, 1e-7  # convergence: electrons per valence electron; eV² per valence electron
+ITERATIONS = 120  # after which a structure is given up
+
+
+class Unconverged(Exception):
+    """The self-consistency did not converge: the structure has no result."""
+
+
+def compute(atoms: Atoms, setups: str | os.PathLike[str], log: str | os.PathLike[str] = os.devnull) -> Atoms:
+    """Run one structure at its material's level of theory.
+
+    Args:
+        atoms: with ``info["kind"]``.
+        setups: folder of the PAW datasets that GPAW does not ship.
+        log: file for GPAW's own protocol.
+
+    Returns:
+        The structure with energy (eV), forces (eV/Å), ``arrays["efg"]`` (n, 9) in V/Å², and how they were made in its info.
+
+    Raises:
+        Unconverged: the density did not settle.
+    """
+    import gpaw
+    from gpaw import GPAW, PW, KohnShamConvergenceError, Mixer, setup_paths
+
+    from experiments.reference_data.gradients import HARTREE_PER_E_BOHR2_IN_V_PER_ANG2, electric_field_gradients
+
+    material = MATERIALS[atoms.info["kind"]]
+    if str(setups) not in setup_paths:
+        setup_paths.insert(0, str(setups))  # in front of GPAW's own, which the variable GPAW_SETUP_PATH would replace
+    missing = [
+        f"{symbol}.{name}.PBE"
+        for symbol, name in material.setups.items()
+        if not Path(setups, f"{symbol}.{name}.PBE").exists()
+    ]
+    if missing:
+        raise FileNotFoundError(f"{setups} lacks {', '.join(missing)}; make them with the command 'setups'")
+    electrons = sum(material.valence[symbol] for symbol in atoms.symbols)
+    start = time.process_time()
+    calculator = GPAW(
+        mode=PW(material.cutoff),
+        xc="PBE",
+        setups=dict(material.setups),
+        kpts={"size": kpoints(atoms, material.kpoints), "gamma": False},
+        txt=str(log),
+        symmetry={"point_group": False},
+        occupations={"name": "fixed-uniform"},
+        nbands=electrons // 2 + max(2, electrons // 40),
+        mixer=Mixer(material.mixing, 8, 1.0),
+        maxiter=ITERATIONS,
+        convergence={"density": DENSITY, "eigenstates": EIGENSTATES, "bands": "occupied"},
+    )
+    run = atoms.copy()
+    run.calc = calculator
+    try:
+        energy, forces = run.get_potential_energy(), run.get_forces()
+    except KohnShamConvergenceError as error:
+        raise Unconverged(f"not converged in {ITERATIONS} iterations") from error
+    efg = electric_field_gradients(calculator) * HARTREE_PER_E_BOHR2_IN_V_PER_ANG2
+    result = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+    result.info.update(
+        {**atoms.info, **provenance(atoms, code=f"GPAW {gpaw.__version__}")},
+        iterations=int(calculator.get_number_of_iterations()),
+        cpu_seconds=round(time.process_time() - start),
+    )
+    result.arrays["efg"] = efg.reshape(-1, 9)
+    result.calc = SinglePointCalculator(result, energy=energy, forces=forces)
+    return result
