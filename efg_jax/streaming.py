@@ -19,7 +19,7 @@ from efg_jax.neighbour_lists import neighbour_blocks
 from efg_jax.structures import LEAST_NEIGHBOURS, Neighbours, species_of
 
 # Centres of a piece: many enough that its products of matrices run at full speed, few enough that its features are of no weight.
-CPU_CHUNK, ACCELERATOR_CHUNK = 512, 4096
+CPU_CHUNK, ACCELERATOR_CHUNK = 128, 4096
 REMAINDER = 8  # what is left at the end goes into pieces of this part of the size
 HELD_ATOMS = 100_000  # atoms of structures that wait for their last centres
 IN_FLIGHT = 1  # pieces that the device works on while the host prepares the next

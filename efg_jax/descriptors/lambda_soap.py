@@ -28,7 +28,7 @@ INVARIANT: Irrep = (0, 1)
 
 # Environments that are worked on at a time: few enough to stay in a CPU's cache, many enough to fill an accelerator.
 _CHUNK = {"cpu": 8}
-_ACCELERATOR_CHUNK = {"cpu": 8}
+_ACCELERATOR_CHUNK = 256
 
 
 def leaf(value) -> Array | np.ndarray:
