@@ -23,9 +23,9 @@ from rich.table import Table
 CUTOFF, SIGMA = 5.0, 0.4
 SPECIES = ("Li", "O", "Ti")
 IRREPS = ((0, 1), (2, 1))
-CALLS = {"42 atoms, 1 a call": 20, "42 atoms, 40 a call": 3, "1512 atoms": 3, "1512 atoms, in one piece": 3}
-# Centres that are compiled for, all features being kept: buffers above 32 MB are taken from the operating system anew at each
-# call (glibc), which costs as much as filling them. `predict` works in such pieces too.
+CALLS = {"42 atoms, 1 a call": 20, "42 atoms, 40 a call": 5, "1512 atoms": 5, "1512 atoms, in one piece": 5}
+# Centres that are worked on at a time, as a prediction does: features of a piece are used and forgotten. Arrays above 32 MB are taken from the
+# operating system anew at each call (glibc), which costs as much as filling them: that is the case "in one piece".
 PIECE = 64
 
 
@@ -106,7 +106,7 @@ def seconds(compute, frames: list) -> tuple[float, float]:
 
 
 def efg_jax(nmax: int, lmax: int, normalise: str = "invariant", pieces: bool = True):
-    """Function of structures: features of Li by irrep, piece by piece, and the number of centres that are no padding."""
+    """Function of structures: features of Li by irrep (of the last piece), and the number of centres that are no padding."""
     import jax
 
     import efg_jax as ej
@@ -123,14 +123,16 @@ def efg_jax(nmax: int, lmax: int, normalise: str = "invariant", pieces: bool = T
     )
     compiled = jax.jit(lambda descriptor, neighbours: descriptor(neighbours, IRREPS))
 
-    def compute(frames: list) -> tuple[list[dict], int]:
+    def compute(frames: list) -> tuple[dict, int]:
         centres = [np.flatnonzero(np.asarray(atoms.symbols) == "Li") for atoms in frames]
         with ej.float64():
             neighbours = ej.environments(frames, CUTOFF, SPECIES, centres).neighbours()
             size = PIECE if pieces else neighbours.size
             rows = [slice(start, start + size) for start in range(0, neighbours.size, size)]
-            features = [compiled(descriptor, jax.tree.map(lambda a, row=row: a[row], neighbours)) for row in rows]
-            return jax.block_until_ready(features), sum(map(len, centres))
+            for row in rows:
+                piece = jax.tree.map(lambda array, row=row: array[row], neighbours)
+                features = jax.block_until_ready(compiled(descriptor, piece))
+            return features, sum(map(len, centres))
 
     return compute
 
@@ -163,7 +165,7 @@ def largest_deviation(nmax: int, lmax: int) -> float:
     import efg_jax as ej
 
     cell = ej.datasets.load("lto-efg")[:1]
-    (ours,), count = efg_jax(nmax, lmax, "environment")(cell)
+    ours, count = efg_jax(nmax, lmax, "environment")(cell)
     theirs = featomic(nmax, lmax, None)(cell)
     deviations = []
     for order, parity in IRREPS:

@@ -7,8 +7,10 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float, Int
 from matscipy.neighbours import neighbour_list
+from scipy.spatial import cKDTree
 
 BLOCK_ATOMS = 20_000  # a list of all their pairs takes some tens of MB
+FEW = 2  # where fewer than one atom in so many is a centre, it pays to look around the centres alone
 
 
 class Pairs(NamedTuple):
@@ -46,7 +48,10 @@ def neighbour_pairs(atoms: Atoms, centres: Int[np.ndarray, " centres"], cutoff: 
         centres: indices of atoms.
         cutoff: Å.
     """
-    i, j, shift = neighbour_list("ijS", _with_full_cell(atoms), cutoff)
+    full = _with_full_cell(atoms)
+    if 0 < len(centres) * FEW < len(atoms):
+        return _pairs_of_few(full, np.asarray(centres), cutoff)
+    i, j, shift = neighbour_list("ijS", full, cutoff)
     return _pairs_of(centres, i, j, shift, len(atoms))
 
 
@@ -125,6 +130,41 @@ class _Slabs:
             inside = self.order[first:last]
             found.append((inside, np.full(len(inside), image)))
         return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+
+
+def _pairs_of_few(full: Atoms, centres: np.ndarray, cutoff: float) -> Pairs:
+    """Neighbours of the centres from a tree of all atoms, and of those of their images that can be near one."""
+    index, steps, fractions, wrap = _images(full, centres, cutoff)
+    cell = full.cell.array
+    everything = cKDTree((fractions[index] + steps) @ cell)
+    found = cKDTree(fractions[centres] @ cell).sparse_distance_matrix(everything, cutoff, output_type="ndarray")
+    found = found[np.argsort(found["i"], kind="stable")]
+    row, neighbour = found["i"], index[found["j"]]
+    shift = steps[found["j"]] + wrap[neighbour] - wrap[centres[row]]
+    other = (neighbour != centres[row]) | shift.any(axis=1)
+    return Pairs(centres, row[other], neighbour[other], shift[other])
+
+
+def _images(full: Atoms, centres: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Atoms and images within a box around the centres: (index, cell translation), and of all atoms the scaled coordinates in the cell and the
+    translation that brought them there.
+    """
+    inverse = np.linalg.inv(full.cell.array)
+    fractions = full.positions @ inverse
+    wrap = np.where(full.pbc, -np.floor(fractions), 0.0).astype(int)
+    fractions = fractions + wrap
+    # A little more than the cutoff, so that rounding drops no neighbour.
+    margin = cutoff * np.linalg.norm(inverse, axis=0) * (1.0 + 1e-9) + 1e-9
+    low, high = fractions[centres].min(axis=0) - margin, fractions[centres].max(axis=0) + margin
+    index, steps = np.arange(len(full)), np.zeros((len(full), 3), dtype=int)
+    for axis in range(3):
+        along = fractions[index, axis]
+        images = np.arange(np.floor(low[axis]), np.ceil(high[axis])) if full.pbc[axis] else np.zeros(1)
+        place = along[:, None] + images
+        kept, image = np.nonzero((place >= low[axis]) & (place <= high[axis]))
+        index, steps = index[kept], steps[kept]
+        steps[:, axis] += images[image].astype(int)
+    return index, steps, fractions, wrap
 
 
 def _pairs_of(centres: np.ndarray, i: np.ndarray, j: np.ndarray, shift: np.ndarray, atoms: int) -> Pairs:

@@ -86,3 +86,14 @@ def test_centres_keep_their_order_in_a_small_structure():
     assert_array_equal(pairs.centres, centres)
     found = atoms.positions[pairs.neighbour] + pairs.shift @ atoms.cell.array
     assert_allclose(pairs.displacements(atoms), found - atoms.positions[centres[pairs.row]])
+
+
+@pytest.mark.parametrize("pbc", list(product([False, True], repeat=3)))
+@pytest.mark.parametrize(("cell", "count"), [(LONG, 200), (LONG[[2, 0, 1]], 60), (0.3 * LONG, 5)])
+def test_few_centres_have_the_neighbours_they_have_among_all(pbc, cell, count):
+    atoms = gas(pbc, seed=4, cell=cell, count=count)
+    everyone = listed([neighbour_pairs(atoms, np.arange(count), CUTOFF)])
+    for few in (np.array([count - 1]), np.random.default_rng(5).permutation(count)[: (count - 1) // 2]):
+        pairs = neighbour_pairs(atoms, few, CUTOFF)
+        assert_array_equal(pairs.centres, few)
+        assert listed([pairs]) == {int(centre): everyone[int(centre)] for centre in few}
