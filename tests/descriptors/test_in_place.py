@@ -42,6 +42,17 @@ def test_a_batch_is_its_environments_one_by_one(nmax, count):
             assert_allclose(together[irrep][row], expected, rtol=0, atol=1e-13)
 
 
+def test_other_devices_work_on_more_at_a_time(monkeypatch):
+    """With the pieces of an accelerator, of which the batch fills one and a half."""
+    soap, batch = LambdaSOAP(cutoff=CUTOFF, nmax=2, lmax=2, species=("Si",)), neighbours(16)
+    monkeypatch.setattr("efg_jax.descriptors.lambda_soap._ACCELERATOR_CHUNK", 11)
+    here = soap(batch, IRREPS)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    there = soap(batch, IRREPS)
+    for irrep in IRREPS:
+        assert_allclose(there[irrep], here[irrep], rtol=0, atol=1e-14)
+
+
 def test_what_is_differentiated_is_what_is_computed():
     batch = neighbours(11)
 
