@@ -77,7 +77,7 @@ def test_a_longer_list_begins_with_the_shorter(silica):
 def computed(atoms, *_):
     """Stands for a first-principles run: a result of the right form."""
     result = atoms.copy()
-    result.info.update(provenance(atoms))
+    result.info.update(provenance(atoms), iterations=30)
     rng = np.random.default_rng(atoms.info["index"])
     tensors = rng.normal(size=(len(atoms), 3, 3))
     tensors += tensors.transpose(0, 2, 1)

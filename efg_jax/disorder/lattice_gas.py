@@ -1,0 +1,109 @@
+"""Energy of two species on one sublattice as a quadratic form of the occupations: what a Monte Carlo step needs is one row of a matrix."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from math import comb
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from ase import Atoms
+from jaxtyping import Array, Bool, Float
+
+from efg_jax.disorder.ewald import COULOMB, ewald_matrix, ewald_potential
+from efg_jax.disorder.occupations import check_species, sublattice
+from efg_jax.errors import InputError
+
+MOST_ENUMERATED = 2_000_000
+
+
+class LatticeGas(eqx.Module):
+    """E(x) = constant + h·x + ½ xᵀ W x in eV, where x is 1 on sites that the first species holds and 0 on those of the second.
+
+    Attributes:
+        constant: energy with the second species everywhere.
+        field: h, (sites,).
+        pair: W, (sites, sites), symmetric.
+    """
+
+    constant: Float[Array | np.ndarray, ""]
+    field: Float[Array | np.ndarray, " sites"]
+    pair: Float[Array | np.ndarray, "sites sites"]
+
+    @property
+    def sites(self) -> int:
+        """Number of sites."""
+        return self.field.shape[0]
+
+    def energy(self, occupation: Bool[Array | np.ndarray, "*batch sites"]) -> Float[Array, "*batch"]:
+        """Energy of arrangements, eV."""
+        x = jnp.asarray(occupation).astype(self.field.dtype)
+        pair = jnp.einsum("...i,ij,...j->...", x, jnp.asarray(self.pair), x)
+        return jnp.asarray(self.constant) + x @ jnp.asarray(self.field) + 0.5 * pair
+
+
+def lattice_gas(
+    atoms: Atoms,
+    species: tuple[str, str],
+    charges: Mapping[str, float],
+    dielectric: float = 1.0,
+    sublattice_name: str = "16d",
+) -> LatticeGas:
+    """The electrostatic energy of a crystal as a function of which of two species sits where on a sublattice.
+
+    Args:
+        atoms: a crystal with ``arrays["site"]``, as `datasets.build_lto` makes it; its positions are those of all arrangements.
+        species: the first is counted by the occupation.
+        charges: formal charge of every element, in e.
+        dielectric: ε by which all energies are divided. Formal charges without screening (1) freeze the arrangement at any temperature at which the
+            crystal exists; ions that relax and electrons that polarise screen them.
+        sublattice_name: the value of ``arrays["site"]`` on the sublattice.
+
+    Raises:
+        InputError: an element without charge, a crystal that is not neutral, species that are not those of the sublattice.
+    """
+    if not dielectric > 0:
+        raise InputError(f"dielectric = {dielectric!r} is not positive")
+    check_species(atoms, species, sublattice_name)
+    absent = sorted(set(atoms.symbols) - charges.keys())
+    if absent:
+        raise InputError(f"no charge is given for {', '.join(absent)}")
+    if not atoms.pbc.all():
+        raise InputError("the crystal is not periodic in three directions; set atoms.pbc = True")
+    every = np.array([float(charges[symbol]) for symbol in atoms.symbols])
+    if abs(every.sum()) > 1e-9:
+        raise InputError(
+            f"the charges add up to {every.sum():+g} e, and the energy of a charged crystal is not defined; change the composition or the charges"
+        )
+    sites = sublattice(atoms, sublattice_name)
+    fixed = every.copy()
+    fixed[sites] = 0.0
+    first, second = (float(charges[symbol]) for symbol in species)
+    scale = COULOMB / dielectric
+    matrix = ewald_matrix(atoms, sites)
+    outside = ewald_potential(atoms, sites, fixed)
+    others = np.flatnonzero(fixed)
+    own = 0.5 * fixed[others] @ ewald_potential(atoms, others, fixed)
+    all_second = np.full(len(sites), second)
+    potential = outside + matrix @ all_second
+    constant = own + all_second @ outside + 0.5 * all_second @ matrix @ all_second
+    return LatticeGas(
+        np.asarray(scale * constant), scale * (first - second) * potential, scale * (first - second) ** 2 * matrix
+    )
+
+
+def enumerate_occupations(sites: int, occupied: int) -> Bool[np.ndarray, "arrangements sites"]:
+    """All ways to put a number of atoms on a number of sites.
+
+    Raises:
+        InputError: they are more than two million.
+    """
+    count = comb(sites, occupied)
+    if count > MOST_ENUMERATED:
+        raise InputError(
+            f"{occupied} atoms on {sites} sites can be arranged in {count:.2g} ways, too many to enumerate"
+        )
+    chosen = np.array(list(combinations(range(sites), occupied)), dtype=int).reshape(count, occupied)
+    arrangements = np.zeros((count, sites), dtype=bool)
+    arrangements[np.arange(count)[:, None], chosen] = True
+    return arrangements
