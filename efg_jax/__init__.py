@@ -8,7 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from efg_jax import datasets, disorder, io, metrics, models, parallel, plots, structures, tensors, tuning
+    from efg_jax import (
+        datasets,
+        disorder,
+        io,
+        metrics,
+        models,
+        parallel,
+        plots,
+        powder,
+        regions,
+        structures,
+        tensors,
+        tuning,
+    )
     from efg_jax.calculator import TensorCalculator
     from efg_jax.compilation import compilation_cache
     from efg_jax.crystal_frame import crystal_axes, field_direction
@@ -41,7 +54,20 @@ _HOMES = {
     "tuning": ("tune",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("datasets", "disorder", "io", "metrics", "models", "parallel", "plots", "structures", "tensors", "tuning")
+_MODULES = (
+    "datasets",
+    "disorder",
+    "io",
+    "metrics",
+    "models",
+    "parallel",
+    "plots",
+    "powder",
+    "regions",
+    "structures",
+    "tensors",
+    "tuning",
+)
 
 __all__ = [
     "Environments",
@@ -70,6 +96,8 @@ __all__ = [
     "models",
     "parallel",
     "plots",
+    "powder",
+    "regions",
     "split",
     "structures",
     "target_of",

@@ -24,6 +24,7 @@ from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis, gather, select
 from efg_jax.models.gpr import Regression, fit_regression, refactorised
 from efg_jax.models.inducing import Columns
+from efg_jax.models.novelty import training_distance
 from efg_jax.models.prediction import Precision, Predicted, cartesian, nothing_to_predict, predict_stream
 from efg_jax.models.predictor import Predictor, predict_chunk
 from efg_jax.models.sparse import Progress as FitProgress
@@ -299,6 +300,10 @@ class TensorGPR(eqx.Module):
             species=species,
             indices=indices,
         )
+
+    def training_distance(self, structures: Atoms | Iterable[Atoms]):
+        """How far the environments of structures lie from those that the model was trained on: see `models.novelty.training_distance`."""
+        return training_distance(self, structures)
 
     def tensors(self, environments: Environments, symbol: str) -> Float[Array, "centres *shape"]:
         """Predicted target (contributions of the centres, for a target per structure) as a pure function of environments.
