@@ -2,11 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo lto test lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/core
 	$(BIN)/python experiments/silica/run.py --out results
+
+lto: .venv/study
+	$(BIN)/python -m experiments.lto --out results/lto
 
 test: lint
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
@@ -31,6 +34,10 @@ bench: .venv/test
 .venv/core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/study: .venv/core
+	$(BIN)/python -m pip install --quiet --editable '.[study]'
 	touch $@
 
 .venv/test: .venv/core

@@ -1,0 +1,98 @@
+"""The Li4Ti5O12 study: reference data, models of three nuclei, twenty disordered 1512-atom cells, regions of ν_Q, and a report.
+
+Every stage is a folder below the results; one that is finished is not done again, and a run that was stopped goes on with the same command.
+
+    python -m experiments.lto [--out results/lto] [--quick]
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from rich.console import Console
+
+import efg_jax as ej
+from experiments.lto import cells, dataset, learn, report, sites
+from experiments.lto.stages import Stages
+
+SIZES = (5, 10, 20, 38)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    started = time.perf_counter()
+
+    def say(line: str) -> None:
+        console.print(f"{time.perf_counter() - started:6.0f} s  {line}", highlight=False)
+
+    study(arguments.out, arguments.quick, arguments.seed, say)
+    say(f"the report is {arguments.out / 'report.md'}")
+
+
+def study(out: Path, quick: bool, seed: int, say) -> None:
+    """All stages, in order."""
+    frames = dataset.with_sites(ej.datasets.load("lto-efg"))
+    train, test = ej.split(frames, test=0.2, seed=seed)
+    descriptor = ej.LambdaSOAP(cutoff=4.0, nmax=2, lmax=2) if quick else ej.LambdaSOAP()
+    sampling = replace(cells.Sampling(), cells=2, sweeps=60) if quick else cells.Sampling()
+    stages = Stages(out, say)
+    data = {
+        "frames": [[a.info["parent"], int(a.info["index"])] for a in frames],
+        "seed": seed,
+        "version": ej.__version__,
+    }
+
+    stages.run("data", data, lambda folder: dataset.draw(frames, folder / "dataset.png"))
+    fitted = {}
+    for species, isotope in dataset.NUCLEI.items():
+        budget = 3 if quick else 25
+        tuned = stages.run(
+            f"tune-{species}",
+            {**data, "budget": budget, "quick": quick},
+            lambda folder, s=species, b=budget: learn.tune(train, s, b, descriptor, folder),
+        )
+        fitted[species] = stages.run(
+            f"fit-{species}",
+            {**data, "tuned": stages.of(tuned)},
+            lambda folder, s=species, i=isotope, t=tuned: learn.fit(
+                train, test, s, i, t / "hyperparameters.json", folder
+            ),
+        )
+    lithium = out / "tune-Li"
+    sizes = tuple(size for size in SIZES if size <= len(train))
+    sizes = (1, 2) if quick or len(sizes) < 2 else sizes
+    stages.run(
+        "curve",
+        {**data, "tuned": stages.of(lithium), "sizes": sizes},
+        lambda folder: learn.curve(frames, "Li", lithium / "hyperparameters.json", sizes, folder),
+    )
+    made = stages.run("cells", asdict(sampling), lambda folder: cells.make_cells(sampling, folder))
+    final = 1e-3 if quick else 1e-5
+    stages.run(
+        "states", {**asdict(sampling), "final": final}, lambda folder: cells.count_states(sampling, final, folder)
+    )
+    large = cells.read_cells(made)
+    predicted = stages.run(
+        "predict",
+        {"model": stages.of(fitted["Li"]), "cells": stages.of(made)},
+        lambda folder: sites.predict(fitted["Li"] / "tensor.npz", train, test, large, folder),
+    )
+    stages.run("regions", {"predicted": stages.of(predicted)}, lambda folder: sites.divide(predicted, large, folder))
+    report.write(out, frames, (len(train), len(test)))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/lto"), help="folder of results (default: results/lto)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the split into training and test structures")
+    parser.add_argument("--quick", action="store_true", help="small descriptor, few steps, two cells: to see it run")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Tensor and scalar models of one nucleus: tuned, fitted, judged on structures that neither has seen (the paper's Figs. 3, 4 and 5)."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from ase import Atoms
+
+import efg_jax as ej
+from efg_jax import plots
+from efg_jax.tuning import search
+
+PAPER = {
+    "tensor": {"c_q_tilde": 0.06, "eta_tilde": 0.04, "theta": 0.15, "phi": 0.22, "nu_q_khz": 4.7},
+    "scalar": {"c_q_tilde": 0.17, "eta_tilde": 0.14, "theta": 0.47, "phi": 0.75, "nu_q_khz": None},
+}
+"""MAE of ⁷Li in Harper et al. (2025), sections 2.4 and 2.5 and Fig. 4: 1640 structures, of which four fifths were trained on."""
+
+NAMES = {"c_q_tilde": "C̃_Q", "eta_tilde": "η̃", "theta": "θ (rad)", "phi": "φ (rad)", "nu_q_khz": "ν_Q (kHz)"}
+
+
+def tune(train: list[Atoms], species: str, budget: int, descriptor: ej.LambdaSOAP, folder: Path) -> None:
+    """Hyperparameters of the tensor model by gradient, with their history."""
+    model = ej.TensorGPR(descriptor, species=species)
+    found = search(model, train, "observables", method="gradient", budget=budget, cache=folder / "cache")
+    found.save(folder / "hyperparameters.json")
+    history = found.plot()[0]
+    plots.save(history, folder / "history.png")
+
+
+def fit(train: list[Atoms], test: list[Atoms], species: str, isotope: str, hyperparameters: Path, folder: Path) -> None:
+    """Both models with the tuned descriptor, ρ found for each by itself; reports and figures."""
+    tuned = ej.tuning.read_hyperparameters(hyperparameters)
+    models = {
+        "tensor": tuned.apply(ej.TensorGPR(species=species)),
+        "scalar": replace(ej.ScalarGPR(tuned.descriptor, species=species), zeta=tuned.zeta),
+    }
+    models = {kind: replace(model, regularisation="auto") for kind, model in models.items()}
+    reports = {}
+    for kind, model in models.items():
+        fitted = model.fit(train)
+        fitted.save(folder / f"{kind}.npz")
+        reports[kind] = fitted.evaluate(test, title=f"{isotope}, structures held out", isotopes={species: isotope})
+    plots.save(plots.compare_figure(reports["scalar"], reports["tensor"], species), folder / "parity.png")
+    plots.save(plots.frequency_figure(reports["scalar"], reports["tensor"], species), folder / "frequency.png")
+    entries = {kind: report.to_dict()[species] for kind, report in reports.items()}
+    (folder / "report.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def curve(frames: list[Atoms], species: str, hyperparameters: Path, sizes: tuple[int, ...], folder: Path) -> None:
+    """Learning curves of both models."""
+    tuned = ej.tuning.read_hyperparameters(hyperparameters)
+    models = {
+        "tensor": tuned.apply(ej.TensorGPR(species=species)),
+        "scalar": replace(ej.ScalarGPR(tuned.descriptor, species=species), zeta=tuned.zeta, regularisation=1e-3),
+    }
+    found = ej.learning_curve(models, frames, sizes, 3, cache=folder / "cache")
+    found.to_csv(folder / "curve.csv")
+    plots.save(found.plot(species), folder / "curve.png")
+
+
+def errors(report: dict) -> dict[str, float]:
+    """MAE by the names of `PAPER`."""
+    found = {name: report[name]["mae"] for name in ("c_q_tilde", "eta_tilde", "theta", "phi") if name in report}
+    if "nu_q" in report:
+        found["nu_q_khz"] = report["nu_q"]["mae"]
+    return found
+
+
+def table(reports: dict[str, dict[str, dict]]) -> str:
+    """Markdown: MAE of both models for each nucleus, the paper's of ⁷Li beside them."""
+    head = "| | " + " | ".join(NAMES.values()) + " |"
+    lines = [head, "|---" * (len(NAMES) + 1) + "|"]
+    for nucleus, by_kind in reports.items():
+        for kind, report in by_kind.items():
+            lines.append(_row(f"{nucleus}, {kind}", errors(report)))
+        if nucleus == "7Li":
+            lines += [_row(f"7Li, {kind}, Harper et al.", PAPER[kind]) for kind in by_kind]
+    return "\n".join(lines)
+
+
+def _row(name: str, values: dict) -> str:
+    cells = ["" if values.get(key) is None else f"{values[key]:.3g}" for key in NAMES]
+    return f"| {name} | {' | '.join(cells)} |"
