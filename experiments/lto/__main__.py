@@ -70,7 +70,7 @@ def study(out: Path, quick: bool, seed: int, say) -> None:
         lambda folder: learn.curve(frames, "Li", lithium / "hyperparameters.json", sizes, folder),
     )
     made = stages.run("cells", asdict(sampling), lambda folder: cells.make_cells(sampling, folder))
-    final = 1e-3 if quick else 1e-5
+    final = 1e-2 if quick else 1e-4
     stages.run(
         "states", {**asdict(sampling), "final": final}, lambda folder: cells.count_states(sampling, final, folder)
     )

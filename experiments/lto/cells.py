@@ -30,7 +30,7 @@ class Sampling:
 
     cells: int = 20
     repeat: int = 3
-    dielectric: float = 10.0
+    dielectric: float = 20.0
     hot: float = 20_000.0
     cold: float = 300.0
     sweeps: int = 1000
@@ -73,7 +73,7 @@ def count_states(sampling: Sampling, final: float, folder: Path) -> None:
     ground = disorder.anneal(gas, np.repeat(start[None], 8, axis=0), sampling.seed, sweeps=2000).best_energy.min()
     top = float(gas.energy(start)) + 3.0
     states = disorder.wang_landau(gas, start, (float(ground) - 1e-6, top), sampling.seed, bins=200, final=final)
-    temperatures = np.geomspace(500.0, 10_000.0, 8)
+    temperatures = np.geomspace(1500.0, 15_000.0, 8)
     chains = np.repeat(start[None], 16, axis=0)
     sampled = []
     for temperature in temperatures:
