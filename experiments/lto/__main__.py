@@ -32,8 +32,8 @@ def main() -> None:
     say(f"the report is {arguments.out / 'report.md'}")
 
 
-def study(out: Path, quick: bool, seed: int, say) -> None:
-    """All stages, in order."""
+def study(out: Path, quick: bool, seed: int, say, nuclei: dict[str, str] = dataset.NUCLEI) -> None:
+    """All stages, in order; of the nuclei, lithium must be one."""
     frames = dataset.with_sites(ej.datasets.load("lto-efg"))
     train, test = ej.split(frames, test=0.2, seed=seed)
     descriptor = ej.LambdaSOAP(cutoff=4.0, nmax=2, lmax=2) if quick else ej.LambdaSOAP()
@@ -47,7 +47,7 @@ def study(out: Path, quick: bool, seed: int, say) -> None:
 
     stages.run("data", data, lambda folder: dataset.draw(frames, folder / "dataset.png"))
     fitted = {}
-    for species, isotope in dataset.NUCLEI.items():
+    for species, isotope in nuclei.items():
         budget = 3 if quick else 25
         tuned = stages.run(
             f"tune-{species}",
@@ -63,7 +63,7 @@ def study(out: Path, quick: bool, seed: int, say) -> None:
         )
     lithium = out / "tune-Li"
     sizes = tuple(size for size in SIZES if size <= len(train))
-    sizes = (1, 2) if quick or len(sizes) < 2 else sizes
+    sizes = (2, 4) if quick or len(sizes) < 2 else sizes
     stages.run(
         "curve",
         {**data, "tuned": stages.of(lithium), "sizes": sizes},
@@ -81,7 +81,7 @@ def study(out: Path, quick: bool, seed: int, say) -> None:
         lambda folder: sites.predict(fitted["Li"] / "tensor.npz", train, test, large, folder),
     )
     stages.run("regions", {"predicted": stages.of(predicted)}, lambda folder: sites.divide(predicted, large, folder))
-    report.write(out, frames, (len(train), len(test)))
+    report.write(out, frames, (len(train), len(test)), nuclei)
 
 
 def parse_arguments() -> argparse.Namespace:

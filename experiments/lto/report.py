@@ -9,18 +9,17 @@ import efg_jax as ej
 from experiments.lto import dataset, learn
 
 
-def write(out: Path, frames: list[Atoms], counts: tuple[int, int]) -> None:
+def write(out: Path, frames: list[Atoms], counts: tuple[int, int], nuclei: dict[str, str]) -> None:
     """Write ``report.md`` into the folder of results, from what the stages left there."""
     reports = {
-        isotope: json.loads((out / f"fit-{species}" / "report.json").read_text())
-        for species, isotope in dataset.NUCLEI.items()
+        isotope: json.loads((out / f"fit-{species}" / "report.json").read_text()) for species, isotope in nuclei.items()
     }
     sites, cells, states = (
         json.loads((out / name / "summary.json").read_text()) for name in ("regions", "cells", "states")
     )
     sections = [
         _data(frames, counts),
-        _learning(reports, counts),
+        _learning(reports, counts, nuclei),
         _cells(cells, states),
         _regions(sites),
     ]
@@ -41,12 +40,12 @@ paper's set has 1640 structures from another code: numbers below are not of the 
 ![Bond lengths, couplings, asymmetries](data/dataset.png)"""
 
 
-def _learning(reports: dict, counts: tuple[int, int]) -> str:
+def _learning(reports: dict, counts: tuple[int, int], nuclei: dict[str, str]) -> str:
     lithium = reports["7Li"]["tensor"]["nu_q_khz"]["mae"]
     verdict = "within" if lithium < 10 else "outside of"
     figures = "\n".join(
         f"![{isotope}: parity](fit-{species}/parity.png)\n![{isotope}: ν_Q](fit-{species}/frequency.png)"
-        for species, isotope in dataset.NUCLEI.items()
+        for species, isotope in nuclei.items()
     )
     return f"""## Tensor and scalar learning
 

@@ -25,7 +25,7 @@ GREY = "#BBBBBB"
 
 def predict(model_file: Path, train: list[Atoms], test: list[Atoms], cells: list[Atoms], folder: Path) -> None:
     """Tensors of all Li with their variance, and distances from the training environments: of the cells, and of held-out structures for comparison."""
-    model = ej.load(model_file)
+    model = ej.load(model_file, variance=True)
     found = list(model.predict_stream(cells, variance=True))
     lithium = [np.asarray(atoms.symbols) == "Li" for atoms in cells]
     distance = {"cells": np.concatenate([d[~np.isnan(d)] for d in model.training_distance(cells)])}

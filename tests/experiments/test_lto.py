@@ -1,6 +1,7 @@
 """Pieces of the Li4Ti5O12 study."""
 
 import json
+import re
 
 import ase.io
 import numpy as np
@@ -133,3 +134,31 @@ def test_sites_are_divided_into_regions_and_written(small_cells, tmp_path):
     region = np.concatenate([atoms.arrays["region"][np.asarray(atoms.symbols) == "Li"] for atoms in written])
     expected = find_regions(np.abs(nu), sites.BINS, sites.PEAKS, sites.LEAST).assign(np.abs(nu))
     assert (region == expected).mean() > 0.99  # eight decimals in the file
+
+
+@pytest.mark.slow
+def test_the_study_runs_whole_and_goes_on_where_it_was(monkeypatch, tmp_path):
+    """On structures with point-charge gradients for labels."""
+    pytest.importorskip("spglib", reason="structures are built with spglib")
+    from oracles.analytic_labels import field_gradients
+
+    from experiments.lto.__main__ import study
+    from experiments.reference_data.build import build
+
+    frames = build("lto", 10)
+    for atoms in frames:
+        atoms.arrays["efg"] = field_gradients(atoms)
+    monkeypatch.setattr(ej.datasets, "load", lambda name: [atoms.copy() for atoms in frames])
+    said = []
+    study(tmp_path, quick=True, seed=0, say=said.append, nuclei={"Li": "7Li"})
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for figure in re.findall(r"!\[.*?\]\((.*?)\)", report):
+        assert (tmp_path / figure).stat().st_size > 5000, figure
+    assert "`lto-efg`: 10 rattled 42-atom cells of 6 configurations; 8 to train on, 2 held out" in report
+    assert "| 7Li, tensor, Harper et al. | 0.06 | 0.04 | 0.15 | 0.22 | 4.7 |" in report
+    assert "576 Li sites" in report
+    assert sum(line.endswith("...") for line in said) == 8
+    said.clear()
+    study(tmp_path, quick=True, seed=0, say=said.append, nuclei={"Li": "7Li"})
+    assert all(line.endswith("done before") for line in said)
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == report
