@@ -4,6 +4,7 @@ from efg_jax.disorder.ewald import COULOMB, ewald_matrix, ewald_potential
 from efg_jax.disorder.lattice_gas import LatticeGas, enumerate_occupations, lattice_gas
 from efg_jax.disorder.metropolis import Sampled, anneal, metropolis
 from efg_jax.disorder.occupations import occupation_of, occupied
+from efg_jax.disorder.relaxation import relaxed
 from efg_jax.disorder.thermal import debye_displacement, thermally_displaced
 from efg_jax.disorder.wang_landau import DensityOfStates, wang_landau
 
@@ -21,6 +22,7 @@ __all__ = [
     "metropolis",
     "occupation_of",
     "occupied",
+    "relaxed",
     "thermally_displaced",
     "wang_landau",
 ]

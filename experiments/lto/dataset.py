@@ -67,24 +67,28 @@ def couplings(frames: list[Atoms]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def draw(frames: list[Atoms], path: Path) -> None:
     """Violins of the bond lengths, histograms of C_Q and η."""
     bonds, values = bond_lengths(frames), couplings(frames)
+    colours = {name: f"C{number}" for number, name in enumerate(GROUPS)}
+    style = {"histtype": "step", "linewidth": 1.4, "density": True}
     with plots.style():
-        figure = Figure(figsize=(11, 3.4), layout="constrained")
-        left, middle, right = figure.subplots(1, 3)
-        parts = left.violinplot(list(bonds.values()), showmedians=True)
-        for number, body in enumerate(parts["bodies"]):
-            body.set_facecolor(f"C{number}")
-        left.set_xticks(range(1, len(bonds) + 1), list(bonds))
-        left.set_ylabel("distance (Å)")
-        for number, (name, (c_q, eta)) in enumerate(values.items()):
-            scale = 1.0 if name.startswith("Li") else 1e3
-            label = name if scale == 1.0 else f"{name}, C_Q in MHz"
-            style = {"histtype": "step", "color": f"C{number}", "linewidth": 1.4, "density": True}
-            if name.startswith("Li"):
-                middle.hist(c_q / scale, 30, label=label, **style)
-            right.hist(eta, np.linspace(0, 1, 21), label=name, **style)
-        middle.set_xlabel("|C_Q| of ⁷Li (kHz)")
-        right.set_xlabel("η")
-        for axis in (middle, right):
+        figure = Figure(figsize=(14, 2.9), layout="constrained")
+        violins, *strengths, shapes = figure.subplots(1, 5)
+        bodies = violins.violinplot(list(bonds.values()), showmedians=True)["bodies"]
+        for body, colour in zip(bodies, colours.values(), strict=False):
+            body.set_facecolor(colour)
+        violins.set_xticks(range(1, len(bonds) + 1), [name.replace(" – ", "\n– ") for name in bonds])
+        violins.set_ylabel("distance (Å)")
+        for axis, (symbol, isotope) in zip(strengths, NUCLEI.items(), strict=True):
+            scale, unit = (1.0, "kHz") if symbol == "Li" else (1e3, "MHz")
+            own = {name: c_q / scale for name, (c_q, _) in values.items() if name.startswith(f"{symbol} ")}
+            edges = np.linspace(0, max(c_q.max() for c_q in own.values()), 25)
+            for name, c_q in own.items():
+                axis.hist(c_q, edges, label=name, color=colours[name], **style)
+            number = isotope.removesuffix(symbol)
+            axis.set_xlabel(rf"$|C_Q|$ of $^{{{number}}}${symbol} ({unit})")
+        for name, (_, eta) in values.items():
+            shapes.hist(eta, np.linspace(0, 1, 21), label=name, color=colours[name], **style)
+        shapes.set_xlabel(r"$\eta$")
+        for axis in (*strengths, shapes):
             axis.set_yticks([])
             axis.set_ylabel("density")
             axis.legend(frameon=False, fontsize="small")

@@ -61,10 +61,7 @@ def curve(frames: list[Atoms], species: str, hyperparameters: Path, sizes: tuple
 
 def errors(report: dict) -> dict[str, float]:
     """MAE by the names of `PAPER`."""
-    found = {name: report[name]["mae"] for name in ("c_q_tilde", "eta_tilde", "theta", "phi") if name in report}
-    if "nu_q" in report:
-        found["nu_q_khz"] = report["nu_q"]["mae"]
-    return found
+    return {name: report[name]["mae"] for name in NAMES if report[name] is not None}
 
 
 def table(reports: dict[str, dict[str, dict]]) -> str:

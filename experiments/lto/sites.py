@@ -124,12 +124,12 @@ def draw_histogram(regions: Regions, powder: np.ndarray, path: Path) -> None:
         for number, peak in enumerate(regions.peaks):
             left.annotate(str(number + 1), (regions.centres[peak], regions.counts[peak]), ha="center", va="bottom")
         left.axhline(LEAST, color="black", linewidth=0.6, linestyle=":")
-        left.set_xlabel("|ν_Q| along [001] (kHz)")
+        left.set_xlabel(r"$|\nu_Q|$ along [001] (kHz)")
         left.set_ylabel("Li sites")
         edge = np.percentile(np.abs(powder), 99.8)
         right.hist(powder, np.linspace(-edge, edge, 121), color=plots.TENSOR)
         right.set_yticks([])
-        right.set_xlabel("ν_Q, powder (kHz)")
+        right.set_xlabel(r"$\nu_Q$ of a powder (kHz)")
         plots.save(figure, path)
 
 
@@ -164,8 +164,8 @@ def draw_cells(cells: list[Atoms], path: Path) -> None:
             axis.scatter(*places.T, c=colours, s=28, depthshade=True, edgecolors="none")
             _draw_box(axis, atoms.cell.array)
             axis.set_axis_off()
-            axis.set_box_aspect((1, 1, 1), zoom=1.25)
-            axis.set_title(f"cell {atoms.info['cell'] + 1}: Li by region of |ν_Q|")
+            axis.set_box_aspect((1, 1, 1), zoom=1.1)
+            axis.set_title(rf"cell {atoms.info['cell'] + 1}: Li by region of $|\nu_Q|$")
         plots.save(figure, path)
 
 

@@ -58,7 +58,7 @@ def compute(atoms: Atoms, setups: str | os.PathLike[str], log: str | os.PathLike
         symmetry={"point_group": False},
         occupations={"name": "fixed-uniform"},
         nbands=electrons // 2 + max(2, electrons // 40),
-        mixer=Mixer(material.mixing, 8, 1.0),
+        mixer=Mixer(*material.mixing),
         maxiter=ITERATIONS,
         convergence={"density": DENSITY, "eigenstates": EIGENSTATES, "bands": "occupied"},
     )
