@@ -62,6 +62,6 @@ MATERIALS = {
         valence={"Li": 3, "Ti": 12, "O": 6},
         setups={"O": "gen", "Li": "gen3e", "Ti": "gen12e"},
         kpoints=(2, 2, 1),
-        mixing=(0.3, 8, 50.0),
+        mixing=(0.15, 8, 1.0),
     ),
 }
