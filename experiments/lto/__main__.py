@@ -67,12 +67,14 @@ def study(out: Path, quick: bool, seed: int, say, nuclei: dict[str, str] = datas
     stages.run(
         "curve",
         {**data, "tuned": stages.of(lithium), "sizes": sizes},
-        lambda folder: learn.curve(frames, "Li", lithium / "hyperparameters.json", sizes, folder),
+        lambda folder: learn.curve(frames, "Li", lithium / "hyperparameters.json", sizes, 1 if quick else 3, folder),
     )
     made = stages.run("cells", asdict(sampling), lambda folder: cells.make_cells(sampling, folder))
-    final = 1e-2 if quick else 1e-4
+    final, sweeps = (1e-2, 60) if quick else (1e-4, 600)
     stages.run(
-        "states", {**asdict(sampling), "final": final}, lambda folder: cells.count_states(sampling, final, folder)
+        "states",
+        {**asdict(sampling), "final": final},
+        lambda folder: cells.count_states(sampling, final, sweeps, folder),
     )
     large = cells.read_cells(made)
     predicted = stages.run(

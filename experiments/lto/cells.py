@@ -65,22 +65,22 @@ def make_cells(sampling: Sampling, folder: Path) -> None:
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
-def count_states(sampling: Sampling, final: float, folder: Path) -> None:
+def count_states(sampling: Sampling, final: float, sweeps: int, folder: Path) -> None:
     """Density of states of a small cell by Wang–Landau sampling, and its mean energy beside that of Metropolis chains."""
     crystal = ej.datasets.build_lto((1, 1, 3), seed=sampling.seed)
     gas = disorder.lattice_gas(crystal, DISORDERED, CHARGES, sampling.dielectric)
     start = disorder.occupation_of(crystal, DISORDERED)
-    ground = disorder.anneal(gas, np.repeat(start[None], 8, axis=0), sampling.seed, sweeps=2000).best_energy.min()
+    ground = disorder.anneal(gas, np.repeat(start[None], 8, axis=0), sampling.seed, sweeps=3 * sweeps).best_energy.min()
     top = float(gas.energy(start)) + 3.0
     states = disorder.wang_landau(gas, start, (float(ground) - 1e-6, top), sampling.seed, bins=200, final=final)
     temperatures = np.geomspace(1500.0, 15_000.0, 8)
     chains = np.repeat(start[None], 16, axis=0)
     sampled = []
     for temperature in temperatures:
-        found = disorder.anneal(gas, chains, sampling.seed, 20_000.0, temperature, 300)
+        found = disorder.anneal(gas, chains, sampling.seed, 20_000.0, temperature, sweeps)
         chains = found.occupation
-        found = disorder.metropolis(gas, chains, np.full(600, temperature), sampling.seed + 1)
-        means = found.energy[:, 100:].mean(axis=1)
+        found = disorder.metropolis(gas, chains, np.full(sweeps, temperature), sampling.seed + 1)
+        means = found.energy[:, sweeps // 6 :].mean(axis=1)
         sampled.append((means.mean(), means.std(ddof=1) / np.sqrt(len(means))))
     draw_states(states, temperatures, np.array(sampled), len(crystal), folder / "states.png")
     rows = [

@@ -47,14 +47,16 @@ def fit(train: list[Atoms], test: list[Atoms], species: str, isotope: str, hyper
     (folder / "report.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
-def curve(frames: list[Atoms], species: str, hyperparameters: Path, sizes: tuple[int, ...], folder: Path) -> None:
+def curve(
+    frames: list[Atoms], species: str, hyperparameters: Path, sizes: tuple[int, ...], repeats: int, folder: Path
+) -> None:
     """Learning curves of both models."""
     tuned = ej.tuning.read_hyperparameters(hyperparameters)
     models = {
         "tensor": tuned.apply(ej.TensorGPR(species=species)),
         "scalar": replace(ej.ScalarGPR(tuned.descriptor, species=species), zeta=tuned.zeta, regularisation=1e-3),
     }
-    found = ej.learning_curve(models, frames, sizes, 3, cache=folder / "cache")
+    found = ej.learning_curve(models, frames, sizes, repeats, cache=folder / "cache")
     found.to_csv(folder / "curve.csv")
     plots.save(found.plot(species), folder / "curve.png")
 

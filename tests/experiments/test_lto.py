@@ -97,13 +97,6 @@ def test_cells_hold_what_they_should(small_cells):
     assert (small_cells / "annealing.png").exists()
 
 
-def test_states_are_counted(tmp_path):
-    cells.count_states(cells.Sampling(dielectric=20.0), 0.05, tmp_path)
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["atoms"] == 168
-    assert len(summary["means"]) == 8
-
-
 def test_sites_are_divided_into_regions_and_written(small_cells, tmp_path):
     made = cells.read_cells(small_cells)
     rng = np.random.default_rng(0)
@@ -157,6 +150,9 @@ def test_the_study_runs_whole_and_goes_on_where_it_was(monkeypatch, tmp_path):
     assert "`lto-efg`: 10 rattled 42-atom cells of 6 configurations; 8 to train on, 2 held out" in report
     assert "| 7Li, tensor, Harper et al. | 0.06 | 0.04 | 0.15 | 0.22 | 4.7 |" in report
     assert "576 Li sites" in report
+    states = json.loads((tmp_path / "states" / "summary.json").read_text())
+    assert states["atoms"] == 168
+    assert len(states["means"]) == 8
     assert sum(line.endswith("...") for line in said) == 8
     said.clear()
     study(tmp_path, quick=True, seed=0, say=said.append, nuclei={"Li": "7Li"})
