@@ -42,7 +42,7 @@ class Regions:
         """Region of each value, `UNASSIGNED` (−1) for those between the regions and for NaN."""
         place = np.searchsorted(self.edges, values, side="right") - 1
         place = np.where(np.asarray(values) == self.edges[-1], len(self.counts) - 1, place)
-        region_of_bin = np.full(len(self.counts) + 2, UNASSIGNED)  # the last two: beyond the histogram, on either side
+        region_of_bin = np.full(len(self.counts), UNASSIGNED)
         for region, (start, stop) in enumerate(self.bins):
             region_of_bin[start:stop] = region
         inside = (place >= 0) & (place < len(self.counts)) & ~np.isnan(values)

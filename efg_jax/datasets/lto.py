@@ -67,7 +67,7 @@ def _matrix(repeat: int | Sequence) -> Int[np.ndarray, "3 3"]:
     if given.dtype.kind not in "iu" or given.shape not in ((), (3,), (3, 3)):
         raise InputError(f"repeat = {repeat!r} is no integer, no three integers and no 3×3 matrix of integers")
     matrix = given if given.shape == (3, 3) else np.diag(np.broadcast_to(given, 3)) @ _CUBE
-    if np.any(given.shape != (3, 3) and given < 1) or round(abs(np.linalg.det(matrix))) == 0:
+    if (given.shape != (3, 3) and (given < 1).any()) or round(abs(np.linalg.det(matrix))) == 0:
         raise InputError(f"repeat = {repeat!r} gives a cell without volume")
     return matrix
 

@@ -3,13 +3,12 @@
 import numpy as np
 from ase import Atoms
 from ase.units import _amu, _hbar, _k
-from jaxtyping import Float
 from scipy.integrate import quad
 
 from efg_jax.errors import InputError
 
 DEBYE_TEMPERATURE = 700.0
-"""K; of oxide spinels in general. A number to start from, not a measured property of one compound."""
+"""K; a guess for a stiff oxide, to start from: not a measured property of any compound."""
 
 
 def debye_displacement(mass: float, temperature: float, debye_temperature: float = DEBYE_TEMPERATURE) -> float:
@@ -44,10 +43,8 @@ def thermally_displaced(
 
     Atoms of a real crystal move together; distances between neighbours fluctuate less than here.
     """
-    width: dict[float, float] = {
-        mass: debye_displacement(mass, temperature, debye_temperature) for mass in set(atoms.get_masses().tolist())
-    }
-    sigma: Float[np.ndarray, " atoms"] = np.array([width[mass] for mass in atoms.get_masses().tolist()])
+    masses, kind = np.unique(atoms.get_masses(), return_inverse=True)
+    sigma = np.array([debye_displacement(float(mass), temperature, debye_temperature) for mass in masses])[kind]
     moved = atoms.copy()
     moved.positions += np.random.default_rng(seed).normal(size=(len(atoms), 3)) * sigma[:, None]
     return moved

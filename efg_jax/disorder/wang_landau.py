@@ -83,7 +83,7 @@ def wang_landau(
         bounds: lowest and highest energy (eV) that are counted; an attempt that leads outside is rejected.
         seed: of the random numbers.
         bins: number of bins of equal width between the bounds.
-        final: ln f at which sampling ends; the relative error of the counts is about its square root.
+        final: ln f at which sampling ends; the number of attempts is about the number of bins that are met over it.
         progress: called now and then with (attempts, ln f).
 
     Raises:

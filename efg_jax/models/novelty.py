@@ -52,19 +52,22 @@ class _Evaluator:
     """Distances of a piece of centres."""
 
     def __init__(self, descriptor: LambdaSOAP, references: dict[str, Float[Array | np.ndarray, "references _"]]):
-        self._descriptor, self._references = descriptor, references
+        with float64():
+            self._references = {symbol: _unit(jnp.asarray(own)) for symbol, own in references.items()}
+        self._descriptor = descriptor
 
     def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
         with float64():
-            return {"distance": _distances(self._descriptor, jnp.asarray(self._references[symbol]), neighbours)}
+            return {"distance": _distances(self._descriptor, self._references[symbol], neighbours)}
 
 
 @jax.jit
 def _distances(
     descriptor: LambdaSOAP, references: Float[Array, "references features"], neighbours: Neighbours
 ) -> Float[Array, " centres"]:
+    """References have norm one."""
     features = _unit(descriptor(neighbours, (INVARIANT,))[INVARIANT][:, 0])
-    kernels = jnp.matmul(features, _unit(references).T, precision=lax.Precision.HIGHEST)
+    kernels = jnp.matmul(features, references.T, precision=lax.Precision.HIGHEST)
     return jnp.sqrt(jnp.maximum(2.0 - 2.0 * kernels.max(axis=1), 0.0))
 
 

@@ -80,7 +80,7 @@ def study(out: Path, quick: bool, seed: int, say, nuclei: dict[str, str] = datas
     predicted = stages.run(
         "predict",
         {"model": stages.of(fitted["Li"]), "cells": stages.of(made)},
-        lambda folder: sites.predict(fitted["Li"] / "tensor.npz", train, test, large, folder),
+        lambda folder: sites.predict(fitted["Li"] / "tensor.npz", test, large, folder),
     )
     stages.run("regions", {"predicted": stages.of(predicted)}, lambda folder: sites.divide(predicted, large, folder))
     report.write(out, frames, (len(train), len(test)), nuclei)

@@ -23,13 +23,11 @@ COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#AA3377")  # Paul Tol's,
 GREY = "#BBBBBB"
 
 
-def predict(model_file: Path, train: list[Atoms], test: list[Atoms], cells: list[Atoms], folder: Path) -> None:
+def predict(model_file: Path, test: list[Atoms], cells: list[Atoms], folder: Path) -> None:
     """Tensors of all Li with their variance, and distances from the training environments: of the cells, and of held-out structures for comparison."""
     model = ej.load(model_file, variance=True)
     found = list(model.predict_stream(cells, variance=True))
     lithium = [np.asarray(atoms.symbols) == "Li" for atoms in cells]
-    distance = {"cells": np.concatenate([d[~np.isnan(d)] for d in model.training_distance(cells)])}
-    distance["held out"] = np.concatenate([d[~np.isnan(d)] for d in model.training_distance(test)])
     _, variance = model.predict(test, variance=True)
     np.savez(
         folder / "sites.npz",
@@ -37,10 +35,15 @@ def predict(model_file: Path, train: list[Atoms], test: list[Atoms], cells: list
         variance=np.concatenate([part.variance[mask] for part, mask in zip(found, lithium, strict=True)]),
         cell=np.concatenate([np.full(mask.sum(), number) for number, mask in enumerate(lithium)]),
         site=np.concatenate([a.arrays["site"][mask] for a, mask in zip(cells, lithium, strict=True)]).astype(str),
-        distance=distance["cells"],
-        distance_held_out=distance["held out"],
-        variance_held_out=np.concatenate([v[~np.isnan(v)] for v in variance]),
+        distance=_given(model.training_distance(cells)),
+        distance_held_out=_given(model.training_distance(test)),
+        variance_held_out=_given(variance),
     )
+
+
+def _given(values: list[np.ndarray]) -> np.ndarray:
+    """Values of all atoms that have one, structure after structure."""
+    return np.concatenate([own[~np.isnan(own)] for own in values])
 
 
 def divide(predicted: Path, cells: list[Atoms], folder: Path) -> None:

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import ase.io
-import numpy as np
 
 from experiments.reference_data.build import build
 from experiments.reference_data.campaign import work
@@ -44,8 +43,6 @@ def _run(arguments) -> None:
 
 def _collect(arguments) -> None:
     frames = collect(arguments.results, arguments.adopt)
-    for atoms in frames:
-        atoms.arrays["efg"] = np.asarray(atoms.arrays["efg"]).reshape(-1, 9)
     _write(arguments.out, frames)
     print(f"{len(frames)} structures in {arguments.out}")
 

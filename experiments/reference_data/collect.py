@@ -127,7 +127,6 @@ def _other_level(atoms: Atoms) -> str:
 
 
 def _adopt(atoms: Atoms) -> None:
-    atoms.info.pop("efg_unit", None)
     if atoms.info.get("kind") in MATERIALS:
         atoms.info.update({key: value for key, value in provenance(atoms).items() if key not in atoms.info})
 
