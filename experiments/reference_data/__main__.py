@@ -11,6 +11,7 @@ from experiments.reference_data.build import build
 from experiments.reference_data.campaign import work
 from experiments.reference_data.collect import collect
 from experiments.reference_data.materials import MATERIALS, SETUPS
+from experiments.reference_data.speed import environment, restart_with
 
 
 def main() -> int:
@@ -37,6 +38,7 @@ def _build(arguments) -> None:
 
 
 def _run(arguments) -> None:
+    restart_with(environment())
     worker, workers = map(int, arguments.worker.split("/"))
     work(ase.io.read(arguments.todo, ":"), arguments.out, arguments.setups, worker, workers)
 

@@ -1,25 +1,17 @@
-"""Figures: parity plots with the value distributions above them, as in Harper et al. 2025, Figs. 3 and 4.
+"""Parity plots with the value distributions above them, as in Harper et al. 2025, Figs. 3 and 4; the reference is always grey."""
 
-Figures are made without pyplot: nothing global is touched, no display is needed, and threads do not meet. Colours are Okabe and Ito's, which
-colour-blind readers tell apart; the reference is always grey.
-"""
-
-import base64
-import io
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from efg_jax import metrics
+from efg_jax.plots.canvas import BLACK, COLOURS, DIRECT, GREY, PANEL, RED, SCALAR, TENSOR, Picture, style
 from efg_jax.precision import float64
 from efg_jax.report import QUANTITIES, SHIELDING_QUANTITIES, Report, TargetReport
 from efg_jax.report.summaries import number
@@ -27,54 +19,8 @@ from efg_jax.report.tables import digits
 
 Arrays = np.ndarray | jax.Array
 
-BLACK, GREY = "#222222", "#8C8C8C"
-TENSOR, SCALAR, DIRECT = "#0072B2", "#D55E00", "#009E73"
-RED = "#CC3311"
-COLOURS = {"tensor": TENSOR, "scalar": SCALAR}
-
-PANEL = 2.45  # inches
-DPI = 200
 EXPERIMENT_KHZ = 10.0  # what spin-alignment echo resolves (Harper et al. 2025, section 3)
 DIRECT_KEYS = {"nu_q_khz": "nu_q_direct_khz", "v_nn": "v_nn_direct"}
-
-STYLE = {
-    "font.size": 9.0,
-    "font.family": "sans-serif",
-    "mathtext.fontset": "dejavusans",
-    "axes.linewidth": 0.8,
-    "axes.edgecolor": BLACK,
-    "axes.labelcolor": BLACK,
-    "axes.titlesize": 10.0,
-    "text.color": BLACK,
-    "xtick.color": BLACK,
-    "ytick.color": BLACK,
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
-    "xtick.direction": "out",
-    "ytick.direction": "out",
-    "legend.frameon": False,
-    "legend.fontsize": 8.0,
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-}
-
-
-class Picture(Figure):
-    """A figure that a notebook shows although pyplot knows nothing of it."""
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        with style():
-            self.savefig(buffer, format="png", dpi=DPI / 2, bbox_inches="tight", pad_inches=0.05)
-        return buffer.getvalue()
-
-
-class Figures(list):
-    """Figures that a notebook shows one below the other."""
-
-    def _repr_html_(self) -> str:
-        images = (base64.b64encode(figure._repr_png_()).decode() for figure in self)
-        return "".join(f'<img src="data:image/png;base64,{image}" style="max-width: 100%"/><br/>' for image in images)
 
 
 class Panel(NamedTuple):
@@ -217,20 +163,6 @@ def frequency_figure(scalar_report: Report, tensor_report: Report, species: str)
     stripe = f" · red stripe: ±{row[0].band:g} {row[0].unit}" if row[0].band is not None else ""
     title = _title(tensor_report, species, with_kind=False) + stripe
     return _grid([row], title=title, limits=[limits] * len(row))
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure, whole or not at all; the suffix (.png, .pdf, .svg) chooses the format."""
-    from efg_jax.io.atomic import atomic_write
-
-    suffix = Path(path).suffix.lstrip(".").lower() or "png"
-    with atomic_write(path) as temporary, style():
-        figure.savefig(temporary, format=suffix, dpi=DPI, bbox_inches="tight", pad_inches=0.05)
-
-
-def style() -> AbstractContextManager:
-    """The library's matplotlib settings, as a context that leaves the user's own alone."""
-    return mpl.rc_context(STYLE)
 
 
 # ---- drawing --------------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,53 @@
+"""Pictures, one call each; `save` writes any of them, whole or not at all."""
+
+from efg_jax.plots.canvas import (
+    BLACK,
+    COLOURS,
+    DIRECT,
+    DPI,
+    GREY,
+    PANEL,
+    RED,
+    SCALAR,
+    TENSOR,
+    Figures,
+    Picture,
+    save,
+    style,
+)
+from efg_jax.plots.parity import (
+    DIRECT_KEYS,
+    EXPERIMENT_KHZ,
+    Panel,
+    compare_figure,
+    frequency_figure,
+    metrics_figure,
+    parity,
+    parity_panel,
+    target_figure,
+)
+
+__all__ = [
+    "BLACK",
+    "COLOURS",
+    "DIRECT",
+    "DIRECT_KEYS",
+    "DPI",
+    "EXPERIMENT_KHZ",
+    "GREY",
+    "PANEL",
+    "RED",
+    "SCALAR",
+    "TENSOR",
+    "Figures",
+    "Panel",
+    "Picture",
+    "compare_figure",
+    "frequency_figure",
+    "metrics_figure",
+    "parity",
+    "parity_panel",
+    "save",
+    "style",
+    "target_figure",
+]

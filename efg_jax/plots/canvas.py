@@ -1,0 +1,72 @@
+"""The canvas that all pictures share: figures without pyplot, one style, colours that colour-blind readers tell apart.
+
+Nothing global is touched, no display is needed, and threads do not meet. Colours are Okabe and Ito's; the reference is always grey.
+"""
+
+import base64
+import io
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+TENSOR, SCALAR, DIRECT = "#0072B2", "#D55E00", "#009E73"
+RED = "#CC3311"
+COLOURS = {"tensor": TENSOR, "scalar": SCALAR}
+
+PANEL = 2.45  # inches
+DPI = 200
+
+STYLE = {
+    "font.size": 9.0,
+    "font.family": "sans-serif",
+    "mathtext.fontset": "dejavusans",
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": BLACK,
+    "axes.labelcolor": BLACK,
+    "axes.titlesize": 10.0,
+    "text.color": BLACK,
+    "xtick.color": BLACK,
+    "ytick.color": BLACK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "xtick.direction": "out",
+    "ytick.direction": "out",
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+
+
+class Picture(Figure):
+    """A figure that a notebook shows although pyplot knows nothing of it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with style():
+            self.savefig(buffer, format="png", dpi=DPI / 2, bbox_inches="tight", pad_inches=0.05)
+        return buffer.getvalue()
+
+
+class Figures(list):
+    """Figures that a notebook shows one below the other."""
+
+    def _repr_html_(self) -> str:
+        images = (base64.b64encode(figure._repr_png_()).decode() for figure in self)
+        return "".join(f'<img src="data:image/png;base64,{image}" style="max-width: 100%"/><br/>' for image in images)
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure, whole or not at all; the suffix (.png, .pdf, .svg) chooses the format."""
+    from efg_jax.io.atomic import atomic_write
+
+    suffix = Path(path).suffix.lstrip(".").lower() or "png"
+    with atomic_write(path) as temporary, style():
+        figure.savefig(temporary, format=suffix, dpi=DPI, bbox_inches="tight", pad_inches=0.05)
+
+
+def style() -> AbstractContextManager:
+    """The library's matplotlib settings, as a context that leaves the user's own alone."""
+    return mpl.rc_context(STYLE)
