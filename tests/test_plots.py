@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 
 from efg_jax import plots
-from efg_jax.plots import parity
+from efg_jax.plots.parity import _pi_fraction
 from efg_jax.report import Report
 
 N = 30
@@ -83,7 +83,7 @@ def test_angles_have_ticks_in_parts_of_pi():
     texts = [tick.get_text() for tick in ax.get_xticklabels()]
     assert {"0", "π/4", "π/2"} <= set(texts)
     assert "°" in ax.child_axes[0].get_title(loc="left")
-    names = [parity._pi_fraction(k * np.pi / 4) for k in (-4, -1, 0, 2, 3, 8)]
+    names = [_pi_fraction(k * np.pi / 4) for k in (-4, -1, 0, 2, 3, 8)]
     assert names == ["−π", "−π/4", "0", "π/2", "3π/4", "2π"]
 
 
