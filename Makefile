@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo lto test lint format bench clean
+.PHONY: demo lto test lint format docs notebooks bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/core
@@ -22,6 +22,12 @@ format: .venv/test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+notebooks: .venv/docs .venv/test
+	$(BIN)/python docs/tools/notebooks.py
+
 bench: .venv/test
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/descriptor.py
@@ -40,9 +46,13 @@ bench: .venv/test
 	$(BIN)/python -m pip install --quiet --editable '.[study]'
 	touch $@
 
+.venv/docs: .venv/core
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 .venv/test: .venv/core
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
 clean:
-	rm -rf .venv results build dist .pytest_cache .hypothesis .ruff_cache
+	rm -rf .venv results site build dist .pytest_cache .hypothesis .ruff_cache

@@ -18,7 +18,6 @@ app = typer.Typer(
     name="efg-jax",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,  # what is no InputError is a bug, and its whole traceback is wanted
     context_settings={"help_option_names": ["-h", "--help"]},
