@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+BLACK, GREY = "#222222", "#8C8C8C"
 TENSOR, SCALAR, DIRECT = "#0072B2", "#D55E00", "#009E73"
 RED = "#CC3311"
 COLOURS = {"tensor": TENSOR, "scalar": SCALAR}
