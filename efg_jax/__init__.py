@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         io,
         metrics,
         models,
+        observables,
         parallel,
         plots,
         powder,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from efg_jax.errors import InputError
     from efg_jax.learning import learning_curve
     from efg_jax.models import ScalarGPR, TensorGPR, load
+    from efg_jax.observables import SiteObservables, site_observables
     from efg_jax.precision import enable_x64, float64
     from efg_jax.report import Report, TargetReport, comparison_table
     from efg_jax.splits import folds, split
@@ -46,6 +48,7 @@ _HOMES = {
     "errors": ("InputError",),
     "learning": ("learning_curve",),
     "models": ("ScalarGPR", "TensorGPR", "load"),
+    "observables": ("SiteObservables", "site_observables"),
     "precision": ("enable_x64", "float64"),
     "report": ("Report", "TargetReport", "comparison_table"),
     "splits": ("folds", "split"),
@@ -60,6 +63,7 @@ _MODULES = (
     "io",
     "metrics",
     "models",
+    "observables",
     "parallel",
     "plots",
     "powder",
@@ -75,6 +79,7 @@ __all__ = [
     "LambdaSOAP",
     "Report",
     "ScalarGPR",
+    "SiteObservables",
     "Target",
     "TargetReport",
     "TensorCalculator",
@@ -94,10 +99,12 @@ __all__ = [
     "load",
     "metrics",
     "models",
+    "observables",
     "parallel",
     "plots",
     "powder",
     "regions",
+    "site_observables",
     "split",
     "structures",
     "target_of",

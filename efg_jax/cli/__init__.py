@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from efg_jax.cli import datasets, evaluate, learning_curve, predict, train, tune
+from efg_jax.cli import convert, datasets, evaluate, learning_curve, observables, predict, train, tune
 from efg_jax.cli.commands import Commands, help_of
 from efg_jax.compilation import use_environment
 
@@ -58,6 +58,8 @@ for command in (
     evaluate.evaluate,
     predict.predict,
     learning_curve.learning_curve,
+    observables.observables,
+    convert.convert,
     datasets.datasets,
 ):
     app.command(help=help_of(command))(command)

@@ -1,7 +1,7 @@
 """What a command reads: files and data sets that ship, as one list of checked structures."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,32 @@ def read_structures(sources: Sequence[str]) -> "list[Atoms]":
     frames = []
     for source, is_data_set in resolved(sources):
         frames += datasets.load(source) if is_data_set else io.read(source, target=None)
+    return frames
+
+
+def read_tensors(sources: Sequence[str], arrays: Mapping[str, str], index: str = ":") -> "list[Atoms]":
+    """Structures with the tensors that they carry, under their own names.
+
+    Args:
+        sources: files or data sets.
+        arrays: names in the files by tensor, where they differ: {"efg": "V"}.
+        index: structures to take from each source, in ASE's notation.
+
+    Raises:
+        InputError: as `read_structures`; a structure does not carry a tensor under the name given; an empty choice.
+    """
+    from efg_jax import datasets, io
+    from efg_jax.io.ase_formats import numbered_selection
+
+    frames = []
+    for source, is_data_set in resolved(sources):
+        if is_data_set:
+            numbered = list(enumerate(datasets.load(source)))
+            frames += [atoms for _, atoms in numbered_selection(numbered, index, Path(source))]
+        else:
+            frames += io.read(source, target=None, index=index)
+    for tensor, name in arrays.items():
+        frames = io.check_frames(frames, tensor, name)
     return frames
 
 

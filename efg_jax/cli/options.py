@@ -124,6 +124,53 @@ Quiet = Annotated[
 ]
 
 
+TensorFiles = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILES",
+        help="Structures with tensors: magres, OUTCAR, extended XYZ (what [cyan]efg-jax predict[/] writes), JSON of pymatgen; or the name of "
+        "a data set that ships.",
+        show_default=False,
+    ),
+]
+SiteSpecies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--species",
+        metavar="ELEMENT",
+        help="Sites of these elements only: O,Si, or the option again.",
+        rich_help_panel=DATA,
+    ),
+]
+TensorArrays = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--array",
+        metavar="TENSOR=NAME",
+        help="Name under which the files carry a tensor, where it differs: efg=V_tensor, ms=sigma.",
+        rich_help_panel=DATA,
+    ),
+]
+FrameIndex = Annotated[
+    str,
+    typer.Option(
+        "--index",
+        metavar="SLICE",
+        help="Structures to take from each file, counted from 0: 0, -1, ::10.",
+        rich_help_panel=DATA,
+    ),
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        metavar="ELEMENT=PPM",
+        help="Shielding of the reference compound, computed in the same way: shifts are given then. O=287.5,Si=330 or the option again.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
 def parse_species(values: Sequence[str] | None) -> tuple[str, ...] | None:
     """Element symbols, given one by one or with commas: ["O,Si", "Al"] → ("O", "Si", "Al"); None where there are none."""
     symbols = [symbol.strip() for value in values or () for symbol in value.split(",")]
@@ -187,3 +234,33 @@ def parse_weights(values: Sequence[str] | None) -> dict[str, float]:
         except ValueError:
             raise InputError(f"--weight {value} is not of the form O=2") from None
     return weights
+
+
+def parse_references(values: Sequence[str] | None, option: str = "--reference") -> dict[str, float] | None:
+    """Reference shieldings by element: ["O=287.5"] → {"O": 287.5}; None where there are none."""
+    references: dict[str, float] = {}
+    for value in values or ():
+        for part in value.split(","):
+            symbol, _, number = part.partition("=")
+            try:
+                parsed = float(number)
+            except ValueError:
+                parsed = float("nan")
+            if not symbol.strip() or not -1e5 < parsed < 1e5:
+                raise InputError(f"{option} {value} is not of the form O=287.5, a shielding in ppm")
+            if references.setdefault(symbol.strip(), parsed) != parsed:
+                raise InputError(f"{option} gives {symbol.strip()} twice; give one for each element")
+    return references or None
+
+
+def parse_arrays(values: Sequence[str] | None) -> dict[str, str]:
+    """Names that tensors have in the files: ["efg=V", "sigma"] → {"efg": "V"} and so on; a name alone is the field gradient's."""
+    arrays: dict[str, str] = {}
+    for value in values or ():
+        tensor, equals, name = value.partition("=")
+        tensor, name = (tensor.strip(), name.strip()) if equals else ("efg", tensor.strip())
+        if tensor not in ("efg", "ms") or not name:
+            raise InputError(f"--array {value} is not of the form efg=NAME or ms=NAME")
+        if arrays.setdefault(tensor, name) != name:
+            raise InputError(f"--array gives {tensor} twice; give one name for it")
+    return arrays

@@ -23,12 +23,13 @@ from ase.io.formats import (
 from efg_jax.errors import InputError
 
 
-def read_ase(path: Path, index: int | slice | str = ":") -> list[tuple[int, Atoms]]:
+def read_ase(path: Path, index: int | slice | str = ":", form: str | None = None) -> list[tuple[int, Atoms]]:
     """Frames of one file, each with its number in the file (from 0).
 
     Args:
         path: file in any format that ASE recognises, compressed or not.
         index: frames to read, in ASE's notation: ":", "-1", "::10", an integer or a slice.
+        form: ASE's name of the format; None finds it out.
 
     Raises:
         InputError: ASE cannot read it, or the selection is empty.
@@ -37,20 +38,35 @@ def read_ase(path: Path, index: int | slice | str = ":") -> list[tuple[int, Atom
     # ASE seeks the frames that it is asked for. Numbers counted from the end need all of them.
     counted_from_end = min(*_bounds(wanted)) < 0
     with _named_failures(path, index):
-        images = ase.io.read(**_source(path), index=":" if counted_from_end else wanted, do_not_split_by_at_sign=True)
+        images = ase.io.read(
+            **_source(path, form), index=":" if counted_from_end else wanted, do_not_split_by_at_sign=True
+        )
     images = [images] if isinstance(images, Atoms) else list(images)
     if counted_from_end:
-        numbered = list(enumerate(images))
-        try:
-            numbered = numbered[wanted] if isinstance(wanted, slice) else [numbered[wanted]]
-        except IndexError:
-            numbered = []
-    else:
-        start, step = (wanted.start or 0, wanted.step or 1) if isinstance(wanted, slice) else (wanted, 1)
-        numbered = [(start + i * step, atoms) for i, atoms in enumerate(images)]
+        return numbered_selection(list(enumerate(images)), index, path)
+    start, step = (wanted.start or 0, wanted.step or 1) if isinstance(wanted, slice) else (wanted, 1)
+    numbered = [(start + i * step, atoms) for i, atoms in enumerate(images)]
     if not numbered:
         raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path))
     return numbered
+
+
+def numbered_selection(
+    numbered: list[tuple[int, Atoms]], index: int | slice | str, path: Path
+) -> list[tuple[int, Atoms]]:
+    """The frames that ``index`` wants of a file that was read as a whole.
+
+    Raises:
+        InputError: there are none.
+    """
+    wanted = selection(index)
+    try:
+        chosen = numbered[wanted] if isinstance(wanted, slice) else [numbered[wanted]]
+    except IndexError:
+        chosen = []
+    if not chosen:
+        raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path))
+    return chosen
 
 
 def iread_ase(path: Path, start: int = 0) -> Iterator[tuple[int, Atoms]]:
@@ -116,8 +132,10 @@ def _named_failures(path: Path, index: int | slice | str) -> Iterator[None]:
         ) from error
 
 
-def _source(path: Path) -> dict[str, Any]:
+def _source(path: Path, form: str | None) -> dict[str, Any]:
     """What to read: the path, or the text of compressed extended XYZ (in which ASE seeks, at ten times the cost)."""
+    if form is not None:
+        return {"filename": path, "format": form}
     if get_compression(str(path))[1] is not None and (form := filetype(str(path))) == "extxyz":
         with open_with_compression(str(path), "r") as file:
             return {"filename": io.StringIO(file.read()), "format": form}

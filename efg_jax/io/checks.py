@@ -1,5 +1,6 @@
 """What a structure must satisfy before anything is computed from it. Every failure names file, frame, atom and mend."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -12,6 +13,15 @@ from efg_jax.targets import KNOWN, Per, different, find, missing, place_of, shap
 OVERLAP = 0.1
 # Volume of the cell, relative to that of a box with edges of the same lengths, below which its vectors are dependent.
 SINGULAR = 1e-6
+# Principal values of field gradients reach some 10⁴ V/Å² in the heaviest compounds. Beyond this the unit is another one.
+LARGEST_EFG = 1e6
+UNIT_WORDS = {"angstrom": "a", "angstroms": "a", "ang": "a", "å": "a", "²": "2"}
+CONVERSIONS = {
+    "au": "1 a.u. = 97.173624424 V/Å²",
+    "a.u.": "1 a.u. = 97.173624424 V/Å²",
+    "v/m2": "1 V/m² = 1e-20 V/Å²",
+    "1021v/m2": "10²¹ V/m² = 10 V/Å²",
+}
 # What a symmetric, traceless tensor may be off for being printed with three decimals (VASP), in the target's own unit.
 PRINTED = 2e-3
 
@@ -49,7 +59,7 @@ def check_frames(
         return frames
     per = _where_all_carry(array or target, target, frames, per)
     return [
-        _with_label(atoms, position, target, array or target, per, tolerance) for position, atoms in enumerate(frames)
+        with_label(atoms, position, target, array or target, per, tolerance) for position, atoms in enumerate(frames)
     ]
 
 
@@ -62,6 +72,35 @@ def checked(frames: Atoms | Iterable[Atoms]) -> Iterator[Atoms]:
     for position, atoms in enumerate([frames] if isinstance(frames, Atoms) else frames):
         _check_geometry(atoms, position)
         yield atoms
+
+
+def check_units(atoms: Atoms, position: int) -> None:
+    """Refuse tensors of which the frame itself says that they are in other units.
+
+    What tells: ``info["efg_units"]`` (or efg_unit, ms_units, ...), and ``info["magres_units"]``, which ASE's magres reader leaves beside
+    field gradients in atomic units. A file that says nothing is taken at its word; only `check_frames` looks at the numbers.
+
+    Raises:
+        InputError: other units.
+    """
+    said = {name: atoms.info[key] for name in KNOWN for key in (f"{name}_unit", f"{name}_units") if key in atoms.info}
+    magres = atoms.info.get("magres_units")
+    said |= magres if isinstance(magres, dict) else {}
+    for name, unit in said.items():
+        known = KNOWN.get(name)
+        if known is None or not known.unit or find(atoms, name) is None or not isinstance(unit, str):
+            continue
+        if _plain_unit(unit) != _plain_unit(known.unit):
+            factor = f" ({CONVERSIONS[plain]})" if (plain := _plain_unit(unit)) in CONVERSIONS else ""
+            raise InputError(
+                f"'{name}' is in {unit} by what the file says; convert it to {known.unit}{factor} and drop that note",
+                **place_of(atoms, position),
+            )
+
+
+def _plain_unit(unit: str) -> str:
+    """The many ways to write V/Å², as one."""
+    return re.sub(r"\s|\*\*|\^|angstroms?|ang|å|²", lambda found: UNIT_WORDS.get(found[0], ""), unit.lower())
 
 
 def _check_geometry(atoms: Atoms, position: int) -> None:
@@ -124,8 +163,20 @@ def _where_all_carry(key: str, target: str, frames: Sequence[Atoms], per: Per | 
     raise different(key, *having, others, *lacking) if having is not None and others else missing(key, *lacking)
 
 
-def _with_label(atoms: Atoms, position: int, target: str, key: str, per: Per | None, tolerance: float) -> Atoms:
-    """The frame with its label checked and in its one form; itself where that is how it came."""
+def with_label(atoms: Atoms, position: int, target: str, key: str, per: Per | None, tolerance: float = 1e-3) -> Atoms:
+    """The frame with its label checked and in its one form; itself where that is how it came.
+
+    Args:
+        atoms: structure that carries it.
+        position: its position in the caller's list, for messages.
+        target: name under which it is put.
+        key: name under which it is found.
+        per: whether it is one an atom or one a structure; None: what it is.
+        tolerance: largest asymmetry and trace of an EFG, relative to its norm.
+
+    Raises:
+        InputError: as `check_frames`, for the label.
+    """
     known = KNOWN.get(target)
     where, raw = find(atoms, key, per)
     _, value = shaped(raw, key, where, known.kind if known else None, atoms, position)
@@ -172,6 +223,13 @@ def _symmetric(
     """Symmetric (and traceless) tensors, made exactly so where they are within the tolerance."""
     transposed = rows.swapaxes(1, 2)
     norms = np.linalg.norm(rows, axis=(1, 2))
+    if traceless and (norms > LARGEST_EFG).any():
+        i = int(np.nanargmax(norms))
+        raise InputError(
+            f"'{key}' of {norms[i]:.3g} {unit} is no field gradient of an atom; in V/m² it must be multiplied by 1e-20",
+            atom=name_atom(atoms, i) if per == "atom" else None,
+            **place_of(atoms, position),
+        )
     asymmetry = np.linalg.norm(rows - transposed, axis=(1, 2))
     trace = np.abs(np.trace(rows, axis1=1, axis2=2)) if traceless else np.zeros(len(rows))
     allowed = np.maximum(tolerance * norms, PRINTED)

@@ -1,23 +1,30 @@
-"""The magres format of CASTEP and Quantum ESPRESSO: shielding in ppm, EFG in atomic units (here made V/Å²).
+"""The magres format of CASTEP and Quantum ESPRESSO: shielding in ppm, EFG in atomic units (in `ase.Atoms` V/Å²), read and written.
 
 ASE's reader gives ``arrays["efg"]`` and ``arrays["ms"]`` of shape (n, 3, 3) with the numbers and signs of the file; the
-file's EFG has the sign used here, V_ij = +∂²V/∂x_i∂x_j (ethanol ¹⁷O: V_zz < 0, and with Q < 0 a positive C_Q).
+file's EFG has the sign used here, V_ij = +∂²V/∂x_i∂x_j (ethanol ¹⁷O: V_zz < 0, and with Q < 0 a positive C_Q), and its ms is the
+absolute shielding, cores and macroscopic susceptibility included. Blocks may be in [brackets] (CASTEP) or in <brackets> (Quantum ESPRESSO).
 """
 
 import gzip
 import io
+import os
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import ase.io
+import numpy as np
 from ase import Atoms
 
 from efg_jax.errors import InputError
+from efg_jax.io.atomic import atomic_write
+from efg_jax.targets import find, place_of, shaped
 from efg_jax.tensors.efg import V_PER_ANGSTROM2_PER_ATOMIC_UNIT
 
 HEADER = "#$magres"
-PER_ATOM = ("ms", "efg", "efg_local", "efg_nonlocal")
+UNITS = {"ms": "ppm", "efg": "au", "efg_local": "au", "efg_nonlocal": "au"}
+PER_ATOM = tuple(UNITS)
 
 
 def is_magres(path: Path) -> bool:
@@ -41,7 +48,7 @@ def read_magres(path: Path) -> Atoms:
         Structure with ``arrays["efg"]`` in V/Å² and ``arrays["ms"]`` in ppm, as far as the file has them.
 
     Raises:
-        InputError: no magres file, no [atoms] block, cut short, or units other than Å, ppm and atomic units.
+        InputError: no magres file, no [atoms] block, cut short, tensors without a unit, or units other than Å, ppm and atomic units.
     """
     text = _text(path)
     if not text.startswith(HEADER):
@@ -58,6 +65,9 @@ def read_magres(path: Path) -> Atoms:
             "has no [atoms] block, so it holds tensors without a structure; write it again with the structure in it",
             file=str(path),
         )
+    text = _with_units(text, path)
+    # Couplings are left out before ASE sees them: it fails on labels and indices that CASTEP ran together.
+    text = re.sub(r"^\s*(?:units\s+)?isc(?:_\w+)?\s.*\n", "", text, flags=re.MULTILINE)
     try:
         atoms = ase.io.read(io.StringIO(_with_missing_rows(text)), format="magres")
     except Exception as error:  # ASE's parser raises whatever int() and float() and dict raise
@@ -80,6 +90,67 @@ def read_magres(path: Path) -> Atoms:
     return atoms
 
 
+def write_magres(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
+    """Write one structure as magres by ASE's writer, whole or not at all: EFG in atomic units, shielding in ppm, every digit of them.
+
+    ASE, Soprano and MagresView read it back. Atoms keep the labels and indices that a magres file gave them, if these still tell them
+    apart; otherwise the label is the element and the index counts its atoms from 1. Atoms whose tensor is NaN get no line.
+
+    Args:
+        path: file to write.
+        frames: the one structure, with any of ``efg``, ``ms``, ``efg_local``, ``efg_nonlocal``, shape (n, 3, 3) or (n, 9).
+
+    Raises:
+        InputError: several structures (magres holds one), no tensors, or a structure that is periodic in some directions only.
+    """
+    if len(frames) != 1:
+        raise InputError(
+            f"a magres file holds one structure, and these are {len(frames)}; choose one (frames[:1], or --index 0), or write extxyz",
+            file=str(path),
+        )
+    (atoms,) = frames
+    if atoms.pbc.any() and not atoms.pbc.all():
+        raise InputError(
+            "magres knows crystals and molecules, nothing in between; set pbc to True with the cell that was computed",
+            **place_of(atoms, 0),
+        )
+    image = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    units = {}
+    for name, unit in UNITS.items():
+        if (found := find(atoms, name, "atom")) is not None:
+            tensors = shaped(found[1], name, "atom", "matrix", atoms, 0)[1]
+            tensors = tensors / V_PER_ANGSTROM2_PER_ATOMIC_UNIT if unit == "au" else tensors
+            # ASE leaves out what is None.
+            rows = [tensor if np.isfinite(tensor).all() else None for tensor in tensors]
+            column = np.empty(len(atoms), dtype=object)
+            column[:] = rows
+            image.arrays[name], units[name] = column, unit
+    if not units:
+        raise InputError(f"carries none of {', '.join(UNITS)}; magres is for tensors", **place_of(atoms, 0))
+    image.arrays["labels"], image.arrays["indices"] = _labels(atoms)
+    if "castep_custom_species" in atoms.arrays:
+        image.arrays["castep_custom_species"] = atoms.arrays["castep_custom_species"]
+    image.info["magres_units"] = units
+    calculation = atoms.info.get("magresblock_calculation")
+    if isinstance(calculation, dict):
+        image.info["magresblock_calculation"] = calculation
+    text = io.StringIO()
+    ase.io.write(text, image, format="magres")
+    with atomic_write(path) as temporary:
+        raw = text.getvalue().encode()
+        temporary.write_bytes(gzip.compress(raw) if temporary.suffix == ".gz" else raw)
+
+
+def _labels(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and indices that name every atom once: those that it has, or element and number."""
+    symbols = atoms.get_chemical_symbols()
+    if "labels" in atoms.arrays and "indices" in atoms.arrays:
+        labels, indices = atoms.arrays["labels"].astype(str), atoms.arrays["indices"].astype(int)
+        if len(set(zip(labels, indices, strict=True))) == len(atoms):
+            return labels, indices
+    return np.array(symbols), np.array([symbols[: i + 1].count(symbol) for i, symbol in enumerate(symbols)])
+
+
 def _text(path: Path) -> str:
     raw = path.read_bytes()
     try:
@@ -88,6 +159,22 @@ def _text(path: Path) -> str:
         return raw.decode()
     except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
         raise InputError("is no text, so no magres file; is it damaged or another format?", file=str(path)) from error
+
+
+def _with_units(text: str, path: Path) -> str:
+    """Say the unit of the parts of the field gradient, which CASTEP leaves to that of the whole: ASE passes over what has none."""
+    added = []
+    for tag in PER_ATOM:
+        if not re.search(rf"^\s*{tag}\s", text, re.MULTILINE) or re.search(rf"^\s*units\s+{tag}\s", text, re.MULTILINE):
+            continue
+        if tag.startswith("efg_") and re.search(r"^\s*units\s+efg\s+au\s*$", text, re.MULTILINE):
+            added.append(f"units {tag} au")
+            continue
+        raise InputError(
+            f"has no unit for {tag}; add the line 'units {tag} {UNITS[tag]}', if that is what they are in",
+            file=str(path),
+        )
+    return re.sub(r"([\[<]magres[\]>])", lambda start: "\n".join([start[0], *added]), text) if added else text
 
 
 def _with_missing_rows(text: str) -> str:

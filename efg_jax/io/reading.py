@@ -7,9 +7,12 @@ from pathlib import Path
 from ase import Atoms
 
 from efg_jax.errors import InputError
-from efg_jax.io.ase_formats import iread_ase, read_ase, selection
-from efg_jax.io.checks import check_frames, checked
+from efg_jax.io.ase_formats import iread_ase, numbered_selection, read_ase, selection
+from efg_jax.io.checks import check_frames, check_units, checked
 from efg_jax.io.magres import is_magres, read_magres
+from efg_jax.io.pymatgen_dicts import is_pymatgen_dicts, read_pymatgen_dicts
+from efg_jax.io.vasp_outcar import is_outcar, read_outcar
+from efg_jax.targets import KNOWN
 
 
 def read(
@@ -21,23 +24,29 @@ def read(
     """Read structures, with the tensors to learn or without them, and check them.
 
     Args:
-        paths: one file or several: magres, or any format that ASE reads.
+        paths: one file or several: magres, VASP's OUTCAR, JSON of pymatgen's dictionaries, or any format that ASE reads.
         target: what to learn, checked and stored as ``atoms.arrays[target]`` (per atom: (n, 3, 3), EFG in V/Å²,
-            shielding in ppm) or ``atoms.info[target]`` (per structure); None reads structures for prediction, of which
-            nothing is required.
+            shielding in ppm) or ``atoms.info[target]`` (per structure); None reads structures with whatever they carry, of
+            which nothing is required.
         array: name of the array in the files, where that differs from `target`.
         index: frames to read from each file, in ASE's notation.
 
     Returns:
-        All frames, file by file; ``info["source_file"]`` and ``info["source_frame"]`` say where each comes from.
+        All frames, file by file; ``info["source_file"]`` and ``info["source_frame"]`` say where each comes from. All tensors of the file
+        are there: ``efg`` in V/Å² with the sign of +∂²V/∂x_i∂x_j and ``ms``, a shielding in ppm, as (n, 3, 3), where the file says
+        which they are (the modules of the formats say how), and extended XYZ's columns under their names.
 
     Raises:
-        InputError: a file is missing, empty or unreadable, or a frame fails a check of `efg_jax.io.checks`.
+        InputError: a file is missing, empty or unreadable, a frame fails a check of `efg_jax.io.checks`, or says itself that its
+            tensors are in other units.
     """
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not listed:
         raise InputError("no files given; pass at least one")
     frames = [atoms for path in listed for atoms in _read_file(Path(path), index)]
+    for position, atoms in enumerate(frames):
+        check_units(atoms, position)
+        _shape(atoms)
     return check_frames(frames, target, array)
 
 
@@ -45,7 +54,7 @@ def iread(path: str | os.PathLike[str], start: int = 0) -> Iterator[Atoms]:
     """Read structures for prediction one by one, each checked when its turn comes, from a file of any length.
 
     Args:
-        path: one file: magres, or any format that ASE reads.
+        path: one file: magres, JSON of pymatgen's dictionaries, or any format that ASE reads (an OUTCAR without its tensors).
         start: number of the first frame to read.
 
     Yields:
@@ -56,8 +65,20 @@ def iread(path: str | os.PathLike[str], start: int = 0) -> Iterator[Atoms]:
     """
     path = Path(path)
     require_readable(path)
-    numbered = [(0, read_magres(path))][start:] if is_magres(path) else iread_ase(path, start)
+    if is_magres(path):
+        numbered = [(0, read_magres(path))][start:]
+    elif is_pymatgen_dicts(path):
+        numbered = list(enumerate(read_pymatgen_dicts(path)))[start:]
+    else:
+        numbered = iread_ase(path, start)
     return checked(_placed(atoms, path, number) for number, atoms in numbered)
+
+
+def _shape(atoms: Atoms) -> None:
+    """Nine columns of the tensors of atoms that have a name here become 3×3 matrices."""
+    for name, known in KNOWN.items():
+        if known.per == "atom" and name in atoms.arrays and atoms.arrays[name].shape[1:] == (9,):
+            atoms.arrays[name] = atoms.arrays[name].reshape(-1, *known.shape)
 
 
 def _placed(atoms: Atoms, path: Path, number: int) -> Atoms:
@@ -73,6 +94,10 @@ def _read_file(path: Path, index: int | slice | str) -> list[Atoms]:
         numbered = one[chosen] if isinstance(chosen, slice) else one * (chosen in (0, -1))
         if not numbered:
             raise InputError(f"holds no frame {index}; a magres file has one, frame 0", file=str(path))
+    elif is_outcar(path):
+        numbered = read_outcar(path, index)
+    elif is_pymatgen_dicts(path):
+        numbered = numbered_selection(list(enumerate(read_pymatgen_dicts(path))), index, path)
     else:
         numbered = read_ase(path, index)
     return [_placed(atoms, path, number) for number, atoms in numbered]

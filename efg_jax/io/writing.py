@@ -1,8 +1,10 @@
-"""Extended XYZ, written whole or not at all."""
+"""One entry for all formats that are written, and extended XYZ itself."""
 
+import inspect
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import ase.io
@@ -15,24 +17,119 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from efg_jax.errors import InputError
 from efg_jax.io.atomic import atomic_write
 
+FORMATS = {
+    "extxyz": (".extxyz", ".xyz"),
+    "magres": (".magres",),
+    "simpson": (".spinsys", ".in"),
+    "chemiscope": (".json",),
+    "csv": (".csv",),
+    "mrsim": (".mrsim",),
+}
+COMPRESSED = (".gz", ".bz2", ".xz")
 
-def write(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
-    """Write frames as extended XYZ, compressed where the name ends in .gz.
 
-    Tensors (n, 3, 3) become nine columns, row by row, with eight digits after the point. What the format cannot hold
-    (arrays of objects, info entries that are no numbers, texts or lists) is left out.
+def write(
+    path: str | os.PathLike[str], frames: Atoms | Sequence[Atoms], format: str | None = None, **options: Any
+) -> None:
+    """Write structures with their tensors, or what follows from these; whole or not at all.
+
+    ========== ====================== =====================================================================================
+    format     names                  what, and options
+    ========== ====================== =====================================================================================
+    extxyz     .extxyz, .xyz, no      all frames and arrays; with .gz, .bz2 or .xz compressed. Tensors (n, 3, 3) become nine
+               suffix                 columns, row by row, with eight digits after the point. What the format cannot hold
+                                      (arrays of objects, info that is no numbers, texts or lists) is left out.
+    magres     .magres                one frame: EFG in atomic units, shielding in ppm; `efg_jax.io.magres.write_magres`
+    simpson    .spinsys, .in          chosen sites of one frame; `efg_jax.io.simpson.write_simpson`: species, sites, isotopes,
+                                      reference, shift, order, observed
+    chemiscope .json, .json.gz        frames with tensors as ellipsoids; `efg_jax.io.chemiscope_json.write_chemiscope`
+    csv        .csv                   one line a site; `efg_jax.observables.site_observables`: species, isotopes, reference,
+                                      convention, ...
+    mrsim      .mrsim                 mrsimulator's; `efg_jax.spectra.write_mrsim`
+    ========== ====================== =====================================================================================
 
     Args:
         path: file to write; an existing one is replaced once the new one is complete.
         frames: structures with arrays and info.
+        format: name of the format; None takes it from the name of the file.
+        options: of the format.
 
     Raises:
-        InputError: there are no frames, or the file cannot be written.
+        InputError: there are no frames, the format is unknown or does not take an option, or the file cannot be written.
     """
+    frames = [frames] if isinstance(frames, Atoms) else list(frames)
     if not frames:
         raise InputError("there are no structures to write; pass at least one", file=str(path))
+    name = format_of(path, format)
+    writer = _writer(name)
+    known = [
+        option
+        for option, parameter in inspect.signature(writer).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    takes_all = any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in inspect.signature(writer).parameters.values()
+    )
+    if not takes_all and (unknown := [option for option in options if option not in known]):
+        takes = f"takes {', '.join(known)}" if known else "takes no options"
+        raise InputError(f"'{unknown[0]}' is no option of the format {name}, which {takes}", file=str(path))
+    writer(path, frames, **options)
+
+
+def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
+    """The format of a file to write: the one that is named, or that of its suffix.
+
+    Raises:
+        InputError: an unknown name or suffix.
+    """
+    if format is not None:
+        if format not in FORMATS:
+            raise InputError(f"unknown format {format!r}; known are {', '.join(FORMATS)}", file=str(path))
+        return format
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in COMPRESSED]
+    if not suffixes:
+        return "extxyz"
+    for name, own in FORMATS.items():
+        if suffixes[-1] in own:
+            return name
+    known = ", ".join(suffix for own in FORMATS.values() for suffix in own)
+    raise InputError(
+        f"what to write as {suffixes[-1]} is unknown; use one of {known}, or name the format", file=str(path)
+    )
+
+
+def _writer(name: str) -> Callable[..., None]:
+    """The function of a format: those of large dependencies are imported when they are wanted."""
+    if name == "extxyz":
+        return _write_extxyz
+    if name == "magres":
+        from efg_jax.io.magres import write_magres
+
+        return write_magres
+    if name == "simpson":
+        from efg_jax.io.simpson import write_simpson
+
+        return write_simpson
+    if name == "chemiscope":
+        from efg_jax.io.chemiscope_json import write_chemiscope
+
+        return write_chemiscope
+    if name == "csv":
+        return _write_csv
+    from efg_jax.spectra import write_mrsim
+
+    return write_mrsim
+
+
+def _write_extxyz(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
     with atomic_write(path) as temporary:
         ase.io.write(temporary, [flattened(atoms) for atoms in frames], format="extxyz", write_results=False)
+
+
+def _write_csv(path: str | os.PathLike[str], frames: Sequence[Atoms], **options: Any) -> None:
+    from efg_jax.observables import site_observables
+
+    site_observables(frames, **options).to_csv(path)
 
 
 def flattened(atoms: Atoms) -> Atoms:

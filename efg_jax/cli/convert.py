@@ -1,0 +1,98 @@
+"""`efg-jax convert`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from efg_jax.cli import options
+from efg_jax.cli.inputs import read_tensors
+from efg_jax.cli.options import OUTPUT
+from efg_jax.cli.outputs import check_outputs
+from efg_jax.cli.predict import parse_indices
+from efg_jax.cli.progress import Progress
+from efg_jax.errors import InputError
+
+
+def convert(
+    files: options.TensorFiles,
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="File to write: .extxyz, .magres, .spinsys or .in (SIMPSON), .json (chemiscope), .csv (observables), .mrsim (mrsimulator).",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+        ),
+    ],
+    format: Annotated[
+        Literal["extxyz", "magres", "simpson", "chemiscope", "csv", "mrsim"] | None,
+        typer.Option(
+            "--format", help="What to write, where the name of the file does not say it.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    species: options.SiteSpecies = None,
+    array: options.TensorArrays = None,
+    index: options.FrameIndex = ":",
+    indices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Sites of a SIMPSON or mrsimulator file, atoms numbered from 0: 0,5,10-20. Without it all of the species.",
+            rich_help_panel=options.DATA,
+        ),
+    ] = None,
+    isotope: options.Isotopes = None,
+    reference: options.References = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write structures with tensors in the format of another program.
+
+    extxyz, chemiscope, csv and mrsim take many structures, magres and SIMPSON one: choose it with --index. --species, --isotope and
+    --reference are for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); SIMPSON's shifts need references.
+
+    [bold cyan]efg-jax convert OUTCAR --out crystal.magres[/]
+
+    [bold cyan]efg-jax convert ethanol.magres --species O --reference O=287.5 --out o17.spinsys[/]
+
+    [bold cyan]efg-jax convert predicted.extxyz --out predicted.chemiscope.json.gz[/]
+    """
+    check_outputs({"--out": out}, inputs=files)
+    arrays = options.parse_arrays(array)
+    with Progress(quiet) as progress:
+        progress.stage("loading JAX")
+        from efg_jax.io.writing import format_of, write
+
+        given = _options(format_of(out, format), species, indices, isotope, reference)  # before anything is read
+        progress.stage(f"reading {', '.join(files)}")
+        frames = read_tensors(files, arrays, index)
+        progress.stage(f"writing {out}")
+        write(out, frames, format, **given)
+        progress.wrote(f"{out} ({len(frames)} structure{'s' * (len(frames) != 1)})")
+
+
+def _options(
+    form: str,
+    species: Sequence[str] | None,
+    indices: str | None,
+    isotope: Sequence[str] | None,
+    reference: Sequence[str] | None,
+) -> dict[str, Any]:
+    """What was given, as the format's writer calls it."""
+    isotopes, references = options.parse_isotopes(isotope), options.parse_references(reference)
+    elements, atoms = options.parse_species(species), parse_indices(indices)
+    given: dict[str, Any] = {"species": elements, "indices" if form == "mrsim" else "sites": atoms}
+    if form != "mrsim":
+        given |= {"isotopes": isotopes or None, "reference": references}
+    else:  # a file of mrsimulator's is of one nucleus
+        if len(isotopes) != 1:
+            raise InputError("mrsimulator's file is of one nucleus; name it, as --isotope 17O")
+        ((symbol, nucleus),) = isotopes.items()
+        if references is not None and list(references) != [symbol]:
+            raise InputError(f"--reference must be that of {symbol}, of which the file is; write {symbol}=...")
+        if elements not in (None, (symbol,)):
+            raise InputError(f"--species must be {symbol}, of which the file is; leave it out")
+        given |= {"species": None, "isotope": nucleus, "reference": None if references is None else references[symbol]}
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,107 @@
+"""Structures with tensors as ellipsoids for chemiscope (https://chemiscope.org), in a browser or a notebook."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from jaxtyping import Float
+
+from efg_jax.errors import InputError
+from efg_jax.io.atomic import atomic_write
+from efg_jax.io.sites import chosen_sites, finite_rows, tensors_of
+from efg_jax.tensors.nuclei import Isotope
+
+# Semi-axis that stands for zero: chemiscope draws no ellipsoid without a volume.
+THINNEST = 1e-3
+
+
+def write_chemiscope(
+    path: str | os.PathLike[str],
+    frames: Sequence[Atoms],
+    *,
+    species: str | Sequence[str] | None = None,
+    isotopes: Mapping[str, Isotope | str] | None = None,
+    reference: Mapping[str, float] | float | None = None,
+    properties: Mapping[str, Mapping[str, Any]] | None = None,
+    size: float = 1.0,
+    cutoff: float = 4.0,
+    name: str = "tensors",
+) -> None:
+    """Write chosen sites with their observables as points of a map, and their tensors as ellipsoids on the structures.
+
+    The semi-axes of an ellipsoid lie along the principal axes; their lengths are |V_xx|, |V_yy|, |V_zz| of an EFG, and those of the
+    deviation from the mean, |σ_xx − σ_iso| ..., of a shielding: the signs are in the observables. The largest in the file is `size` long.
+
+    Args:
+        path: file to write, .json or .json.gz.
+        frames: structures with ``efg`` (V/Å²) or ``ms`` (ppm) or both.
+        species: elements whose atoms are shown; None: all that have a tensor.
+        isotopes: nuclei by element, for C_Q.
+        reference: shielding of the reference compound by element, ppm; without it shieldings are given.
+        properties: more of them, one value a chosen site, as chemiscope wants them: {"nu_Q": {"values": ..., "units": "kHz"}}.
+        size: length of the longest semi-axis, Å.
+        cutoff: radius of the environments that are shown, Å.
+        name: title of the map.
+
+    Raises:
+        InputError: chemiscope is not installed, there are no tensors of the species, a property of another length.
+    """
+    try:
+        import chemiscope
+    except ImportError as error:
+        raise InputError("needs chemiscope; pip install 'efg-jax[view]'", file=str(path)) from error
+    from efg_jax.observables import site_observables
+
+    table = site_observables(frames, species=species, isotopes=isotopes, reference=reference)
+    sites = list(zip(table["frame"].tolist(), table["atom"].tolist(), strict=True))
+    values = {key: entry for key, entry in table.described().items() if np.all(np.isfinite(entry["values"]))}
+    for key, entry in (properties or {}).items():
+        if len(entry["values"]) != len(sites):
+            raise InputError(
+                f"'{key}' has {len(entry['values'])} values for {len(sites)} sites; give one for each site"
+            )
+        values[key] = dict(entry)
+    bare = [Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc) for atoms in frames]
+    with atomic_write(path) as temporary:
+        chemiscope.write_input(
+            str(temporary),
+            structures=bare,
+            properties={key: {"target": "atom", **entry} for key, entry in values.items()},
+            environments=[(frame, atom, cutoff) for frame, atom in sites],
+            shapes=_ellipsoids(frames, species, size, chemiscope.ellipsoid_from_tensor),
+            metadata={"name": name},
+        )
+
+
+def _ellipsoids(frames: Sequence[Atoms], species: str | Sequence[str] | None, size: float, ellipsoid) -> dict[str, Any]:
+    """Shapes of all atoms, structure after structure; a speck where there is no tensor."""
+    shapes = {}
+    tensors = [tensors_of(atoms, position, ("efg", "ms")) for position, atoms in enumerate(frames)]
+    for which, name in enumerate(("efg", "ms")):
+        rows = []
+        for (position, atoms), both in zip(enumerate(frames), tensors, strict=True):
+            own = np.full((len(atoms), 3, 3), np.nan)
+            if both[which] is not None and (species is None or np.isin(np.asarray(atoms.symbols), species).any()):
+                chosen = chosen_sites(atoms, position, species)
+                own[chosen] = both[which][chosen]
+            rows.append(own)
+        rows = np.concatenate(rows)
+        if finite_rows(rows).any():
+            squares = _squared_deviation(rows)
+            # The root of the largest eigenvalue is the longest axis; chemiscope takes the root.
+            scale = size / np.sqrt(np.linalg.eigvalsh(squares)[:, 2].max())
+            thin = (THINNEST * size / scale) ** 2 * np.eye(3)
+            shapes[name] = {
+                "kind": "ellipsoid",
+                "parameters": {"global": {}, "atom": [ellipsoid(square + thin, scale=scale) for square in squares]},
+            }
+    return shapes
+
+
+def _squared_deviation(tensors: Float[np.ndarray, "atoms 3 3"]) -> Float[np.ndarray, "atoms 3 3"]:
+    """(T − Tr T/3)² of the symmetric part, positive semidefinite, with the principal axes of T; zero where T is NaN."""
+    symmetric = np.nan_to_num(tensors + tensors.swapaxes(1, 2)) / 2
+    deviation = symmetric - np.trace(symmetric, axis1=1, axis2=2)[:, None, None] / 3 * np.eye(3)
+    return deviation @ deviation

@@ -1,0 +1,138 @@
+"""Spin systems for SIMPSON, the density-matrix simulator (M. Bak et al., J. Magn. Reson. 147 (2000) 296).
+
+    shift i δ_iso δ_aniso η α β γ            ppm (suffix p); δ_aniso = δ_zz − δ_iso, the reduced anisotropy of the *shift*
+    quadrupole i order C_Q η α β γ           C_Q in Hz, signed
+
+Both tensors in Haeberlen's order, |zz| ≥ |xx| ≥ |yy| of the deviation; angles are the passive ZYZ ones in degrees that turn the crystal's
+Cartesian axes into the principal axes, T_PAS = Rᵀ T R with Rᵀ = R_z(α) R_y(β) R_z(γ) (see `efg_jax.tensors.euler`), for both tensors
+from one frame, so that their relative orientation is the true one. Soprano's writer gives tensors that are the same.
+
+SIMPSON's state space is the product of all spins of a system. Sites without couplings are best simulated one by one: choose them.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from ase import Atoms
+from jaxtyping import Float
+
+from efg_jax.errors import InputError
+from efg_jax.io.atomic import atomic_write
+from efg_jax.io.sites import chosen_isotopes, chosen_references, chosen_sites, finite_rows, tensors_of
+from efg_jax.precision import float64
+from efg_jax.tensors.efg import coupling_constant
+from efg_jax.tensors.euler import euler_angles
+from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.principal import principal_axes
+from efg_jax.tensors.shielding import haeberlen, shift_tensor
+
+
+def write_simpson(
+    path: str | os.PathLike[str],
+    frames: Sequence[Atoms],
+    *,
+    species: str | Sequence[str] | None = None,
+    sites: Sequence[int] | None = None,
+    isotopes: Mapping[str, Isotope | str] | None = None,
+    reference: Mapping[str, float] | float | None = None,
+    shift: bool = True,
+    order: int = 2,
+    observed: str | None = None,
+) -> None:
+    """Write chosen sites of one structure as a SIMPSON spin system, whole or not at all.
+
+    Args:
+        path: file to write; a pulse programme takes it with ``source``, or has its own sections (par, pulseq, main) added below.
+        frames: the one structure, with ``efg`` (V/Å²) or ``ms`` (ppm) or both.
+        species: elements whose atoms are written; None: all.
+        sites: numbers of the atoms, from 0; None: all of the species.
+        isotopes: nuclei by element; for the others the one that NMR uses.
+        reference: shielding of the reference compound by element, ppm (one number where there is one element); needed where there is ``ms``.
+        shift: False leaves shifts out.
+        order: of the quadrupolar coupling, 1 or 2.
+        observed: isotope that becomes the first channel, "17O"; None: that of the first site.
+
+    Raises:
+        InputError: several structures, an empty choice, a shift without reference, no tensor at all, an unknown isotope.
+    """
+    if len(frames) != 1:
+        raise InputError(
+            f"a spin system is of one structure, and these are {len(frames)}; choose one (frames[:1], or --index 0)",
+            file=str(path),
+        )
+    if order not in (1, 2):
+        raise InputError(f"order={order!r} of the quadrupolar coupling; SIMPSON knows 1 and 2")
+    (atoms,) = frames
+    chosen = chosen_sites(atoms, 0, species, sites)
+    symbols = [atoms.symbols[site] for site in chosen]
+    nuclei = chosen_isotopes(symbols, isotopes)
+    if None in nuclei:
+        symbol = symbols[nuclei.index(None)]
+        raise InputError(
+            f"no nucleus of {symbol} is in the table; leave {symbol} out with species=, or add one with register_isotope"
+        )
+    efg, ms = tensors_of(atoms, 0, ("efg", "ms"))
+    lines = []
+    if shift and ms is not None:
+        own = [i for i, site in enumerate(chosen) if finite_rows(ms)[site]]
+        references = chosen_references([symbols[i] for i in own], reference)
+        lines += _shifts(ms[chosen[own]], references, own)
+    if efg is not None:
+        own = [i for i, site in enumerate(chosen) if finite_rows(efg)[site] and nuclei[i].is_quadrupolar]
+        lines += _quadrupoles(efg[chosen[own]], [nuclei[i] for i in own], order, own)
+    if not lines:
+        raise InputError(
+            "the chosen sites have no tensor that SIMPSON could use: no 'ms', and no 'efg' on a nucleus of spin 1 or more",
+            file=str(path),
+        )
+    names = [str(nucleus) for nucleus in nuclei]
+    channels = list(dict.fromkeys(names))
+    if observed is not None:
+        if observed not in channels:
+            raise InputError(f"observed={observed!r} is none of the chosen nuclei, {', '.join(channels)}")
+        channels = [observed, *(name for name in channels if name != observed)]
+    text = "\n".join(f"  {line}" for line in (f"channels {' '.join(channels)}", f"nuclei {' '.join(names)}", *lines))
+    comment = f"# {atoms.get_chemical_formula()}, atoms {' '.join(map(str, chosen))} (from 0); written by efg_jax"
+    with atomic_write(path) as temporary:
+        temporary.write_text(f"{comment}\nspinsys {{\n{text}\n}}\n", encoding="utf-8")
+
+
+def _shifts(
+    tensors: Float[np.ndarray, "sites 3 3"], references: Float[np.ndarray, " sites"], spins: Sequence[int]
+) -> list[str]:
+    with float64():
+        shifts = shift_tensor(jnp.asarray(tensors), jnp.asarray(references))
+        iso, zeta, eta = (np.asarray(part) for part in haeberlen(shifts))
+        angles = _degrees(shifts)
+    return [
+        f"shift {spin + 1} {iso[i]:.6f}p {zeta[i]:.6f}p {eta[i]:.8f} {_written(angles[i])}"
+        for i, spin in enumerate(spins)
+    ]
+
+
+def _quadrupoles(
+    tensors: Float[np.ndarray, "sites 3 3"], nuclei: Sequence[Isotope], order: int, spins: Sequence[int]
+) -> list[str]:
+    if not len(spins):
+        return []
+    with float64():
+        efg = jnp.asarray(tensors)
+        v_zz = np.asarray(principal_axes(efg, "haeberlen").zz)
+        eta = np.asarray(haeberlen(efg).eta)
+        hertz = np.array([float(coupling_constant(jnp.asarray(1.0), nucleus)) for nucleus in nuclei])
+        angles = _degrees(efg)
+    return [
+        f"quadrupole {spin + 1} {order} {hertz[i] * v_zz[i]:.4f} {eta[i]:.8f} {_written(angles[i])}"
+        for i, spin in enumerate(spins)
+    ]
+
+
+def _degrees(tensors) -> Float[np.ndarray, "sites 3"]:
+    """Passive ZYZ angles of the principal axes in Haeberlen's order."""
+    return np.rad2deg(np.asarray(euler_angles(principal_axes(tensors, "haeberlen").axes, passive=True)))
+
+
+def _written(angles: Float[np.ndarray, "3"]) -> str:
+    return " ".join(f"{angle:.7f}" for angle in angles)

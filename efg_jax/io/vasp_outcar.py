@@ -1,0 +1,222 @@
+"""VASP's OUTCAR: field gradients of LEFG in V/Å², shielding of LCHIMAG in ppm, and the structure by ASE's parser.
+
+Field gradients stand after "Electric field gradients (V/A^2)" as xx yy zz xy xz yz, with the sign used here, V_ij = +∂²V/∂x_i∂x_j, so
+that C_Q = eQV_zz/h. VASP prints three decimals; the trace and asymmetry that this leaves is removed by `efg_jax.io.check_frames`.
+
+Of the induced field VASP prints δ[VASP] = +∂B_ind/∂B_ext, "which is minus the shielding" (its manual, LCHIMAG), and in pieces. The
+absolute shielding of a crystal is
+
+    σ = −(symmetrised tensor + G=0 contribution + core shift of the POTCAR + G=0 contribution of the core's susceptibility),
+
+the tensors without core and G=0, the core's parts isotropic. The G=0 terms take the susceptibility of the infinite crystal, as a sphere
+of it would have. In these tables a row is the direction of the applied field and a column that of the induced one: they are transposed
+to σ_ij = −∂B_i/∂B_j. What VASP itself prints as "absolute, valence and core" including G=0 must agree, or the file is refused; its
+isotropic value, of four decimals, is taken. VASP 6.6 prints the whole sum as one table ("CSA tensor ... for chemical shielding",
+LNMRLEG = .FALSE.), which is read as it is.
+
+One table serves the last structure of the file; as many tables as structures serve one each.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from ase.io.formats import open_with_compression
+from jaxtyping import Float
+
+from efg_jax.errors import InputError
+from efg_jax.io.ase_formats import numbered_selection, read_ase
+
+EFG_HEADING = "Electric field gradients (V/A^2)"
+TENSORS_HEADING = "  SYMMETRIZED TENSORS"  # with the blanks, as UNSYMMETRIZED TENSORS ends so too
+G0_HEADING = "G=0 CONTRIBUTION TO CHEMICAL SHIFT"
+CORE_HEADING = "Core NMR properties"
+SUSCEPTIBILITY_HEADING = "Core contribution to magnetic susceptibility:"
+CSA_HEADING = "CSA tensor (J. Mason"
+# ppm of the induced field per 10⁻⁶ cm³/mol of susceptibility in a cell of 1 Å³: (8π/3)/(N_A · 10⁻²⁴ cm³).
+PPM_PER_SUSCEPTIBILITY = 8.0 * np.pi / 3.0 / 0.602214076
+# VASP prints the core's susceptibility with two decimals: an error of 0.07/volume ppm.
+AGREEMENT = 0.02
+_NUMBER = re.compile(r"[-+]?\d+\.\d*(?:[Ee][-+]?\d+)?|\*+")
+
+
+class Tables(NamedTuple):
+    """What an OUTCAR says of NMR.
+
+    Attributes:
+        efg: one array (ions, 3, 3) for each table, V/Å².
+        tensors: space-group symmetrised δ[VASP] of the valence without G=0 for each table, (ions, 3, 3), ppm, as printed.
+        g0: its G=0 contribution, (3, 3), ppm, as printed, by each of the susceptibilities that VASP tries.
+        core: core shift of each type of ion, ppm.
+        susceptibility: of the cores, 10⁻⁶ cm³/mol.
+        isotropic: VASP's own isotropic shift, valence and core including G=0, (ions,), ppm.
+        shielding: whole shielding tensors of VASP 6.6 and later, (ions, 3, 3), ppm, as printed; None where there are none.
+        ions: number of ions of each type.
+    """
+
+    efg: list[np.ndarray]
+    tensors: list[np.ndarray]
+    g0: list[np.ndarray]
+    core: list[float]
+    susceptibility: float
+    isotropic: np.ndarray | None
+    shielding: np.ndarray | None
+    ions: list[int]
+
+
+def is_outcar(path: Path) -> bool:
+    """Whether a file is an OUTCAR, by its name or its first line."""
+    if "outcar" in path.name.lower():
+        return True
+    with path.open("rb") as file:
+        return re.match(rb"\s*vasp\.\d", file.read(16)) is not None
+
+
+def read_outcar(path: Path, index: int | slice | str = ":") -> list[tuple[int, Atoms]]:
+    """Structures of an OUTCAR, each with its number in the file, with the tensors that it holds.
+
+    Args:
+        path: OUTCAR, plain or compressed.
+        index: structures to read, in ASE's notation.
+
+    Returns:
+        Structures with ``arrays["efg"]`` (ions, 3, 3) in V/Å² and ``arrays["ms"]`` in ppm, as far as the file has them.
+
+    Raises:
+        InputError: ASE cannot read the structure; a table is cut short or holds what is no number; the number of tables fits no way of
+            giving them to structures; the parts of the shielding are incomplete, or do not add up to what VASP says they do.
+    """
+    numbered = read_ase(path, form="vasp-out")
+    with closing(_lines(path)) as lines:
+        tables = _tables(lines, path)
+    frames = [atoms for _, atoms in numbered]
+    for atoms, efg in _dealt(tables.efg, frames, "electric field gradients", path):
+        atoms.arrays["efg"] = _for(atoms, efg, path)
+    if tables.shielding is not None:
+        frames[-1].arrays["ms"] = _for(frames[-1], tables.shielding.swapaxes(1, 2), path)
+    else:
+        for atoms, tensors in _dealt(tables.tensors[-1:], frames, "shielding", path):
+            atoms.arrays["ms"] = _shielding(_for(atoms, tensors, path), tables, atoms.get_volume(), path)
+    return numbered_selection(numbered, index, path)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Line by line: an OUTCAR of a long run is large, and its tables are small."""
+    with open_with_compression(str(path), "r") as file:
+        yield from file
+
+
+def _tables(lines: Iterator[str], path: Path) -> Tables:
+    found = Tables([], [], [], [], 0.0, None, None, [])
+    for line in lines:
+        if "ions per type" in line:
+            found = found._replace(ions=[int(number) for number in line.partition("=")[2].split()])
+        elif EFG_HEADING in line:
+            rows = _rows(lines, sum(found.ions), 6, path, EFG_HEADING)
+            found.efg.append(rows[:, [0, 3, 4, 3, 1, 5, 4, 5, 2]].reshape(-1, 3, 3))
+        elif line.startswith(TENSORS_HEADING):
+            found.tensors.append(_rows(lines, 3 * sum(found.ions), 3, path, "SYMMETRIZED TENSORS").reshape(-1, 3, 3))
+        elif G0_HEADING in line:
+            found.g0.append(_rows(lines, 3, 3, path, G0_HEADING))
+        elif CORE_HEADING in line:
+            found = found._replace(core=_rows(lines, len(found.ions), 1, path, CORE_HEADING)[:, 0].tolist())
+        elif SUSCEPTIBILITY_HEADING in line:
+            found = found._replace(susceptibility=float(line.partition(":")[2].split()[0]))
+        elif CSA_HEADING in line:
+            found = _csa(lines, found, path)
+    return found
+
+
+def _csa(lines: Iterator[str], found: Tables, path: Path) -> Tables:
+    """The last table: isotropic shifts (before 6.6), or whole tensors."""
+    ions, of_what = sum(found.ions), None
+    for line in islice(lines, 40 + 2 * ions):
+        if "for chemical" in line:
+            of_what = line.split()[2]
+        if "absolute, valence and core" in line:
+            return found._replace(isotropic=_rows(lines, ions, 6, path, "absolute, valence and core")[:, 3])
+        if "iso_shield" in line or (of_what and "iso_shift" in line):
+            rows = _rows(lines, 3 * ions, 6, path, CSA_HEADING)[:, 3:].reshape(-1, 3, 3)
+            sign = {"shielding": 1.0, "shift": -1.0}[of_what or "shielding"]
+            return found._replace(shielding=sign * rows)
+    return found
+
+
+def _rows(lines: Iterator[str], count: int, columns: int, path: Path, what: str) -> Float[np.ndarray, "count columns"]:
+    """The next rows that end in so many decimal numbers; headings, rules and lines in brackets have others."""
+    rows = []
+    while len(rows) < count:
+        line = next(lines, None)
+        if line is None:
+            raise _cut_short(what, path)
+        numbers = _NUMBER.findall(line)
+        if len(numbers) == columns and "(" not in line:
+            if any("*" in number for number in numbers):
+                raise InputError(
+                    f"a number of the table '{what}' is too large for its column ({line.strip()}), so VASP printed stars; "
+                    "take this tensor from vaspout.h5 or vasprun.xml",
+                    file=str(path),
+                )
+            rows.append([float(number) for number in numbers])
+        elif numbers and len(rows) and "(" not in line:
+            raise _cut_short(what, path)
+    return np.array(rows).reshape(count, columns)
+
+
+def _cut_short(what: str, path: Path) -> InputError:
+    return InputError(f"the table '{what}' is cut short; write or copy the file again", file=str(path))
+
+
+def _dealt(tables: list[np.ndarray], frames: list[Atoms], what: str, path: Path) -> list[tuple[Atoms, np.ndarray]]:
+    """Which structure a table is of."""
+    if len(tables) == len(frames):
+        return list(zip(frames, tables, strict=True))
+    if len(tables) > 1:
+        raise InputError(
+            f"has {len(tables)} tables of {what} for {len(frames)} structures, so it cannot be told which belongs to which; "
+            "compute them for one structure a run",
+            file=str(path),
+        )
+    return [(frames[-1], table) for table in tables]
+
+
+def _for(atoms: Atoms, tensors: np.ndarray, path: Path) -> np.ndarray:
+    if len(tensors) != len(atoms):
+        raise InputError(
+            f"has tensors of {len(tensors)} ions for {len(atoms)} atoms; the file is put together from several runs, write it again",
+            file=str(path),
+        )
+    return tensors
+
+
+def _shielding(
+    tensors: Float[np.ndarray, "ions 3 3"], tables: Tables, volume: float, path: Path
+) -> Float[np.ndarray, "ions 3 3"]:
+    """The sum of all parts, with the sign of a shielding."""
+    lacking = [name for name, part in ((G0_HEADING, tables.g0), (CORE_HEADING, tables.core)) if not part]
+    if lacking:
+        raise InputError(
+            f"has shielding tensors but no '{lacking[0]}', so it gives no absolute shielding; let the run end, or delete the tensors",
+            file=str(path),
+        )
+    core = np.repeat(tables.core, tables.ions) + PPM_PER_SUSCEPTIBILITY * tables.susceptibility / volume
+    shifts = [tensors + g0 + core[:, None, None] * np.eye(3) for g0 in tables.g0]
+    if tables.isotropic is None:
+        return -shifts[-1].swapaxes(1, 2)
+    differences = [tables.isotropic - np.trace(shift, axis1=1, axis2=2) / 3 for shift in shifts]
+    best = int(np.argmin([np.abs(difference).max() for difference in differences]))
+    shift, difference = shifts[best], differences[best]
+    if np.abs(difference).max() > AGREEMENT + 0.1 / volume:
+        i = int(np.abs(difference).argmax())
+        raise InputError(
+            f"the parts of the shift add up to {tables.isotropic[i] - difference[i]:.4f} ppm, but VASP's own sum (valence and core, "
+            f"including G=0) is {tables.isotropic[i]:.4f} ppm; the file is put together from several runs, write it again",
+            file=str(path),
+            atom=i,
+        )
+    return -(shift + difference[:, None, None] * np.eye(3)).swapaxes(1, 2)
