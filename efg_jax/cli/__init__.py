@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from efg_jax.cli import convert, datasets, evaluate, learning_curve, observables, predict, train, tune
+from efg_jax.cli import convert, datasets, evaluate, learning_curve, observables, predict, spectrum, train, tune
 from efg_jax.cli.commands import Commands, help_of
 from efg_jax.compilation import use_environment
 
@@ -60,6 +60,7 @@ for command in (
     learning_curve.learning_curve,
     observables.observables,
     convert.convert,
+    spectrum.spectrum,
     datasets.datasets,
 ):
     app.command(help=help_of(command))(command)

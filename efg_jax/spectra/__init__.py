@@ -1,0 +1,30 @@
+"""From tensors to what a spectrometer shows: sites, powder spectra, MQMAS, and line shapes that can be differentiated."""
+
+from efg_jax.spectra.bridge import to_mrsimulator
+from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
+from efg_jax.spectra.export import write_mrsim
+from efg_jax.spectra.frequencies import larmor_frequency
+from efg_jax.spectra.lineshape import powder_spectrum
+from efg_jax.spectra.merging import merge
+from efg_jax.spectra.mqmas import mqmas
+from efg_jax.spectra.result import Spectrum, Spectrum2D
+from efg_jax.spectra.simulate import spectrum
+from efg_jax.spectra.sites import Site, Sites, sites
+
+__all__ = [
+    "Broadening",
+    "Site",
+    "Sites",
+    "Spectrum",
+    "Spectrum2D",
+    "broaden",
+    "larmor_frequency",
+    "merge",
+    "mqmas",
+    "parse_broadening",
+    "powder_spectrum",
+    "sites",
+    "spectrum",
+    "to_mrsimulator",
+    "write_mrsim",
+]

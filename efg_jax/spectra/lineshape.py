@@ -1,0 +1,172 @@
+"""Powder line shapes as pure functions of the tensors: differentiable, so that a spectrum can be a loss.
+
+Static samples and spinning at infinite rate, the central transition or all, first or second order, with the shift tensor in its true orientation to the field gradient.
+For sidebands of a finite rate and for two dimensions see :func:`efg_jax.spectra.spectrum` and :func:`efg_jax.spectra.mqmas`.
+"""
+
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from efg_jax.errors import InputError
+from efg_jax.spectra.broadening import Shape, broaden
+from efg_jax.spectra.conditions import Conditions, Transitions, conditions
+from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
+from efg_jax.spectra.grid import octahedral_grid
+from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import isotope as find_isotope
+
+CHUNK = 256  # triangles that are worked on at a time
+NARROWEST = 1e-3  # spread of a triangle's frequencies, in bins, below which it is not resolved
+EVEN = 1e-6  # relative to a bin: what the spacing of an axis may vary by
+
+Tensors = Float[Array, "sites 3 3"]
+
+
+def powder_spectrum(
+    efg: Tensors | None,
+    shift: Tensors | Float[Array, " sites"],
+    frequencies: Float[Array | np.ndarray, " points"],
+    *,
+    isotope: Isotope | str,
+    field: float | int,
+    spinning: float | int = 0.0,
+    transitions: Transitions | None = None,
+    order: Literal[1, 2] = 2,
+    fwhm: Float[Array, ""] | float | int = 0.0,
+    shape: Shape = "gaussian",
+    density: int = 32,
+    weights: Float[Array, " sites"] | None = None,
+) -> Float[Array, "sites points"]:
+    """Powder spectrum of each site, a pure function, compiled, for `grad`, `vmap` and larger `jit`s; the precision is that of the tensors.
+
+    Frequencies are evaluated on a triangulated half sphere and interpolated linearly within each triangle, whose share of every bin is found exactly (Alderman,
+    Solum and Grant, 1986). The result is continuous in the tensors, and its derivative exact, wherever ``fwhm`` spans a bin or more.
+
+    Args:
+        efg: V, V/Å²; None for spin 1/2, or to leave the quadrupolar coupling out.
+        shift: chemical shift tensors δ (see :func:`efg_jax.tensors.shielding.shift_tensor`), or isotropic values, ppm.
+        frequencies: evenly spaced bin centres in Hz from the reference, ascending; known values, not traced. What lies outside is lost.
+        isotope: nucleus.
+        field: T.
+        spinning: 0 (static) or infinity.
+        transitions: "central" or "all", weighted by |⟨m−1|I₋|m⟩|²; None: central where the spin has one.
+        order: 1 or 2.
+        fwhm: full width at half maximum of the broadening, Hz; 0: none.
+        shape: "gaussian" or "lorentzian".
+        density: triangles along an edge of the octahedron: 4·density² orientations.
+        weights: number of nuclei of each site; None: one.
+
+    Returns:
+        Intensity per Hz: each site integrates to its weight.
+
+    Raises:
+        InputError: unusable conditions, a finite spinning rate, an uneven axis, or no efg where it is needed.
+    """
+    nucleus = find_isotope(isotope)
+    wanted = conditions(
+        nucleus, field=field, spinning=spinning, transitions=transitions, order=order, efg=efg is not None
+    )
+    if wanted.mode == "finite":
+        raise InputError(
+            "sidebands of a finite rate are not in this line shape; take spinning=0, inf, or spectrum(...)"
+        )
+    first, width = _axis(np.asarray(frequencies))
+    shift = jnp.asarray(shift)
+    if shift.ndim == 1:
+        shift = shift[:, None, None] * jnp.eye(3, dtype=shift.dtype)
+    efg = jnp.zeros_like(shift) if efg is None else jnp.asarray(efg)
+    grid = octahedral_grid(density)
+    lines, shares = _lines(nucleus, wanted)
+    numbers = [jnp.asarray(value, dtype=shift.dtype) for value in (lines, shares, grid.directions, grid.weights)]
+    axis = jnp.asarray([first, width], dtype=shift.dtype)
+    raw = _sites(efg, shift, *numbers, jnp.asarray(grid.triangles), axis, wanted.mode, len(frequencies))
+    broadened = broaden(raw, width, fwhm, shape)
+    return broadened if weights is None else broadened * weights[:, None]
+
+
+def _lines(nucleus: Isotope, wanted: Conditions) -> tuple[Float[np.ndarray, "lines 5"], Float[np.ndarray, " lines"]]:
+    """Coefficients of the transitions, and their shares of the intensity."""
+    found = transitions(nucleus, wanted)
+    weights = np.array([line.weight for line in found])
+    return np.array([line.coefficients for line in found]), weights / weights.sum()
+
+
+def _axis(frequencies: np.ndarray) -> tuple[float, float]:
+    """First bin centre and bin width."""
+    if len(frequencies) < 2:
+        raise InputError("a frequency axis needs two points or more")
+    steps = np.diff(frequencies)
+    width = float(frequencies[-1] - frequencies[0]) / (len(frequencies) - 1)
+    if not width > 0.0 or np.abs(steps - width).max() > EVEN * width * len(frequencies):
+        raise InputError("the frequency axis is not ascending with even steps; make it with np.arange or np.linspace")
+    return float(frequencies[0]), width
+
+
+@partial(jax.jit, static_argnames=("mode", "points"))
+def _sites(
+    efg: Tensors,
+    shift: Tensors,
+    lines: Float[Array, "lines 5"],
+    shares: Float[Array, " lines"],
+    directions: Float[Array, "vertices 3"],
+    weights: Float[Array, " triangles"],
+    triangles: Int[Array, "triangles 3"],
+    axis: Float[Array, "2"],
+    mode: str,
+    points: int,
+) -> Float[Array, "sites points"]:
+    """Intensity per Hz without broadening; one compilation for all nuclei and conditions."""
+    kernel = static_frequency if mode == "static" else spinning_frequency
+    first, width = axis[0], axis[1]
+    edges = first + width * (jnp.arange(points + 1, dtype=efg.dtype) - 0.5)
+
+    def of_line(tensors: tuple[Array, Array], coefficients: Array) -> Float[Array, " points"]:
+        line = Transition.of(coefficients)
+        at = jax.vmap(lambda n: kernel(*tensors, n, line))(directions)
+        return _histogram(jnp.sort(at[triangles], axis=-1), weights, edges, width) / width
+
+    def of_site(tensors: tuple[Array, Array]) -> Float[Array, " points"]:
+        curves = jax.lax.map(partial(of_line, tensors), lines)
+        return jnp.sum(shares[:, None] * curves, axis=0)
+
+    # One site after the other: a site alone already fills the processor, and all at once would fill the memory.
+    return jax.lax.map(of_site, (efg, shift))
+
+
+def _histogram(
+    corners: Float[Array, "triangles 3"],
+    weights: Float[Array, " triangles"],
+    edges: Float[Array, " edges"],
+    width: Float[Array, ""],
+) -> Float[Array, " bins"]:
+    """Share of the triangles in each bin; piece by piece, and forgotten between the passes of a gradient."""
+    pieces = -(-len(weights) // CHUNK)
+    padding = pieces * CHUNK - len(weights)
+    corners = jnp.pad(corners, ((0, padding), (0, 0))).reshape(pieces, CHUNK, 3)
+    weights = jnp.pad(weights, (0, padding)).reshape(pieces, CHUNK)
+
+    @jax.checkpoint
+    def add(total, piece):
+        below = jax.vmap(_share_below, in_axes=(0, None, None))(piece[0], edges, NARROWEST * width)
+        return total + jnp.matmul(piece[1], below, precision=jax.lax.Precision.HIGHEST), None
+
+    below, _ = jax.lax.scan(add, jnp.zeros_like(edges), (corners, weights))
+    return below[1:] - below[:-1]
+
+
+def _share_below(
+    corners: Float[Array, "3"], edges: Float[Array, " edges"], narrowest: Float[Array, ""]
+) -> Float[Array, " edges"]:
+    """Share of a triangle whose frequency, linear between its (ascending) corners, lies below each edge."""
+    middle = corners[1]
+    left = jnp.maximum(middle - corners[0], narrowest)
+    right = jnp.maximum(corners[2] - middle, narrowest)
+    # The density is a tent over [middle − left, middle + right] of height 2/(left + right): two parabolas below it.
+    rise = jnp.clip(edges - (middle - left), 0.0, left)
+    fall = jnp.clip((middle + right) - edges, 0.0, right)
+    return (rise * rise / left + right - fall * fall / right) / (left + right)

@@ -1,0 +1,280 @@
+"""One-dimensional spectra by mrsimulator: static, spinning at any rate, central transition or all."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from ase import Atoms
+from jaxtyping import Float
+
+from efg_jax.errors import InputError
+from efg_jax.precision import float64
+from efg_jax.spectra import bridge
+from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
+from efg_jax.spectra.conditions import Conditions, Transitions, conditions
+from efg_jax.spectra.frequencies import larmor_frequency, transitions
+from efg_jax.spectra.merging import merge as merge_sites
+from efg_jax.spectra.result import Spectrum
+from efg_jax.spectra.sites import Sites, sites
+from efg_jax.spectra.window import Window, choose_window, pattern_range
+from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import isotope as find_isotope
+
+logger = logging.getLogger(__name__)
+
+DENSITY = 60  # of mrsimulator's integration over the half sphere
+MOST_SIDEBANDS = 4096
+CAPTURED = 0.995  # part of the intensity that a window which was chosen automatically must hold
+LOST = 0.01  # part of the intensity outside a window that was asked for, above which the user hears of it
+PIECE = 256  # sites that are simulated at a time
+WIDENINGS = 6
+WIDENING = 1.5
+
+
+class Setup(NamedTuple):
+    """A spectrum, ready to be simulated.
+
+    Attributes:
+        found: sites.
+        wanted: conditions.
+        broadening: of the lines.
+        window: frequency axis.
+        fixed: whether the user chose its width or offset.
+    """
+
+    found: Sites
+    wanted: Conditions
+    broadening: Broadening
+    window: Window
+    fixed: bool
+
+
+def spectrum(
+    atoms: Atoms | Sequence[Atoms] | Sites,
+    *,
+    field: float | int,
+    isotope: Isotope | str | None = None,
+    reference: float | int | None = None,
+    shift: float | int | None = None,
+    spinning: float | int = 0.0,
+    transitions: Transitions | None = None,
+    order: int = 2,
+    csa: bool = True,
+    efg: bool = True,
+    broadening: str | float | int | Broadening = 0.0,
+    width: float | int | None = None,
+    offset: float | int | None = None,
+    points: int | None = None,
+    per_site: bool = True,
+    merge: bool | float = False,
+    indices: Sequence[int] | None = None,
+    density: int = DENSITY,
+) -> Spectrum:
+    """Powder spectrum of one isotope, from tensors of any origin.
+
+    Simulated by mrsimulator with the nuclear data of :mod:`efg_jax.tensors.nuclei`; both tensors enter with their true relative orientation. Every nucleus has the
+    same area; transitions of one nucleus share it by |⟨m−1|I₋|m⟩|², as after a short ideal pulse.
+
+    Args:
+        atoms: structure or structures with arrays ``efg`` (V/Å²) and ``ms`` (ppm), or `Sites`.
+        field: T.
+        isotope: nucleus, "17O"; `Sites` have theirs.
+        reference: shielding of the reference, ppm; mandatory wherever the shielding is used.
+        shift: instead of it, one isotropic shift for all, ppm, without anisotropy: 0.0 for a spectrum of the field gradients alone.
+        spinning: 0 (static), a rate in Hz, or infinity, about the magic angle.
+        transitions: "central" or "all"; None: central for spins 1/2, 3/2, ..., all for integer ones.
+        order: of the quadrupolar coupling: 1, or 2 for both.
+        csa: False leaves the anisotropy of the shift out.
+        efg: False leaves the quadrupolar coupling out.
+        broadening: "200 Hz", "lorentzian 1 ppm", a number in Hz, or `Broadening`; full width at half maximum.
+        width, offset: of the window and its middle, Hz; without them a window that holds the whole pattern. What lies outside a window that was asked for is cut,
+            not folded, and a warning logged.
+        points: number of points.
+        per_site: keep the contribution of each site.
+        merge: give equivalent sites once; True for a tolerance of 1e-4, see :func:`efg_jax.spectra.merge`.
+        indices: atoms of every structure, numbered from 0; None: all.
+        density: of orientations: 2·(density+1)(density+2) of them.
+
+    Raises:
+        InputError: as :func:`efg_jax.spectra.sites`; conditions out of range; spinning too slow for its sidebands; mrsimulator is not installed.
+    """
+    choice = {"reference": reference, "shift": shift, "indices": indices}
+    found = sites_of(atoms, isotope, choice, efg=efg, merge=merge)
+    asked = {"transitions": transitions, "order": order, "csa": csa, "efg": efg}
+    wanted = conditions(found.isotope, field=field, spinning=spinning, **asked)
+    axis = {"width": width, "offset": offset, "points": points}
+    setup = _setup(found, wanted, parse_broadening(broadening), axis)
+    setup, raw = _whole(setup, density, per_site)
+    with float64():
+        fwhm = setup.broadening.hertz(larmor_frequency(found.isotope, field))
+        curves = np.asarray(broaden(raw, setup.window.step, fwhm, setup.broadening.shape))
+    return Spectrum(
+        isotope=found.isotope,
+        frequency=setup.window.frequencies(),
+        larmor=larmor_frequency(found.isotope, field),
+        total=curves.sum(axis=0),
+        per_site=curves if per_site else None,
+        labels=found.labels,
+        metadata=notes(found, wanted, setup.broadening, choice),
+    )
+
+
+def sites_of(
+    atoms: Atoms | Sequence[Atoms] | Sites,
+    isotope: Isotope | str | None,
+    choice: dict[str, Any],
+    *,
+    efg: bool,
+    merge: bool | float,
+) -> Sites:
+    """Sites of structures, merged if that is wanted; sites as they are.
+
+    Raises:
+        InputError: no isotope for structures, or options of structures for sites.
+    """
+    if isinstance(atoms, Sites):
+        given = [name for name, value in choice.items() if value is not None]
+        if given or (isotope is not None and find_isotope(isotope) != atoms.isotope):
+            raise InputError(f"sites have their isotope and shifts already; leave {', '.join(given) or 'isotope'} out")
+        found = atoms
+    elif isotope is None:
+        raise InputError("a spectrum is one isotope's; pass isotope='17O' or another")
+    else:
+        found = sites(atoms, isotope, efg="efg" if efg else None, **choice)
+    if merge is False:
+        return found
+    return merge_sites(found) if merge is True else merge_sites(found, float(merge))
+
+
+def notes(found: Sites, wanted: Conditions, broadening: Broadening, choice: dict[str, Any]) -> dict[str, Any]:
+    """What a spectrum was computed from and how, for its file."""
+    given = {name: value for name, value in choice.items() if value is not None and name != "indices"}
+    unit = {f"{name}_ppm": value for name, value in given.items()}
+    return {
+        "isotope": found.isotope.name,
+        "field_t": wanted.field,
+        "spinning_hz": wanted.spinning,
+        "transitions": wanted.transitions,
+        "order": wanted.order,
+        "csa": wanted.csa,
+        "efg": wanted.efg,
+        "broadening": str(broadening),
+        "sites": len(found),
+        "nuclei": float(found.count.sum()),
+        **unit,
+    }
+
+
+def _setup(found: Sites, wanted: Conditions, broadening: Broadening, axis: dict[str, Any]) -> Setup:
+    low, high = pattern_range(found, wanted)
+    fwhm = broadening.hertz(larmor_frequency(found.isotope, wanted.field))
+    window = choose_window(low, high, fwhm=fwhm, shape=broadening.shape, **axis)
+    return Setup(found, wanted, broadening, window, axis["width"] is not None or axis["offset"] is not None)
+
+
+def _whole(setup: Setup, density: int, per_site: bool) -> tuple[Setup, Float[np.ndarray, "curves points"]]:
+    """Simulate, and widen an automatic window until it holds the pattern: with slow spinning no formula says how far sidebands reach."""
+    expected = setup.found.count.sum()
+    for _ in range(WIDENINGS):
+        raw = _simulate(setup, density, per_site)
+        captured = float(raw.sum() * setup.window.step / expected)
+        if captured >= CAPTURED or setup.fixed:
+            break
+        window = setup.window
+        setup = setup._replace(window=Window(WIDENING * window.width, window.offset, window.points))
+    else:
+        raise InputError(
+            f"no window of up to {setup.window.width / 1e6:.3g} MHz holds the whole pattern ({100 * captured:.1f} % of it at best); "
+            "give width and offset for the part of it that is wanted"
+        )
+    if setup.fixed and 1.0 - captured > LOST:
+        logger.warning(
+            "%.1f %% of the intensity lies outside the window of %g kHz about %g kHz and is cut; leave width and offset out for all of it",
+            100.0 * (1.0 - captured), setup.window.width / 1e3, setup.window.offset / 1e3,
+        )  # fmt: skip
+    return setup, raw
+
+
+def _simulate(setup: Setup, density: int, per_site: bool) -> Float[np.ndarray, "curves points"]:
+    """Intensity per Hz of each site, its number of nuclei included; or one curve, their sum."""
+    curves = [_simulate_piece(setup._replace(found=piece), density) for piece in pieces(setup.found)]
+    return np.concatenate(curves) if per_site else sum(curve.sum(axis=0, keepdims=True) for curve in curves)
+
+
+def pieces(found: Sites, size: int = PIECE) -> Iterator[Sites]:
+    """The sites in pieces, so that memory does not grow with a trajectory."""
+    for start in range(0, len(found), size):
+        yield found.select(np.arange(start, min(start + size, len(found))))
+
+
+def _simulate_piece(setup: Setup, density: int) -> Float[np.ndarray, "sites points"]:
+    found, wanted, window = setup.found, setup.wanted, setup.window
+    simulator = simulator_of(found, wanted, window, density, exact=True)
+    # A last site, isotropic and in the middle, is the yardstick: what mrsimulator gives for one nucleus depends on its settings.
+    lines = transitions(found.isotope, wanted)
+    middle = window.offset / (larmor_frequency(found.isotope, wanted.field) * 1e-6)
+    simulator.spin_systems = [*simulator.spin_systems, _yardstick(found.isotope, middle)]
+    weights = {line.initial: line.weight / sum(other.weight for other in lines) for line in lines}
+    plan = simulator.optimize()
+    plan["precomputed_weights"][0] = [
+        np.array([weights[float(path[0][0][0])] for path in of_site], dtype=complex)
+        for of_site in plan["precomputed_pathways"][0]
+    ]
+    simulator.run(opt=plan, pack_as_csdm=False)
+    amplitudes = np.asarray(simulator.methods[0].simulation).real
+    area = amplitudes.sum(axis=-1)[-1] * window.step
+    # Abundances are shares of all; counts are wanted.
+    return amplitudes[:-1] / area * float(found.count.sum())
+
+
+def _yardstick(nucleus: Isotope, shift: float) -> Any:
+    package = bridge.mrsimulator()
+    symbol = bridge.nucleus_for(nucleus, exact=True)
+    return package.SpinSystem(sites=[package.Site(isotope=symbol, isotropic_chemical_shift=shift)])
+
+
+def simulator_of(found: Sites, wanted: Conditions, window: Window, density: int, *, exact: bool) -> Any:
+    """mrsimulator's `Simulator` of all sites, with one method.
+
+    Args:
+        found: sites.
+        wanted: conditions.
+        window: frequency axis.
+        density: of orientations.
+        exact: see :func:`efg_jax.spectra.bridge.nucleus_for`.
+    """
+    package = bridge.mrsimulator()
+    symbol = bridge.nucleus_for(found.isotope, exact=exact)
+    simulator = package.Simulator(
+        spin_systems=bridge.spin_systems(found, wanted, exact=exact),
+        methods=[bridge.method(symbol, wanted, window.points, window.width, window.offset)],
+    )
+    configure(simulator, density, sidebands(found, wanted))
+    return simulator
+
+
+def configure(simulator: Any, density: int, count: int) -> None:
+    """Set what mrsimulator's defaults get wrong for tensors in general orientation: an octant is enough for coincident axes only."""
+    simulator.config.decompose_spectrum = "spin_system"
+    simulator.config.integration_volume = "hemisphere"
+    simulator.config.integration_density = density
+    simulator.config.number_of_sidebands = count
+
+
+def sidebands(found: Sites, wanted: Conditions) -> int:
+    """Number of sidebands that the pattern of a finite rate has room for.
+
+    Raises:
+        InputError: more than can be computed.
+    """
+    if wanted.mode != "finite":
+        return 64
+    low, high = pattern_range(found, wanted)
+    reach = 2.0 * max(abs(low), abs(high), high - low) / wanted.spinning
+    if reach > MOST_SIDEBANDS:
+        raise InputError(
+            f"{wanted.spinning:g} Hz is too slow for a pattern {(high - low) / 1e3:.4g} kHz wide: it takes {reach:.0f} sidebands, and "
+            f"{MOST_SIDEBANDS} are the most; take spinning=0 for a static sample, or the central transition only"
+        )
+    return 1 << max(6, int(np.ceil(np.log2(reach))))

@@ -1,0 +1,135 @@
+"""Where a spectrum lies: windows that hold a whole powder pattern."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from efg_jax.errors import InputError
+from efg_jax.powder import field_directions
+from efg_jax.precision import float64
+from efg_jax.spectra.conditions import Conditions
+from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
+from efg_jax.spectra.sites import Sites
+from efg_jax.structures import bucket
+
+DIRECTIONS = 600  # that look for the ends of a pattern; the margin makes up for what they miss
+MARGIN = 0.08  # of the pattern, on either side
+TAILS = {"gaussian": 2.0, "lorentzian": 15.0}  # widths of broadening on either side: 2e-6 and 2 % of a line lie beyond
+NARROWEST = 200.0  # Hz; a window for isotropic lines without broadening
+FEWEST, MOST = 1024, 65536  # points of an automatic axis
+POINTS_PER_WIDTH = 4.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """An even frequency axis, Hz from the reference.
+
+    Attributes:
+        width: spectral width.
+        offset: its middle.
+        points: number of points.
+    """
+
+    width: float
+    offset: float
+    points: int
+
+    @property
+    def step(self) -> float:
+        """Distance of the points, Hz."""
+        return self.width / self.points
+
+    def frequencies(self) -> Float[np.ndarray, " points"]:
+        """The points, ascending; the one with index points//2 is the offset."""
+        return (np.arange(self.points) - self.points // 2) * self.step + self.offset
+
+
+def pattern_range(
+    found: Sites, conditions: Conditions, lines: tuple[Transition, ...] | None = None
+) -> tuple[float, float]:
+    """Lowest and highest frequency of the powder patterns of all sites, sidebands included, Hz.
+
+    Args:
+        found: sites.
+        conditions: of the measurement. With a finite rate the range is that of the static sample and at least two sidebands on either side.
+        lines: transitions; None: those of the conditions.
+    """
+    lines = lines or transitions(found.isotope, conditions)
+    with float64():
+        low, high = _range(found, conditions, lines)
+    if conditions.mode == "finite":
+        low, high = low - 2.0 * conditions.spinning, high + 2.0 * conditions.spinning
+    return low, high
+
+
+def _range(found: Sites, conditions: Conditions, lines: tuple[Transition, ...]) -> tuple[float, float]:
+    shift = found.shift
+    if not conditions.csa:
+        shift = found.isotropic_shift[:, None, None] * np.eye(3)
+    efg = found.efg if found.efg is not None and conditions.efg else np.zeros_like(shift)
+    extra = bucket(len(shift)) - len(shift)
+    tensors = [jnp.asarray(np.concatenate([t, np.repeat(t[:1], extra, axis=0)])) for t in (efg, shift)]
+    directions = jnp.asarray(field_directions(DIRECTIONS))
+    ends = [
+        _ends(*tensors, directions, jnp.asarray(np.array(line.coefficients)), conditions.mode == "infinite")
+        for line in lines
+    ]
+    return min(float(low) for low, _ in ends), max(float(high) for _, high in ends)
+
+
+@partial(jax.jit, static_argnums=4)
+def _ends(
+    efg: Float[Array, "n 3 3"],
+    shift: Float[Array, "n 3 3"],
+    directions: Float[Array, "k 3"],
+    coefficients: Float[Array, "5"],
+    infinite: bool,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    line = Transition.of(coefficients)
+    kernel = spinning_frequency if infinite else static_frequency
+    over_sites = jax.vmap(kernel, in_axes=(0, 0, None, None))
+    at = jax.lax.map(lambda n: over_sites(efg, shift, n, line), directions)
+    return jnp.min(at), jnp.max(at)
+
+
+def choose_window(
+    low: float,
+    high: float,
+    *,
+    fwhm: float,
+    shape: str,
+    width: float | int | None,
+    offset: float | int | None,
+    points: int | None,
+) -> Window:
+    """The window that a user asks for, filled in with one that holds the pattern and resolves its broadening.
+
+    Args:
+        low, high: of the pattern, Hz.
+        fwhm: of the broadening, Hz.
+        shape: of the broadening.
+        width, offset: Hz; None: as wide as it takes, about the middle of the pattern.
+        points: None: four a width of broadening, 1024 at least.
+
+    Raises:
+        InputError: a width that is not positive, an offset that is no number, or fewer than 2 points.
+    """
+    if width is not None and not (np.isfinite(width) and width > 0.0):
+        raise InputError(f"a spectral width of {width:g} Hz has no meaning; give a positive number of Hz")
+    if offset is not None and not np.isfinite(offset):
+        raise InputError(f"an offset of {offset:g} Hz has no meaning; give a number of Hz")
+    if points is not None and points < 2:
+        raise InputError(f"{points} points make no spectrum; give 2 or more, as 2048")
+    margin = MARGIN * (high - low) + TAILS[shape] * fwhm
+    if offset is None:
+        offset = 0.5 * (low + high)
+    if width is None:
+        width = 2.0 * max(high + margin - offset, offset - low + margin, 0.5 * NARROWEST)
+    if points is None:
+        wanted = POINTS_PER_WIDTH * width / fwhm if fwhm > 0.0 else FEWEST
+        points = 1 << int(np.ceil(np.log2(np.clip(wanted, FEWEST, MOST))))
+    return Window(float(width), float(offset), points)
