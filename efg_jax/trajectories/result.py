@@ -1,0 +1,390 @@
+"""What the average over a trajectory says: sites, correlations, relaxation, distributions; as table, files, structure and pictures."""
+
+import csv
+import html
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from ase import Atoms
+from jaxtyping import Float, Int
+from rich.table import Table
+
+from efg_jax.errors import InputError
+from efg_jax.io.atomic import atomic_write
+from efg_jax.report.tables import render
+from efg_jax.tensors.nuclei import Isotope
+from efg_jax.trajectories.accumulation import Accumulator, along
+from efg_jax.trajectories.blocks import BlockSums
+from efg_jax.trajectories.distributions import Density, kernel_density
+from efg_jax.trajectories.history import Snapshot
+from efg_jax.trajectories.relaxation import Relaxation, relaxation
+from efg_jax.trajectories.sites import SiteAverage, frequency_factors, sites_of
+from efg_jax.trajectories.tables import rows_of_sites, sites_table
+
+FEMTOSECOND = 1e-15
+# Lowest and highest value that a quantity can have.
+BOUNDS = {"eta": (0.0, 1.0), "abs_c_q": (0.0, None), "abs_v_zz": (0.0, None), "span": (0.0, None), "skew": (-1.0, 1.0)}
+
+
+class Autocorrelation(NamedTuple):
+    """⟨x(0)·x(t)⟩, mean over atoms.
+
+    Attributes:
+        lags: fs, or frames where no time step was given.
+        values: (V/Å²)², Hz² or ppm².
+        atoms: number of atoms.
+    """
+
+    lags: Float[np.ndarray, " lags"]
+    values: Float[np.ndarray, " lags"]
+    atoms: int
+
+
+@dataclass(frozen=True)
+class TrajectoryAverage:
+    """Result of `average`.
+
+    Args:
+        sums: of the pass over the trajectory.
+        isotopes: nucleus by element of the tracked atoms; None: V_zz stays in V/Å².
+        timestep: fs from frame to frame.
+    """
+
+    sums: Accumulator
+    isotopes: Mapping[str, Isotope | None]
+    timestep: float | None
+
+    @property
+    def target(self) -> str:
+        """ "efg" or "ms"."""
+        return self.sums.kind.name
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that were averaged."""
+        return self.sums.counted
+
+    @property
+    def tracked(self) -> Int[np.ndarray, " tracked"]:
+        """Indices of the atoms that were averaged."""
+        return self.sums.tracked
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that occurred."""
+        return sorted(self.sums.by_label)
+
+    @cached_property
+    def overall(self) -> tuple[SiteAverage, ...]:
+        """The average of each atom over all frames, whatever their labels."""
+        atoms = self.tracked.tolist()
+        return tuple(self._sites(self.sums.overall, atoms, self.sums.symbols.tolist(), None))
+
+    @cached_property
+    def sites(self) -> tuple[SiteAverage, ...]:
+        """What was asked for: each atom; under each label, where there are labels; all atoms together, where they are pooled."""
+        if not self.sums.by_label:
+            return self.overall
+        atoms, symbols = self.tracked.tolist(), self.sums.symbols.tolist()
+        if self.sums.options.pool:
+            elements = sorted(set(symbols))
+            atoms, symbols = [None], ["+".join(elements)]
+        return tuple(
+            site for label in self.labels for site in self._sites(self.sums.by_label[label], atoms, symbols, label)
+        )
+
+    def autocorrelation(
+        self,
+        of: Literal["tensor", "nu_q"] = "tensor",
+        *,
+        species: str | None = None,
+        atom: int | None = None,
+        fluctuation: bool = True,
+    ) -> Autocorrelation:
+        """⟨V(0):V(t)⟩ = ⟨Σ_ij V_ij(0) V_ij(t)⟩, which no rotation of the frame changes (of a shielding its traceless symmetric part), or ⟨ν_Q(0) ν_Q(t)⟩.
+
+        Args:
+            of: the tensor, or ν_Q along the direction that was given.
+            species: element over whose atoms to take the mean; None: all of them.
+            atom: index of one atom instead.
+            fluctuation: of the deviation from the mean over the trajectory, V − ⟨V⟩. Its integral over all lags of the trajectory is zero: look at lags much
+                shorter than that.
+
+        Raises:
+            InputError: a mask or labels left out frames, so that frames are no measure of time; no direction; no such atom.
+        """
+        if not self.sums.complete:
+            raise InputError(
+                "mask or labels left out frames, and steps between the others are no times; average without them for correlations"
+            )
+        chosen = self._chosen(species, atom)
+        kind, correlator = self.sums.kind, self.sums.tensor_correlation
+        mean = kind.unpack(self.sums.overall.mean[:, : kind.width])
+        mean = 0.5 * (mean + mean.swapaxes(1, 2))
+        factor = np.ones(len(chosen))
+        if of == "nu_q":
+            if self.sums.options.direction is None:
+                raise InputError("ν_Q needs the direction of the field; average with direction=(0, 0, 1), or another")
+            correlator, factor = self.sums.frequency_correlation, self._frequency_squared()
+            square = along(mean, self.sums.options.direction) ** 2
+        else:
+            traceless = mean - np.trace(mean, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)
+            square = np.sum(traceless**2, axis=(1, 2))
+        values = correlator.values - (square if fluctuation else 0.0 * square)
+        lags = correlator.lags * (1.0 if self.timestep is None else self.timestep)
+        return Autocorrelation(lags.astype(float), (values * factor)[:, chosen].mean(axis=1), int(chosen.sum()))
+
+    def relaxation(
+        self, *, species: str | None = None, until: float | int | None = None, fluctuation: bool = True
+    ) -> Relaxation:
+        """Quadrupolar T₁ in the limit of extreme narrowing, from the tensor's autocorrelation; see `relaxation.quadrupolar_t1` for formula and limits.
+
+        Args:
+            species: element; may be left out where there is one.
+            until: lag at which to end the integral, fs; None: Sokal's window.
+            fluctuation: False: of the whole tensor, for a liquid whose mean tensor is zero but for the shortness of the trajectory.
+
+        Raises:
+            InputError: no time step, several elements, no quadrupolar isotope, or as `autocorrelation`.
+        """
+        if self.target != "efg":
+            raise InputError("a shielding gives no quadrupolar relaxation; average target='efg'")
+        if self.timestep is None:
+            raise InputError(
+                "T₁ needs the time from one frame to the next; pass timestep= in fs (command line: --timestep)"
+            )
+        symbol = species or (next(iter(self.isotopes)) if len(self.isotopes) == 1 else None)
+        if symbol not in self.isotopes:
+            raise InputError(f"name the element whose T₁ is wanted: {' or '.join(self.isotopes)}")
+        if self.isotopes[symbol] is None:
+            raise InputError(f"{symbol} has no quadrupolar isotope in the table; pass isotope=")
+        found = self.autocorrelation(species=symbol, fluctuation=fluctuation)
+        return relaxation(
+            found.lags * FEMTOSECOND,
+            found.values,
+            self.isotopes[symbol],
+            duration=self.sums.frames * self.timestep * FEMTOSECOND,
+            atoms=found.atoms,
+            until=None if until is None else until * FEMTOSECOND,
+            centred=fluctuation,
+        )
+
+    def distribution(
+        self,
+        quantity: str,
+        *,
+        species: str | None = None,
+        label: str | None = None,
+        reference: float | int | None = None,
+    ) -> Density:
+        """Kernel density of what single frames show, all atoms of an element together.
+
+        Args:
+            quantity: "c_q", "abs_c_q", "nu_q" (Hz), "v_zz", "abs_v_zz", "v_nn" (V/Å²), "eta"; of a shielding "sigma_iso", "delta_iso", "span" (ppm), "skew".
+            species: element; may be left out where there is one.
+            label: of these frames or atoms only; None: all.
+            reference: σ_ref in ppm, for "delta_iso".
+
+        Raises:
+            InputError: an unknown quantity, element or label; no reference, no direction, no isotope; values that are all alike.
+        """
+        return kernel_density(
+            self.sampled(quantity, species=species, label=label, reference=reference),
+            BOUNDS.get(quantity, (None, None)),
+        )
+
+    def sampled(
+        self,
+        quantity: str,
+        *,
+        species: str | None = None,
+        label: str | None = None,
+        reference: float | int | None = None,
+    ) -> Float[np.ndarray, " sample"]:
+        """The sample of which `distribution` is the density; same arguments. All labels together are weighted by their numbers of frames."""
+        symbol = species or (next(iter(self.isotopes)) if len(self.isotopes) == 1 else None)
+        if symbol not in self.isotopes:
+            raise InputError(f"name the element whose distribution is wanted: {' or '.join(self.isotopes)}")
+        known = {name for name, element in self.sums.samples if element == symbol}
+        if label is not None and label not in known:
+            raise InputError(
+                f"no {symbol} has the label {label!r}; there are {', '.join(sorted(filter(None, known))) or 'none'}"
+            )
+        kept = {name: self.sums.samples[name, symbol] for name in known if label in (None, name)}
+        rows = pooled_rows(kept, self.sums.options.seed)
+        return self._column(quantity, rows, self.isotopes[symbol], reference)
+
+    def _column(
+        self, quantity: str, rows: np.ndarray, nucleus: Isotope | None, reference: float | int | None
+    ) -> np.ndarray:
+        names = [*self.sums.kind.nonlinear, "iso", *(["v_nn"] if self.sums.options.direction is not None else [])]
+        columns = dict(zip(names, rows.T, strict=True))
+        iso = columns.pop("iso")
+        if self.target == "ms":
+            columns["sigma_iso"] = iso
+            if quantity == "delta_iso":
+                if reference is None:
+                    raise InputError(
+                        "a chemical shift needs the shielding of a reference compound; pass reference=... in ppm"
+                    )
+                return (reference - iso) / (1.0 - 1e-6 * reference)
+            columns.pop("v_nn", None)
+        elif nucleus is not None:
+            factors = frequency_factors(nucleus)
+            columns["c_q"], columns["abs_c_q"] = (
+                columns["v_zz"] * factors["v_zz"],
+                columns["abs_v_zz"] * abs(factors["v_zz"]),
+            )
+            if "v_nn" in columns:
+                columns["nu_q"] = columns["v_nn"] * factors["v_nn"]
+        if quantity not in columns:
+            further = ", delta_iso" if self.target == "ms" else "" if "v_nn" in columns else "; ν_Q needs direction="
+            raise InputError(f"there is no distribution of {quantity!r}; there are {', '.join(columns)}{further}")
+        return columns[quantity]
+
+    def running(self) -> tuple[Int[np.ndarray, " snapshots"], Snapshot]:
+        """Numbers of frames, and C_Q(⟨V⟩) (V_zz without an isotope; Ω of a shielding) after each of them with its error, and ⟨C_Q⟩, (snapshots, tracked)."""
+        series = self.sums.history.series()
+        if self.target == "ms":
+            return self.sums.history.frames, series
+        nuclei = [self.isotopes[symbol] for symbol in self.sums.symbols.tolist()]
+        factor = np.array([1.0 if nucleus is None else frequency_factors(nucleus)["v_zz"] for nucleus in nuclei])
+        return self.sums.history.frames, Snapshot(
+            series.right * factor, series.error * np.abs(factor), series.wrong * factor
+        )
+
+    def to_atoms(self, label: str | None = None) -> Atoms:
+        """The mean structure with the mean tensors (NaN for atoms that were not averaged), for spectra, observables and files.
+
+        Positions and cell are means over the same frames (over all that count, where labels belong to atoms); atoms that diffuse have no meaningful ones.
+
+        Args:
+            label: of these frames, or atoms; None: the average over all.
+
+        Raises:
+            InputError: no such label, or atoms were pooled.
+        """
+        if self.sums.options.pool:
+            raise InputError("pooled atoms have no structure; average with pool=False")
+        if label is not None and label not in self.labels:
+            raise InputError(f"there is no label {label!r}; there are {', '.join(self.labels) or 'none'}")
+        places = self.sums.places.get(label, self.sums.places[None])
+        atoms = self.sums.reference.copy()
+        reference = {name: atoms.info[name] for name in ("source_file",) if name in atoms.info}
+        atoms = Atoms(atoms.symbols, positions=places.positions, cell=places.cell, pbc=atoms.pbc, info=reference)
+        atoms.info["averaged_frames"] = places.frames
+        if label is not None:
+            atoms.info["label"] = label
+        tensors = np.full((len(atoms), 3, 3), np.nan)
+        for site in self.overall if label is None else (site for site in self.sites if site.label == label):
+            tensors[site.atom] = site.tensor
+        atoms.arrays[self.target] = tensors
+        return atoms
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that the average says, as plain values; NaN becomes None."""
+        return {
+            "target": self.target,
+            "unit": self.sums.kind.unit,
+            "frames": self.frames,
+            "timestep_fs": self.timestep,
+            "frame": self.sums.options.frame,
+            "direction": None if self.sums.options.direction is None else self.sums.options.direction.tolist(),
+            "isotopes": {
+                symbol: None if nucleus is None else str(nucleus) for symbol, nucleus in self.isotopes.items()
+            },
+            "sites": [_plain(site) for site in self.sites],
+        }
+
+    def to_json(self, path: str | Path) -> None:
+        """Write `to_dict`, whole or not at all."""
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        with atomic_write(path) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write one row a site: C_Q and ν_Q in Hz, tensors in V/Å² or ppm, standard errors in the columns that end in _error."""
+        rows = rows_of_sites(self.sites)
+        with atomic_write(path) as temporary, Path(temporary).open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(
+                stream, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n"
+            )
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def table(self) -> Table:
+        """The sites: the right average and the wrong ones side by side, with standard errors in last digits."""
+        return sites_table(self)
+
+    def plot(self) -> Any:
+        """Running average, distribution, autocorrelation, and the wrong order against the right one: a `plots.Picture`."""
+        from efg_jax.plots.trajectories import trajectory_figure
+
+        return trajectory_figure(self)
+
+    def __str__(self) -> str:
+        return render(self.table(), 140)
+
+    def __repr__(self) -> str:
+        return f"<TrajectoryAverage of {self.target}: {self.frames} frames, {len(self.tracked)} atoms, {len(self.sites)} sites>"
+
+    def _repr_html_(self) -> str:
+        return f'<pre style="line-height: 1.2">{html.escape(str(self))}</pre>'
+
+    def _sites(self, sums: BlockSums, atoms: list, symbols: list[str], label: str | None) -> list[SiteAverage]:
+        nuclei = dict(self.isotopes)
+        if len(set(self.isotopes.values())) == 1:  # pooled elements of one nucleus
+            nuclei |= dict.fromkeys(symbols, next(iter(self.isotopes.values())))
+        return sites_of(self.sums.kind, sums, atoms, symbols, label, nuclei, self.sums.options.direction)
+
+    def _chosen(self, species: str | None, atom: int | None) -> np.ndarray:
+        if atom is not None:
+            chosen = self.tracked == atom
+        else:
+            chosen = self.sums.symbols == species if species is not None else np.ones(len(self.tracked), dtype=bool)
+        if not chosen.any():
+            what = f"atom {atom}" if atom is not None else str(species)
+            raise InputError(
+                f"{what} was not averaged; {', '.join(self.isotopes)} were, {len(self.tracked)} atoms in all"
+            )
+        return chosen
+
+    def _frequency_squared(self) -> np.ndarray:
+        nuclei = [self.isotopes[symbol] for symbol in self.sums.symbols.tolist()]
+        if self.target == "ms" or any(nucleus is None for nucleus in nuclei):
+            return np.ones(len(nuclei))
+        return np.array([frequency_factors(nucleus)["v_nn"] ** 2 for nucleus in nuclei])
+
+
+def pooled_rows(samples: Mapping[str | None, Any], seed: int) -> Float[np.ndarray, "sample width"]:
+    """One sample of several, each with the weight of the stream that it came from."""
+    if len(samples) == 1:
+        return next(iter(samples.values())).rows
+    generator, rate = np.random.default_rng(seed), min(len(own.rows) / own.seen for own in samples.values())
+    parts = []
+    for own in samples.values():
+        size = max(round(rate * own.seen), 1)
+        parts.append(own.rows[generator.choice(len(own.rows), min(size, len(own.rows)), replace=False)])
+    return np.concatenate(parts)
+
+
+def _plain(site: SiteAverage) -> dict[str, Any]:
+    entry = {name: getattr(site, name) for name in ("atom", "symbol", "label", "frames")}
+    entry["isotope"] = None if site.isotope is None else str(site.isotope)
+    for name in ("tensor", "tensor_error", "values", "axes"):
+        entry[name] = [[_number(x) for x in row] if np.ndim(row) else _number(row) for row in getattr(site, name)]
+    entry["quantities"] = {
+        name: estimate._asdict() | {"value": _number(estimate.value), "error": _number(estimate.error)}
+        for name, estimate in site.quantities.items()
+    }
+    return entry
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

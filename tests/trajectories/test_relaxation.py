@@ -1,0 +1,136 @@
+"""T₁ of a tensor that tumbles with a known correlation time, against Abragam's closed formula; invariance under rotation."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.constants import e, hbar
+from scipy.spatial.transform import Rotation
+from trajectories.conftest import traceless
+
+from efg_jax import InputError
+from efg_jax.tensors import isotope
+from efg_jax.trajectories import average, quadrupolar_t1, relaxation
+
+ETA = 0.4
+TENSOR = 3.0 * np.diag([-0.5 * (1 - ETA), -0.5 * (1 + ETA), 1.0])  # V/Å²
+
+
+def abragam(name, v_zz, eta, tau):
+    """1/T₁ = (3/40)(2I + 3)/(I²(2I − 1)) (eQV_zz/ħ)² (1 + η²/3) τ_c (Abragam 1961, ch. VIII, Eq. 137), in SI units."""
+    nucleus = isotope(name)
+    spin, moment = nucleus.spin, nucleus.quadrupole_moment * 1e-31
+    coupling = e * moment * v_zz * 1e20 / hbar
+    return 1 / (0.075 * (2 * spin + 3) / (spin**2 * (2 * spin - 1)) * coupling**2 * (1 + eta**2 / 3) * tau)
+
+
+def jumping(frames, atoms, rate, seed):
+    """Orientations that are forgotten all at once, with a probability per step: ⟨V(0):V(k)⟩ = V:V (1 − p)^k for every rank."""
+    generator = np.random.default_rng(seed)
+    turns = Rotation.random(atoms, random_state=generator).as_matrix()
+    for _ in range(frames):
+        new = generator.random(atoms) < rate
+        if new.any():
+            turns[new] = Rotation.random(int(new.sum()), random_state=generator).as_matrix()
+        yield turns @ TENSOR @ turns.swapaxes(1, 2)
+
+
+def diffusing(frames, atoms, step, seed):
+    """Small turns about random axes: with Gaussian steps of variance s² an axis, rank 2 decays with exp(−3 s² k) (Debye, τ₂ = 1/(6D))."""
+    generator = np.random.default_rng(seed)
+    turns = Rotation.random(atoms, random_state=generator)
+    for _ in range(frames):
+        turns = Rotation.from_rotvec(step * generator.normal(size=(atoms, 3))) * turns
+        matrix = turns.as_matrix()
+        yield matrix @ TENSOR @ matrix.swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("name", ["2H", "17O", "7Li", "27Al"])
+def test_the_formula_is_abragams(name):
+    tau = 2e-12
+    assert_allclose(quadrupolar_t1(np.sum(TENSOR**2) * tau, name), abragam(name, 3.0, ETA, tau), rtol=1e-6)
+
+
+def test_deuterium_has_its_three_eighths():
+    """1/T₁ = (3/8)(eQV_zz/ħ)² τ_c of a spin 1, and (3/125) of a spin 5/2, as every textbook has them, η = 0."""
+    axial, tau = np.diag([-1.0, -1.0, 2.0]), 1e-12
+    for name, factor in (("2H", 3 / 8), ("17O", 3 / 125)):
+        coupling = e * isotope(name).quadrupole_moment * 1e-31 * 2.0e20 / hbar
+        assert_allclose(1 / quadrupolar_t1(np.sum(axial**2) * tau, name), factor * coupling**2 * tau, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("motion", "parameter", "steps"),
+    [(jumping, 0.12, -1 / np.log(1 - 0.12)), (diffusing, 0.2, 1 / (3 * 0.2**2))],
+)
+def test_a_tumbling_tensor_relaxes_by_the_closed_formula(frame, motion, parameter, steps):
+    timestep = 5.0
+    found = average((frame(v) for v in motion(600, 300, parameter, seed=0)), timestep=timestep)
+    result = found.relaxation()
+    expected = abragam("7Li", 3.0, ETA, steps * timestep * 1e-15)
+    assert result.error < 0.06 * expected
+    assert abs(result.t1 - expected) < 3 * result.error + 0.02 * expected
+    assert_allclose(result.correlation_time, steps * timestep * 1e-15, rtol=0.08)
+    assert_allclose(result.highest_frequency, 1 / (2 * np.pi * result.correlation_time))
+    assert result.resolved
+    assert result.converged
+    whole = found.relaxation(fluctuation=False)  # the true mean is zero
+    assert abs(whole.t1 - expected) < 3 * whole.error + 0.02 * expected
+    values = found.autocorrelation(fluctuation=False)
+    assert_allclose(values.values[0], np.sum(TENSOR**2), rtol=1e-9)
+    assert_allclose(values.lags[:3], [0.0, 5.0, 10.0])
+    near = values.lags < 2 * steps * timestep
+    assert_allclose(values.values[near] / values.values[0], np.exp(-values.lags[near] / (steps * timestep)), atol=0.05)
+
+
+def test_the_correlation_of_tensors_does_not_depend_on_the_frame(frame):
+    values = traceless(np.random.default_rng(1), 40, 2)
+    turn = Rotation.random(random_state=3).as_matrix()
+    one = average(frame(v) for v in values).autocorrelation()
+    other = average(frame(turn @ v @ turn.T) for v in values).autocorrelation()
+    assert_allclose(one.values, other.values, atol=1e-12)
+
+
+def test_residual_and_fluctuation_add_up(frame):
+    generator = np.random.default_rng(2)
+    values = traceless(generator, 200, 1) + 4 * TENSOR
+    found = average((frame(v) for v in values), direction=(0, 1, 2))
+    whole, part = found.autocorrelation(fluctuation=False), found.autocorrelation()
+    mean = values[:, 0].mean(axis=0)
+    assert_allclose(whole.values - part.values, np.sum(mean**2), rtol=1e-9)
+    assert_allclose(part.values[0], np.mean(np.sum((values[:, 0] - mean) ** 2, axis=(1, 2))), rtol=1e-9)
+    nu = found.sampled("nu_q")
+    assert_allclose(found.autocorrelation("nu_q").values[0], nu.var(), rtol=1e-9)
+    assert found.autocorrelation("nu_q").lags[-1] > 100
+
+
+def test_frames_too_far_apart_are_told(frame):
+    found = average((frame(v) for v in jumping(100, 20, 0.9, seed=1)), timestep=1.0)
+    assert not found.relaxation().resolved
+
+
+def test_a_trajectory_too_short_for_its_correlation_is_told(frame):
+    found = average((frame(v) for v in diffusing(60, 20, 0.06, seed=1)), timestep=1.0)
+    assert not found.relaxation().converged
+
+
+def test_a_rigid_tensor_does_not_relax(frame):
+    found = average((frame([TENSOR]) for _ in range(40)), timestep=1.0)
+    result = found.relaxation()
+    assert result.t1 > 1e6
+
+
+def test_what_t1_needs(frame):
+    values = list(jumping(30, 2, 0.2, seed=2))
+    with pytest.raises(InputError, match="timestep"):
+        average(frame(v) for v in values).relaxation()
+    with pytest.raises(InputError, match="Li or Si"):
+        average((frame(v, ["Li", "Si"]) for v in values), timestep=1).relaxation()
+    with pytest.raises(InputError, match="Si has no quadrupolar isotope"):
+        average((frame(v, ["Li", "Si"]) for v in values), timestep=1).relaxation(species="Si")
+    masked = average((frame(v, good=k > 5) for k, v in enumerate(values)), timestep=1, mask="good")
+    with pytest.raises(InputError, match="no times"):
+        masked.relaxation()
+    with pytest.raises(InputError, match="below zero"):
+        relaxation(np.array([0.0, 1.0, 2.0]), np.array([1.0, -3.0, -3.0]), "7Li", duration=10.0, until=2.0)
+    with pytest.raises(InputError, match="no quadrupole moment"):
+        quadrupolar_t1(1.0, "29Si")
