@@ -12,6 +12,7 @@ from efg_jax.tensors.efg import (
     paper_quadrupolar_frequency,
     principal_values,
     quadrupolar_frequency,
+    quadrupolar_induced_shift,
     quadrupolar_product,
 )
 from efg_jax.tensors.eigen import eigh3
@@ -85,6 +86,7 @@ __all__ = [
     "principal_from_maryland",
     "principal_values",
     "quadrupolar_frequency",
+    "quadrupolar_induced_shift",
     "quadrupolar_product",
     "quaternion",
     "quaternion_overlap",

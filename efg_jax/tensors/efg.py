@@ -133,6 +133,32 @@ def quadrupolar_product(
     return coupling_constant(v_zz, isotope) * jnp.sqrt(1.0 + eta * eta / 3.0)
 
 
+def quadrupolar_induced_shift(
+    p_q: Float[Array, "*atoms"], larmor: Float[Array, "..."] | float | int, spin: float | int
+) -> Float[Array, "*atoms"]:
+    """Second-order shift of the central transition's centre of gravity, δ_QIS = −(3/40)(P_Q/ν_L)² [I(I + 1) − ¾]/[I²(2I − 1)²] · 10⁶.
+
+    Isotropic: static or spinning, a powder's centre of gravity lies at δ_iso + δ_QIS (A. Samoson, Chem. Phys. Lett. 119 (1985) 29).
+
+    Args:
+        p_q: quadrupolar product, Hz; its sign does not matter.
+        larmor: Larmor frequency ν_L, Hz; its sign does not matter.
+        spin: nuclear spin I, 3/2, 5/2, ...
+
+    Returns:
+        δ_QIS in ppm, never positive.
+
+    Raises:
+        InputError: a spin without a central transition that the coupling shifts: whole, or below 3/2.
+    """
+    if spin < 1.5 or float(spin).is_integer():
+        raise InputError(
+            f"a nucleus of spin {spin:g} has no central transition that is shifted; it takes spin 3/2, 5/2, ..."
+        )
+    factor = 3.0 / 40.0 * (spin * (spin + 1.0) - 0.75) / (spin * (2.0 * spin - 1.0)) ** 2
+    return -1e6 * factor * (p_q / larmor) ** 2
+
+
 def quadrupolar_frequency(
     tensor: Float[Array, "*atoms 3 3"], direction: Float[Array, "... 3"], isotope: Isotope | str
 ) -> Float[Array, "*atoms"]:
