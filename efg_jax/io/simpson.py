@@ -13,20 +13,17 @@ SIMPSON's state space is the product of all spins of a system. Sites without cou
 import os
 from collections.abc import Mapping, Sequence
 
-import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.io.atomic import atomic_write
 from efg_jax.io.sites import chosen_isotopes, chosen_references, chosen_sites, finite_rows, tensors_of
-from efg_jax.precision import float64
-from efg_jax.tensors.efg import coupling_constant
-from efg_jax.tensors.euler import euler_angles
+from efg_jax.observables import SiteObservables, site_observables
 from efg_jax.tensors.nuclei import Isotope
-from efg_jax.tensors.principal import principal_axes
-from efg_jax.tensors.shielding import haeberlen, shift_tensor
+
+SIMPSON = {"rotation": "passive", "efg_axes": "haeberlen"}
 
 
 def write_simpson(
@@ -77,11 +74,10 @@ def write_simpson(
     lines = []
     if shift and ms is not None:
         own = [i for i, site in enumerate(chosen) if finite_rows(ms)[site]]
-        references = chosen_references([symbols[i] for i in own], reference)
-        lines += _shifts(ms[chosen[own]], references, own)
+        lines += _shifts(_only(atoms, chosen[own], "ms", ms), reference, own)
     if efg is not None:
         own = [i for i, site in enumerate(chosen) if finite_rows(efg)[site] and nuclei[i].is_quadrupolar]
-        lines += _quadrupoles(efg[chosen[own]], [nuclei[i] for i in own], order, own)
+        lines += _quadrupoles(_only(atoms, chosen[own], "efg", efg), isotopes, order, own)
     if not lines:
         raise InputError(
             "the chosen sites have no tensor that SIMPSON could use: no 'ms', and no 'efg' on a nucleus of spin 1 or more",
@@ -99,40 +95,34 @@ def write_simpson(
         temporary.write_text(f"{comment}\nspinsys {{\n{text}\n}}\n", encoding="utf-8")
 
 
-def _shifts(
-    tensors: Float[np.ndarray, "sites 3 3"], references: Float[np.ndarray, " sites"], spins: Sequence[int]
-) -> list[str]:
-    with float64():
-        shifts = shift_tensor(jnp.asarray(tensors), jnp.asarray(references))
-        iso, zeta, eta = (np.asarray(part) for part in haeberlen(shifts))
-        angles = _degrees(shifts)
-    return [
-        f"shift {spin + 1} {iso[i]:.6f}p {zeta[i]:.6f}p {eta[i]:.8f} {_written(angles[i])}"
-        for i, spin in enumerate(spins)
-    ]
+def _only(atoms: Atoms, sites: Int[np.ndarray, " sites"], name: str, tensors: Float[np.ndarray, "atoms 3 3"]) -> Atoms:
+    """These sites, with one tensor."""
+    bare = Atoms(atoms.numbers[sites], positions=atoms.positions[sites])
+    bare.arrays[name] = tensors[sites]
+    return bare
+
+
+def _shifts(sites: Atoms, reference: Mapping[str, float] | float | None, spins: Sequence[int]) -> list[str]:
+    if not len(sites):
+        return []
+    references = chosen_references(list(sites.symbols), reference)
+    by_element = dict(zip(sites.symbols, references.tolist(), strict=True))
+    found = site_observables(sites, reference=by_element, convention="haeberlen", **SIMPSON)
+    columns = [found[name] for name in ("iso_ppm", "reduced_anisotropy_ppm", "eta_cs")]
+    rows = zip(spins, *columns, _written(found, "cs"), strict=True)
+    return [f"shift {spin + 1} {iso:.6f}p {zeta:.6f}p {eta:.8f} {angles}" for spin, iso, zeta, eta, angles in rows]
 
 
 def _quadrupoles(
-    tensors: Float[np.ndarray, "sites 3 3"], nuclei: Sequence[Isotope], order: int, spins: Sequence[int]
+    sites: Atoms, isotopes: Mapping[str, Isotope | str] | None, order: int, spins: Sequence[int]
 ) -> list[str]:
-    if not len(spins):
+    if not len(sites):
         return []
-    with float64():
-        efg = jnp.asarray(tensors)
-        v_zz = np.asarray(principal_axes(efg, "haeberlen").zz)
-        eta = np.asarray(haeberlen(efg).eta)
-        hertz = np.array([float(coupling_constant(jnp.asarray(1.0), nucleus)) for nucleus in nuclei])
-        angles = _degrees(efg)
-    return [
-        f"quadrupole {spin + 1} {order} {hertz[i] * v_zz[i]:.4f} {eta[i]:.8f} {_written(angles[i])}"
-        for i, spin in enumerate(spins)
-    ]
+    found = site_observables(sites, isotopes=isotopes, **SIMPSON)
+    rows = zip(spins, found["c_q_mhz"] * 1e6, found["eta_q"], _written(found, "efg"), strict=True)
+    return [f"quadrupole {spin + 1} {order} {c_q:.4f} {eta:.8f} {angles}" for spin, c_q, eta, angles in rows]
 
 
-def _degrees(tensors) -> Float[np.ndarray, "sites 3"]:
-    """Passive ZYZ angles of the principal axes in Haeberlen's order."""
-    return np.rad2deg(np.asarray(euler_angles(principal_axes(tensors, "haeberlen").axes, passive=True)))
-
-
-def _written(angles: Float[np.ndarray, "3"]) -> str:
-    return " ".join(f"{angle:.7f}" for angle in angles)
+def _written(found: SiteObservables, tensor: str) -> list[str]:
+    angles = np.stack([found[f"{tensor}_{angle}_deg"] for angle in ("alpha", "beta", "gamma")], axis=1)
+    return [" ".join(f"{angle:.7f}" for angle in row) for row in angles]

@@ -17,7 +17,7 @@ from efg_jax.precision import float64
 from efg_jax.structures import bucket
 from efg_jax.targets import place_of
 from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2, asymmetry
-from efg_jax.tensors.euler import euler_angles, swap_sense
+from efg_jax.tensors.euler import euler_angles
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.principal import CONVENTIONS as AXES
 from efg_jax.tensors.principal import principal_axes
@@ -25,6 +25,7 @@ from efg_jax.tensors.shielding import haeberlen, maryland, principal_components,
 
 ROTATIONS = ("active", "passive")
 TENSORS = ("efg", "ms")
+HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def site_observables(
@@ -77,21 +78,22 @@ def site_observables(
     with float64():
         efg_frames = cs_frames = None
         if "efg" in names and finite_rows(sites.efg).any():
-            efg_frames, values = _quadrupolar(sites.efg, nuclei, set(isotopes or ()), efg_axes)
-            given |= values | _angles(efg_frames, "efg", rotation)
+            efg_frames, angles, values = _quadrupolar(sites.efg, nuclei, set(isotopes or ()), efg_axes)
+            given |= values | _in_degrees(angles, "efg", rotation)
         if "ms" in names and (shielded := finite_rows(sites.ms)).any():
             references = np.zeros(len(sites.ms))
             if reference is not None:
                 own = [symbol for symbol, has in zip(sites.symbols, shielded, strict=True) if has]
                 references[shielded] = chosen_references(own, reference)
-            cs_frames, values = _shielding(sites.ms, references, sense, conventions)
-            given |= values | _angles(cs_frames, "cs", rotation)
+            cs_frames, angles, values = _shielding(sites.ms, references, sense, conventions)
+            given |= values | _in_degrees(angles, "cs", rotation)
         elif reference is not None:
             raise InputError(
                 "a reference shielding is given, but no chosen site has a shielding; leave it out, or read files with 'ms'"
             )
         if efg_frames is not None and cs_frames is not None:
-            given |= _relative_angles(efg_frames, cs_frames, rotation)
+            (angles,) = _padded(_relative_angles, None, efg_frames, cs_frames)
+            given |= _in_degrees(angles, "rel", rotation)
     return SiteObservables(
         given, sense, conventions, rotation, efg_axes, {str(nucleus): nucleus for nucleus in nuclei if nucleus}
     )
@@ -124,7 +126,7 @@ def _collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Se
         sites.frame.extend([position] * len(chosen))
         sites.atom.extend(chosen.tolist())
         sites.symbols.extend(atoms.symbols[i] for i in chosen)
-        sites.labels.extend(_label(atoms, i) for i in chosen)
+        sites.labels.extend(_label(atoms, i) for i in chosen.tolist())
         sites.files.extend([str(atoms.info.get("source_file", ""))] * len(chosen))
         efg.append(both["efg"][chosen])
         ms.append(both["ms"][chosen])
@@ -156,23 +158,27 @@ def _numbering(sites: Sites, nuclei: Sequence[Isotope | None]) -> dict[str, np.n
 
 def _quadrupolar(
     tensors: Float[np.ndarray, "sites 3 3"], nuclei: Sequence[Isotope | None], asked: set[str], order: str
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Axes, and values by column."""
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Axes, their active angles, and values by column."""
     present = finite_rows(tensors)
     moment, splitting = np.full(len(nuclei), np.nan), np.full(len(nuclei), np.nan)
     for i, nucleus in enumerate(nuclei):
         if present[i] and nucleus is not None and (nucleus.symbol in asked or nucleus.quadrupole_moment is not None):
             moment[i] = nucleus.require_quadrupole() * HZ_PER_MILLIBARN_V_PER_ANGSTROM2
             splitting[i] = 3.0 / (2.0 * nucleus.spin * (2.0 * nucleus.spin - 1.0))
-    v_zz, eta, axes = _padded(_efg_parts, tensors, order)
+    v_zz, eta, axes, angles = _padded(_efg_parts, order, tensors)
     c_q = moment * v_zz
-    return axes, {
-        "v_zz": v_zz,
-        "c_q_mhz": c_q / 1e6,
-        "p_q_mhz": c_q * np.sqrt(1.0 + eta**2 / 3.0) / 1e6,
-        "eta_q": eta,
-        "nu_q_khz": splitting * c_q / 1e3,
-    }
+    return (
+        axes,
+        angles,
+        {
+            "v_zz": v_zz,
+            "c_q_mhz": c_q / 1e6,
+            "p_q_mhz": c_q * np.sqrt(1.0 + eta**2 / 3.0) / 1e6,
+            "eta_q": eta,
+            "nu_q_khz": splitting * c_q / 1e3,
+        },
+    )
 
 
 def _shielding(
@@ -180,11 +186,10 @@ def _shielding(
     references: Float[np.ndarray, " sites"],
     sense: str,
     conventions: Sequence[str],
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Axes, and values by column, of shieldings, or of shifts where there are references."""
-    if sense == "shift":
-        tensors = np.asarray(shift_tensor(jnp.asarray(tensors), jnp.asarray(references)))
-    iso, zeta, eta, span, skew, components, axes = _padded(_cs_parts, tensors, sense)
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Axes, their active angles, and values by column, of shieldings, or of shifts where there are references."""
+    reference = np.where(finite_rows(tensors), references, np.nan)
+    iso, zeta, eta, span, skew, components, axes, angles = _padded(_cs_parts, sense, tensors, reference)
     values = {
         "iso_ppm": iso,
         "anisotropy_ppm": 1.5 * zeta,
@@ -195,62 +200,61 @@ def _shielding(
         **{f"cs_{k}{k}_ppm": components[:, k - 1] for k in (1, 2, 3)},
     }
     wanted = {*columns.ISOTROPIC, *(name for one in conventions for name in columns.CONVENTIONS[one])}
-    return axes, {name: value for name, value in values.items() if name in wanted}
+    return axes, angles, {name: value for name, value in values.items() if name in wanted}
 
 
-def _efg_parts(tensors: Float[Array, "sites 3 3"], order: str):
+def _efg_parts(order: str, tensors: Float[Array, "sites 3 3"]):
     principal = principal_axes(tensors)
     axes = principal.axes if order == "nqr" else principal_axes(tensors, order).axes
-    return principal.zz, asymmetry(principal.values), axes
+    return principal.zz, asymmetry(principal.values), axes, euler_angles(axes)
 
 
-def _cs_parts(tensors: Float[Array, "sites 3 3"], sense: str):
+def _cs_parts(sense: str, tensors: Float[Array, "sites 3 3"], references: Float[Array, " sites"]):
+    if sense == "shift":
+        tensors = shift_tensor(tensors, references)
     described, spread = haeberlen(tensors), maryland(tensors, sense=sense)
     components = principal_components(tensors, sense=sense)
-    return *described, spread.span, spread.skew, components, principal_axes(tensors, "haeberlen").axes
+    axes = principal_axes(tensors, "haeberlen").axes
+    return *described, spread.span, spread.skew, components, axes, euler_angles(axes)
 
 
-_efg_parts, _cs_parts = (jax.jit(function, static_argnums=1) for function in (_efg_parts, _cs_parts))
+def _relative_angles(_, efg: Float[Array, "sites 3 3"], cs: Float[Array, "sites 3 3"]):
+    """Of R_EFGᵀ R_CS. Half turns of the shielding's axes are `euler_angles`' to choose, those of the field gradient's are chosen here."""
+    half_turns = [
+        jnp.diag(jnp.array(signs))
+        for signs in ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
+    ]
+    turned = jnp.einsum("kij,nlj,nlm->nkim", jnp.stack(half_turns), efg, cs, precision=HIGHEST)
+    sets = euler_angles(turned)
+    best = jnp.argmin(sets[..., 0], axis=1)
+    return (jnp.take_along_axis(sets, best[:, None, None], axis=1)[:, 0],)
 
 
-def _padded(function, tensors: Float[np.ndarray, "sites 3 3"], option: str) -> list[np.ndarray]:
-    """The function of the tensors that are there, padded to a few shapes so that few are compiled; NaN for the others."""
-    present = finite_rows(tensors)
+_efg_parts, _cs_parts, _relative_angles = (
+    jax.jit(function, static_argnums=0) for function in (_efg_parts, _cs_parts, _relative_angles)
+)
+
+
+def _padded(function, option: str | None, *arrays: np.ndarray) -> list[np.ndarray]:
+    """The function of the sites that have all of these, padded to a few shapes so that few are compiled; NaN for the others."""
+    present = np.logical_and.reduce([np.isfinite(array.reshape(len(array), -1)).all(axis=1) for array in arrays])
     count = int(present.sum())
-    padded = np.zeros((bucket(count), 3, 3))
-    padded[:count] = tensors[present]
+    padded = [np.zeros((bucket(count), *array.shape[1:])) for array in arrays]
+    for filled, array in zip(padded, arrays, strict=True):
+        filled[:count] = array[present]
     results = []
-    for part in function(jnp.asarray(padded), option):
-        whole = np.full((len(tensors), *part.shape[1:]), np.nan)
+    for part in function(option, *map(jnp.asarray, padded)):
+        whole = np.full((len(present), *part.shape[1:]), np.nan)
         whole[present] = np.asarray(part)[:count]
         results.append(whole)
     return results
 
 
-def _angles(axes: Float[np.ndarray, "sites 3 3"], name: str, rotation: str) -> dict[str, np.ndarray]:
-    present = finite_rows(axes)
-    angles = np.full((len(axes), 3), np.nan)
-    angles[present] = np.asarray(euler_angles(jnp.asarray(axes[present]), passive=rotation == "passive"))
-    return _in_degrees(angles, name)
-
-
-def _relative_angles(
-    efg: Float[np.ndarray, "sites 3 3"], cs: Float[np.ndarray, "sites 3 3"], rotation: str
-) -> dict[str, np.ndarray]:
-    """Angles of R_EFGᵀ R_CS. Half turns of the shielding's axes are `euler_angles`' to choose, those of the field gradient's are chosen here."""
-    present = finite_rows(efg) & finite_rows(cs)
-    angles = np.full((len(efg), 3), np.nan)
-    if present.any():
-        half_turns = np.stack([np.diag(signs) for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))]) * 1.0
-        relative = half_turns @ (efg[present].swapaxes(1, 2) @ cs[present])[:, None]
-        sets = euler_angles(jnp.asarray(relative))
-        best = np.argmin(np.asarray(sets)[..., 0], axis=1)
-        chosen = jnp.take_along_axis(sets, jnp.asarray(best)[:, None, None], axis=1)[:, 0]
-        angles[present] = np.asarray(swap_sense(chosen) if rotation == "passive" else chosen)
-    return _in_degrees(angles, "rel")
-
-
-def _in_degrees(angles: Float[np.ndarray, "sites 3"], name: str) -> dict[str, np.ndarray]:
+def _in_degrees(angles: Float[np.ndarray, "sites 3"], name: str, rotation: str) -> dict[str, np.ndarray]:
+    """Columns of angles, from active ones in rad; passive (α, β, γ) is (π − γ, β, π − α)."""
+    if rotation == "passive":
+        alpha, beta, gamma = angles.T
+        angles = np.stack([np.mod(np.pi - gamma, 2 * np.pi), beta, np.mod(np.pi - alpha, 2 * np.pi)], axis=1)
     return {f"{name}_{which}_deg": np.rad2deg(angles[:, k]) for k, which in enumerate(("alpha", "beta", "gamma"))}
 
 
