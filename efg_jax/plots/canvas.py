@@ -11,8 +11,11 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-BLACK, GREY = "#222222", "#8C8C8C"
-TENSOR, SCALAR, DIRECT = "#0072B2", "#D55E00", "#009E73"
+BLACK = "#222222"
+GREY = "#8C8C8C"
+TENSOR = "#0072B2"
+SCALAR = "#D55E00"
+DIRECT = "#009E73"
 RED = "#CC3311"
 COLOURS = {"tensor": TENSOR, "scalar": SCALAR}
 
