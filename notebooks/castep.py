@@ -1,0 +1,91 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Your own CASTEP data
+#
+# From magres files, as CASTEP and Quantum ESPRESSO write them, to a model, and from the model to magres files that Soprano and MagresView read. So that
+# this notebook stands by itself it first writes magres files of a few silica cells that ship; you have yours already, and start at the second cell.
+
+# %%
+from pathlib import Path
+
+import numpy as np
+
+import efg_jax as ej
+
+Path("castep").mkdir(exist_ok=True)
+quartz = [atoms for atoms in ej.datasets.load("silica-efg") if len(atoms) == 9][:24]
+for number, atoms in enumerate(quartz):
+    ej.io.write(f"castep/quartz-{number:02d}.magres", atoms)
+print(*(line[:100] for line in Path("castep/quartz-00.magres").read_text().splitlines()[:9]), sep="\n")
+
+# %% [markdown]
+# ## Read and look
+#
+# `ej.io.read` takes magres, extended XYZ and whatever else ASE reads, one file or many. EFGs come out in V/Å² (the files have atomic units), shieldings in ppm; every
+# frame is checked, and an error names the file, the atom and the mend.
+
+# %%
+frames = ej.io.read(sorted(Path("castep").glob("*.magres")), target="efg")
+len(frames), frames[0].arrays["efg"].shape, frames[0].info["source_file"]
+
+# %% [markdown]
+# What the numbers mean in NMR, site by site, before any learning: C_Q in MHz, η, ν_Q, Euler angles. The same table is `efg-jax observables castep/*.magres --species O`.
+
+# %%
+print(ej.observables.site_observables(frames[:2], species="O"))
+
+# %% [markdown]
+# Two things to know of your own data:
+#
+# - **Level of theory.** All structures of a set must share it: functional, cutoff, k-points, pseudopotentials. A model learns whatever differences there are.
+# - **Magres files from Quantum ESPRESSO** hold the same; atoms without a tensor get NaN, which means "no label".
+#
+# ## Train and judge
+#
+# By structure, never by atom. The descriptor here is small so that the notebook runs in seconds; leave `nmax` and `lmax` out for real work.
+
+# %%
+train, test = ej.split(frames, test=0.25, seed=1)
+model = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=4, lmax=3), species="O").fit(train)
+report = model.evaluate(test, title=f"{len(train)} structures of quartz")
+report
+
+# %%
+report.plot()[0]
+
+# %% [markdown]
+# ## Predict, and hand back
+#
+# A structure without tensors gains them, and goes out as magres (for Soprano and MagresView), as SIMPSON spin system, or as CSV of observables. Only oxygen is predicted, so the silicon
+# rows are NaN, and the magres file leaves them out.
+
+# %%
+new = test[0].copy()
+del new.arrays["efg"]
+new.arrays["efg"] = model.predict(new)
+ej.io.write("predicted.magres", new)
+again = ej.io.read("predicted.magres")[0]
+oxygen = np.asarray(new.symbols) == "O"
+np.abs(again.arrays["efg"] - new.arrays["efg"])[oxygen].max(), np.isnan(again.arrays["efg"][~oxygen]).all()
+
+# %%
+ej.io.write("predicted.csv", new, species="O")
+print(Path("predicted.csv").read_text()[:300])
+
+# %% [markdown]
+# The same from the shell:
+#
+# ```text
+# efg-jax train castep/*.magres --species O --out o17.npz
+# efg-jax predict o17.npz new.cif --out predicted.extxyz
+# efg-jax convert predicted.extxyz --out predicted.magres
+# efg-jax observables predicted.extxyz --species O --csv sites.csv
+# ```

@@ -1,0 +1,76 @@
+"""The examples of the documentation run as they are written, on fewer structures; what cannot run here says why not."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import efg_jax as ej
+from efg_jax.cli import app
+
+DOCS = Path(__file__).parents[2] / "docs"
+# The tutorials are run as notebooks.
+PAGES = sorted(page for page in DOCS.rglob("*.md") if page.parent.name != "tutorials")
+FENCE = re.compile(r"(?:<!-- not run: (?P<why>.+?) -->\n)?^```(?P<language>python|sh)\n(?P<code>.*?)^```$", re.M | re.S)
+
+
+def blocks_of(page):
+    """(language, code) of the blocks of a page that can run, in their order."""
+    found = FENCE.finditer(page.read_text(encoding="utf-8"))
+    return [(block["language"], block["code"]) for block in found if not block["why"]]
+
+
+@pytest.fixture(scope="session")
+def frames():
+    """Ten silica cells of six to nine atoms."""
+    return [atoms for atoms in ej.datasets.load("silica-efg") if len(atoms) <= 9][:10]
+
+
+@pytest.fixture(scope="session")
+def model(frames, tmp_path_factory):
+    """The file of a small model of ¹⁷O."""
+    path = tmp_path_factory.mktemp("model") / "o17.npz"
+    ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=3, lmax=2), species="O").fit(frames).save(path)
+    return path
+
+
+@pytest.fixture
+def workshop(frames, model, tmp_path, monkeypatch):
+    """A folder with the files that the pages speak of, and the names that their Python starts with."""
+    copies = [atoms.copy() for atoms in frames]
+    for copy, atoms in zip(copies, frames, strict=True):
+        copy.calc = atoms.calc
+    monkeypatch.setattr(ej.datasets, "load", lambda name: [atoms.copy() for atoms in frames])
+    monkeypatch.chdir(tmp_path)
+    Path("o17.npz").write_bytes(model.read_bytes())
+    ej.io.write("trajectory.extxyz", copies[:3])
+    return {"frames": copies, "atoms": copies[0]}
+
+
+def run_shell(code):
+    for line in code.splitlines():
+        words = shlex.split(line, comments=True)
+        if words:
+            assert words[0] == "efg-jax", line
+            result = CliRunner().invoke(app, words[1:], catch_exceptions=False)
+            assert result.exit_code == 0, f"{line}\n{result.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks_of(page)], ids=lambda page: str(page.relative_to(DOCS))
+)
+def test_examples_run(page, workshop):
+    for language, code in blocks_of(page):
+        if language == "sh":
+            run_shell(code)
+        else:
+            exec(compile(code, str(page), "exec"), workshop)
+
+
+def test_pages_have_examples():
+    assert sum(len(blocks_of(page)) for page in PAGES) > 20
+    assert np.all([page.read_text(encoding="utf-8").startswith("# ") for page in PAGES])
