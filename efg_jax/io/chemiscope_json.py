@@ -78,7 +78,7 @@ def write_chemiscope(
 def _ellipsoids(frames: Sequence[Atoms], species: str | Sequence[str] | None, size: float, ellipsoid) -> dict[str, Any]:
     """Shapes of all atoms, structure after structure; a speck where there is no tensor."""
     shapes = {}
-    tensors = [tensors_of(atoms, position, ("efg", "ms")) for position, atoms in enumerate(frames)]
+    tensors = [tensors_of(atoms, position, ("efg", "ms"), required=False) for position, atoms in enumerate(frames)]
     for which, name in enumerate(("efg", "ms")):
         rows = []
         for (position, atoms), both in zip(enumerate(frames), tensors, strict=True):

@@ -12,13 +12,16 @@ from efg_jax.targets import find, place_of, tensors_in
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
 
 
-def tensors_of(atoms: Atoms, position: int, names: Sequence[str]) -> list[Float[np.ndarray, "atoms 3 3"] | None]:
+def tensors_of(
+    atoms: Atoms, position: int, names: Sequence[str], required: bool = True
+) -> list[Float[np.ndarray, "atoms 3 3"] | None]:
     """Checked tensors of a frame by name, None for those that it does not carry.
 
     Args:
         atoms: frame.
         position: its position in the caller's list, for messages.
         names: "efg" (V/Å²) or "ms" (ppm) or both.
+        required: whether it must carry one of them.
 
     Raises:
         InputError: it carries none of them, or one that fails `efg_jax.io.check_frames`.
@@ -27,7 +30,7 @@ def tensors_of(atoms: Atoms, position: int, names: Sequence[str]) -> list[Float[
     for name in names:
         here = find(atoms, name, "atom") is not None
         found.append(with_label(atoms, position, name, name, "atom").arrays[name] if here else None)
-    if all(tensors is None for tensors in found):
+    if required and all(tensors is None for tensors in found):
         others = [f"'{name}'" for name in tensors_in(atoms) if name not in names]
         named = f"; it carries {', '.join(others)}: name what that is with --array {names[0]}=NAME" if others else ""
         raise InputError(

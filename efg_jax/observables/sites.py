@@ -15,7 +15,7 @@ from efg_jax.observables import columns
 from efg_jax.observables.table import SiteObservables
 from efg_jax.precision import float64
 from efg_jax.structures import bucket
-from efg_jax.targets import place_of
+from efg_jax.targets import find, place_of
 from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2, asymmetry
 from efg_jax.tensors.euler import euler_angles
 from efg_jax.tensors.nuclei import Isotope
@@ -44,6 +44,8 @@ def site_observables(
     Of field gradients V_zz, C_Q, P_Q, η and the first-order splitting ν_Q = 3C_Q/(2I(2I − 1)); of shieldings the isotropic value and the
     anisotropy in one or several conventions; the Euler angles of both in the crystal, and of the shielding's axes in those of the field
     gradient. With a reference shieldings are given as shifts, (σ_ref − σ)/(1 − σ_ref·10⁻⁶).
+
+    The axes of the shielding in those of the field gradient are R_EFGᵀ R_CS (Soprano's ``ms.euler_to(efg)``).
 
     Args:
         frames: structures with ``efg`` (V/Å²) or ``ms`` (ppm) or both, NaN for atoms without; also as (n, 9).
@@ -116,7 +118,9 @@ def _collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Se
         raise InputError("there are no structures; pass at least one")
     sites, efg, ms = Sites([], [], [], [], [], np.empty(0), np.empty(0)), [], []
     for position, atoms in enumerate(frames):
-        both = dict(zip(names, tensors_of(atoms, position, names), strict=True))
+        # Frames without are passed over, unless all are: that is an error of the first.
+        required = position == 0 and not any(find(other, name, "atom") for other in frames for name in names)
+        both = dict(zip(names, tensors_of(atoms, position, names, required), strict=True))
         blank = np.full((len(atoms), 3, 3), np.nan)
         both = {name: blank if both.get(name) is None else both[name] for name in TENSORS}
         present = finite_rows(both["efg"]) | finite_rows(both["ms"])
