@@ -19,9 +19,11 @@ if TYPE_CHECKING:
         plots,
         powder,
         regions,
+        sensitivity,
         spectra,
         structures,
         tensors,
+        trajectories,
         tuning,
     )
     from efg_jax.calculator import TensorCalculator
@@ -69,9 +71,11 @@ _MODULES = (
     "plots",
     "powder",
     "regions",
+    "sensitivity",
     "spectra",
     "structures",
     "tensors",
+    "trajectories",
     "tuning",
 )
 
@@ -106,12 +110,14 @@ __all__ = [
     "plots",
     "powder",
     "regions",
+    "sensitivity",
     "site_observables",
     "spectra",
     "split",
     "structures",
     "target_of",
     "tensors",
+    "trajectories",
     "tune",
     "tuning",
 ]

@@ -1,0 +1,121 @@
+"""Sensitivity of what an experiment sees of one atom to every position and to strain."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from jaxtyping import Float
+
+from efg_jax.errors import InputError
+from efg_jax.models import TensorGPR
+from efg_jax.sensitivity.derivatives import tensor_derivatives
+from efg_jax.sensitivity.internal import Cluster, internal_coordinates
+from efg_jax.sensitivity.quantities import Quantity, efg_quantity, shielding_quantity
+from efg_jax.sensitivity.result import Sensitivity
+from efg_jax.tensors.nuclei import Isotope, default_isotope
+from efg_jax.tensors.nuclei import isotope as find_isotope
+
+BOND_SCALE = 1.25
+"""Times the sum of two covalent radii: Si–O bonds up to 2.2 Å, Li–O up to 2.4 Å, and no Si–Si."""
+
+
+def gradient(
+    model: TensorGPR,
+    atoms: Atoms,
+    atom: int,
+    quantity: str | None = None,
+    *,
+    isotope: Isotope | str | None = None,
+    direction: Sequence[float | int] | Float[np.ndarray, "3"] | None = None,
+    reference: float | int | None = None,
+    shells: int = 2,
+    bond_scale: float = BOND_SCALE,
+) -> Sensitivity:
+    """Exact derivatives of a quantity of one atom with respect to all positions and to strain, from a model.
+
+    Near a kink of the quantity (η at 0, V_zz and η at 1) the gradient is exact, but for small displacements only: `Sensitivity.reach` says
+    how small. On the kink there is none, and an error says what to ask for instead.
+
+    Args:
+        model: fitted, for EFG or shielding.
+        atoms: structure.
+        atom: index of the atom whose quantity it is.
+        quantity: of an EFG "c_q", "p_q", "nu_q" (Hz), "v_zz" (V/Å²), "eta", "eta_squared"; of a shielding "sigma_iso", "delta_iso", "span",
+            "anisotropy" (ppm), "skew", "eta". None: "c_q" ("v_zz" for an element without quadrupolar isotope), or "sigma_iso".
+        isotope: nucleus; None: the one that NMR uses.
+        direction: of the field, for "nu_q"; fixed in space, whatever the strain.
+        reference: σ_ref in ppm, for "delta_iso".
+        shells: 1: bonds and angles at the atom; 2: at its neighbours, too.
+        bond_scale: atoms nearer than this times the sum of their covalent radii are bonded.
+
+    Raises:
+        InputError: a model of another kind; no such atom; an unknown quantity, or one without what it needs; a quantity on its kink.
+    """
+    if shells < 1 or not bond_scale > 0:
+        raise InputError(f"shells = {shells} and bond_scale = {bond_scale} must be positive")
+    found = tensor_derivatives(model, atoms, atom)
+    nucleus = None
+    if model.fitted.target.is_efg:
+        nucleus = _nucleus(isotope, str(atoms.symbols[atom]))
+        name = quantity or ("v_zz" if nucleus is None else "c_q")
+        number = efg_quantity(name, found.tensor, nucleus, None if direction is None else _unit(direction))
+    else:
+        number = shielding_quantity(
+            quantity or "sigma_iso", found.tensor, None if reference is None else float(reference)
+        )
+    slopes = np.einsum("ij,ijkc->kc", number.slope, found.gradient)
+    cluster = _cluster(atoms, atom, found.neighbour, found.displacement)
+    in_cluster = np.concatenate([-slopes.sum(axis=0, keepdims=True), slopes])
+    internal, missing = internal_coordinates(cluster, in_cluster, shells, float(bond_scale))
+    positions = found.to_positions(slopes, atom, len(atoms))
+    return Sensitivity(
+        atoms=atoms.copy(),
+        atom=atom,
+        quantity=number,
+        isotope=nucleus,
+        tensor=found.tensor,
+        positions=positions,
+        strain=found.to_strain(slopes),
+        cluster=cluster,
+        cluster_gradient=in_cluster,
+        internal=tuple(internal),
+        missing=missing,
+        reach=_reach(number, np.einsum("ij,ijkc->kc", number.kink_slope, found.gradient)),
+    )
+
+
+def _reach(number: Quantity, slopes: np.ndarray) -> float:
+    """Å by which the most sensitive neighbour may move before the quantity meets its kink, to first order."""
+    largest = float(np.linalg.norm(slopes, axis=1).max(initial=0.0))
+    return number.kink / largest if largest > 0.0 else float("inf")
+
+
+def _cluster(atoms: Atoms, atom: int, neighbour: np.ndarray, displacement: np.ndarray) -> Cluster:
+    order = np.argsort(np.linalg.norm(displacement, axis=1), kind="stable")
+    images: dict[int, int] = {atom: 1}
+    primes = np.zeros(len(order), dtype=int)
+    for k in order.tolist():  # the nearest image has no prime
+        primes[k] = images.get(int(neighbour[k]), 0)
+        images[int(neighbour[k])] = primes[k] + 1
+    symbols = [str(atoms.symbols[i]) for i in (atom, *neighbour.tolist())]
+    names = [f"{atoms.symbols[atom]}{atom}"]
+    names += [f"{atoms.symbols[i]}{i}{'′' * int(p)}" for i, p in zip(neighbour.tolist(), primes, strict=True)]
+    return Cluster(symbols, names, np.concatenate([np.zeros((1, 3)), displacement]))
+
+
+def _nucleus(isotope: Isotope | str | None, symbol: str) -> Isotope | None:
+    if isotope is None:
+        nucleus = default_isotope(symbol)
+        return nucleus if nucleus is not None and nucleus.quadrupole_moment is not None else None
+    nucleus = find_isotope(isotope)
+    if nucleus.symbol != symbol:
+        raise InputError(f"{nucleus} is no isotope of {symbol}; choose one of {symbol}, or another atom")
+    nucleus.require_quadrupole()
+    return nucleus
+
+
+def _unit(direction: Sequence[float | int] | np.ndarray) -> np.ndarray:
+    vector = np.asarray(direction, dtype=float)
+    if vector.shape != (3,) or not np.isfinite(vector).all() or not np.linalg.norm(vector) > 0.0:
+        raise InputError(f"direction = {direction} is no direction; give three numbers, not all zero: (0, 0, 1)")
+    return vector / np.linalg.norm(vector)

@@ -1,0 +1,268 @@
+"""Derivatives of predictions against finite differences of whole predictions, with neighbours listed anew; sum rules; bonds and angles."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from oracles.differences import directional, gradient
+from oracles.labelled_crystals import crystals
+from scipy.spatial.transform import Rotation
+
+import efg_jax as ej
+from efg_jax import InputError, sensitivity, tensors
+from efg_jax.sensitivity import Cluster, efg_quantity, internal_coordinates, shielding_quantity
+
+SOAP = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=1, sigma=0.5, cutoff_width=0.5)
+DIRECTION = np.array([0.48, -0.6, 0.64])
+REFERENCE = 120.0
+STEP = 2e-3
+O17 = tensors.isotope("17O")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return ej.TensorGPR(SOAP, species="O", regularisation=1e-3).fit(crystals(2, seed=0))
+
+
+@pytest.fixture(scope="module")
+def shielding_model():
+    return ej.TensorGPR(SOAP, species="O", target="ms", regularisation=1e-3).fit(crystals(2, seed=0))
+
+
+@pytest.fixture
+def atoms():
+    return crystals(1, seed=1)[0]
+
+
+def value_of(model, atoms, atom, quantity):
+    """The quantity from a prediction of the whole structure."""
+    tensor = model.predict(atoms, indices=[atom])[atom]
+    if model.target == "ms":
+        return shielding_quantity(quantity, tensor, REFERENCE).value
+    return efg_quantity(quantity, tensor, O17, DIRECTION).value
+
+
+def strained(atoms, strain):
+    changed = atoms.copy()
+    changed.set_cell(atoms.cell.array @ (np.eye(3) + strain).T, scale_atoms=True)
+    return changed
+
+
+def moved(atoms, displacements):
+    changed = atoms.copy()
+    changed.positions += displacements
+    return changed
+
+
+@pytest.mark.parametrize("quantity", ["c_q", "p_q", "eta", "eta_squared", "nu_q"])
+def test_derivatives_of_an_efg_are_those_of_whole_predictions(model, atoms, quantity):
+    generator = np.random.default_rng(0)
+    found = sensitivity.gradient(model, atoms, 2, quantity, direction=DIRECTION)
+    assert_allclose(found.quantity.value, value_of(model, atoms, 2, quantity), rtol=1e-10)
+    along = generator.normal(size=atoms.positions.shape)
+    expected = directional(lambda t: value_of(model, moved(atoms, t * along), 2, quantity), STEP)
+    scale = np.abs(found.positions).max()
+    assert_allclose(np.sum(found.positions * along), expected, rtol=2e-6, atol=2e-6 * scale)
+    strain = generator.normal(size=(3, 3))
+    strain = strain + strain.T
+    expected = directional(lambda t: value_of(model, strained(atoms, t * strain), 2, quantity), STEP / 4)
+    assert_allclose(np.sum(found.strain * strain), expected, rtol=2e-6, atol=2e-6 * scale)
+
+
+@pytest.mark.parametrize("quantity", ["sigma_iso", "delta_iso", "span", "skew", "anisotropy", "eta"])
+def test_derivatives_of_a_shielding_are_those_of_whole_predictions(shielding_model, atoms, quantity):
+    found = sensitivity.gradient(shielding_model, atoms, 2, quantity, reference=REFERENCE)
+    along = np.random.default_rng(1).normal(size=atoms.positions.shape)
+    expected = directional(lambda t: value_of(shielding_model, moved(atoms, t * along), 2, quantity), STEP)
+    assert_allclose(found.quantity.value, value_of(shielding_model, atoms, 2, quantity), rtol=1e-9)
+    scale = np.abs(found.positions).max()
+    assert_allclose(np.sum(found.positions * along), expected, rtol=2e-6, atol=2e-6 * scale)
+
+
+def test_every_component_by_itself(model, atoms):
+    found = sensitivity.gradient(model, atoms, 1)
+    places = atoms.positions.copy()
+
+    def c_q(positions):
+        changed = atoms.copy()
+        changed.positions[:] = positions
+        return value_of(model, changed, 1, "c_q")
+
+    chosen = np.zeros_like(places)
+    for i, c in ((0, 0), (1, 2), (3, 1)):
+        unit = np.zeros_like(places)
+        unit[i, c] = 1.0
+        chosen[i, c] = directional(lambda t, unit=unit: c_q(places + t * unit), STEP)
+        assert_allclose(found.positions[i, c], chosen[i, c], rtol=1e-5, atol=1e-6 * np.abs(found.positions).max())
+
+
+def test_a_shift_of_the_whole_changes_nothing_and_the_gradient_turns_with_the_structure(model, atoms):
+    found = sensitivity.gradient(model, atoms, 1)
+    scale = np.abs(found.positions).max()
+    assert_allclose(found.positions.sum(axis=0), 0.0, atol=1e-10 * scale)
+    assert_allclose(found.strain, found.strain.T)
+    turn = Rotation.random(random_state=0).as_matrix()
+    turned = atoms.copy()
+    turned.set_cell(atoms.cell.array @ turn.T, scale_atoms=True)
+    other = sensitivity.gradient(model, turned, 1)
+    assert_allclose(other.quantity.value, found.quantity.value, rtol=1e-9)
+    assert_allclose(other.positions, found.positions @ turn.T, atol=1e-9 * scale)
+    assert_allclose(other.strain, turn @ found.strain @ turn.T, atol=1e-9 * np.abs(found.strain).max())
+    assert_allclose(
+        [one.derivative for one in other.internal], [one.derivative for one in found.internal], atol=1e-7 * scale
+    )
+
+
+@pytest.mark.parametrize("name", ["c_q", "p_q", "eta", "eta_squared", "nu_q"])
+def test_slopes_of_an_efgs_numbers_are_those_of_the_tensor_library(name):
+    tensor = np.array([[-20.0, 5.0, 10.0], [5.0, 35.0, -12.0], [10.0, -12.0, -15.0]])
+    functions = {
+        "c_q": lambda v: tensors.coupling_constant(tensors.principal_axes(v).zz, O17),
+        "p_q": lambda v: -tensors.coupling_constant(tensors.invariant_strength(v), "27Al") * (25.58 / 146.6),
+        "eta": lambda v: tensors.asymmetry(tensors.principal_axes(v).values),
+        "eta_squared": tensors.asymmetry_squared,
+        "nu_q": lambda v: tensors.quadrupolar_frequency(v, jnp.asarray(DIRECTION), O17),
+    }
+    found = efg_quantity(name, tensor, O17, DIRECTION)
+    value, slope = jax.jit(jax.value_and_grad(functions[name]))(jnp.asarray(tensor))
+    slope = np.asarray(slope)
+    part = np.eye(3) * np.trace(slope - found.slope) / 3  # a traceless tensor has no derivative along the trace
+    assert_allclose(found.value, float(value), rtol=1e-10)
+    assert_allclose(found.slope + part, 0.5 * (slope + slope.T), atol=1e-9 * np.abs(slope).max())
+
+
+@pytest.mark.parametrize("name", ["span", "skew", "anisotropy", "eta", "sigma_iso", "delta_iso"])
+def test_slopes_of_a_shieldings_numbers(name):
+    tensor = np.array([[30.0, 5, -8], [2, 60, 4], [-6, 7, 120]])
+    found = shielding_quantity(name, tensor, REFERENCE)
+    slope = gradient(lambda v: shielding_quantity(name, v, REFERENCE).value, tensor, 1e-3)
+    assert_allclose(found.slope, slope, atol=1e-8 * np.abs(slope).max())
+    known = {"span": 92.02753, "skew": 0.32432, "anisotropy": 76.48222, "eta": 0.60976, "sigma_iso": 70.0}
+    if name in known:
+        assert_allclose(found.value, known[name], rtol=1e-4)
+
+
+def test_kinks_are_told(model, atoms):
+    axial, rhombic = np.diag([-1.0, -1.0, 2.0]), np.diag([0.0, -1.0, 1.0])
+    with pytest.raises(InputError, match=r"η is 0 here.*eta_squared"):
+        efg_quantity("eta", axial, O17, None)
+    assert_allclose(efg_quantity("eta_squared", axial, O17, None).slope, 0.0, atol=1e-15)
+    with pytest.raises(InputError, match=r"η is 1 here.*p_q"):
+        efg_quantity("c_q", rhombic, O17, None)
+    assert np.isfinite(efg_quantity("p_q", rhombic, O17, None).slope).all()
+    with pytest.raises(InputError, match="EFG is zero"):
+        efg_quantity("c_q", np.zeros((3, 3)), O17, None)
+    with pytest.raises(InputError, match="coincide"):
+        shielding_quantity("span", axial, None)
+    near = efg_quantity("eta", np.diag([-1.0, -1.01, 2.01]), O17, None)
+    assert "kink at 0" in near.at_kink
+    assert_allclose(near.kink, 0.01 / 2.01)
+
+
+def test_reach_is_where_the_kink_is(model, atoms):
+    """Moving the most sensitive atom by `reach` against the gradient of η brings η to its kink, to first order."""
+    found = sensitivity.gradient(model, atoms, 1, "eta")
+    steepest = np.linalg.norm(found.cluster_gradient[1:], axis=1).max()
+    assert_allclose(found.reach * steepest, min(found.quantity.value, 1 - found.quantity.value))
+
+
+WATER = Cluster(["O", "H", "H"], ["O0", "H1", "H2"], np.array([[0, 0, 0], [0.96, 0, 0], [-0.3, 0.95, 0.2]]))
+
+
+def coordinates(positions):
+    u, v = positions[1] - positions[0], positions[2] - positions[0]
+    a, b = np.linalg.norm(u), np.linalg.norm(v)
+    return a, b, np.arccos(u @ v / a / b)
+
+
+def test_a_function_of_bonds_and_angles_has_the_derivatives_it_was_made_with():
+    """f = 3a − 5b² + 7 cos θ of a molecule whose two bonds and one angle are all its internal degrees of freedom."""
+
+    def function(positions):
+        a, b, theta = coordinates(positions)
+        return 3 * a - 5 * b**2 + 7 * np.cos(theta)
+
+    slopes = gradient(function, WATER.positions, 1e-3)
+    found, missing = internal_coordinates(WATER, slopes, shells=1, bond_scale=1.25)
+    _, b, theta = coordinates(WATER.positions)
+    by_name = {one.name: one for one in found}
+    assert set(by_name) == {"O0–H1", "O0–H2", "H1–O0–H2"}
+    assert_allclose(by_name["O0–H1"].derivative, 3.0, rtol=1e-8)
+    assert_allclose(by_name["O0–H2"].derivative, -10 * b, rtol=1e-8)
+    assert_allclose(by_name["H1–O0–H2"].derivative, -7 * np.sin(theta), rtol=1e-8)
+    assert missing < 1e-8
+    assert [abs(one.along) for one in found] == sorted((abs(one.along) for one in found), reverse=True)
+
+
+def test_what_bonds_and_angles_do_not_hold_is_told():
+    """A turn of the molecule changes no bond: all of its gradient is missing."""
+    spin = np.cross([0.3, 0.2, 1.0], WATER.positions)
+    spin -= spin.mean(axis=0)
+    found, missing = internal_coordinates(WATER, np.cross([0.3, 0.2, 1.0], WATER.positions), shells=1, bond_scale=1.25)
+    assert_allclose(missing, 1.0)
+    assert_allclose([one.derivative for one in found], 0.0, atol=1e-12)
+    alone = Cluster(["O", "O"], ["O0", "O1"], np.array([[0, 0, 0], [3.0, 0, 0]]))
+    assert internal_coordinates(alone, np.array([[-1.0, 0, 0], [1, 0, 0]]), 1, 1.25) == ([], 1.0)
+
+
+def test_a_straight_angle_is_left_out():
+    straight = Cluster(["O", "Si", "Si"], ["O0", "Si1", "Si2"], np.array([[0, 0, 0], [1.6, 0, 0], [-1.6, 0.01, 0]]))
+    found, _ = internal_coordinates(straight, np.array([[0.0, 0, 0], [1, 0, 0], [-1, 0, 0]]), 1, 1.25)
+    assert {one.kind for one in found} == {"bond"}
+
+
+def test_angles_of_the_second_shell_have_a_neighbour_at_the_apex():
+    """Si–O–Si with another oxygen on one silicon."""
+    positions = np.array([[0, 0, 0], [1.6, 0, 0], [-0.9, 1.3, 0], [2.2, 1.5, 0.1]])
+    chain = Cluster(["O", "Si", "Si", "O"], ["O0", "Si1", "Si2", "O3"], positions)
+    slopes = np.random.default_rng(0).normal(size=(4, 3))
+    one, two = (internal_coordinates(chain, slopes, shells, 1.25)[0] for shells in (1, 2))
+    assert {c.name for c in one} == {"O0–Si1", "O0–Si2", "Si1–O0–Si2"}
+    assert {c.name for c in two} - {c.name for c in one} == {"Si1–O3", "O0–Si1–O3"}
+
+
+def test_files_and_table(model, atoms, tmp_path):
+    found = sensitivity.gradient(model, atoms, 1, isotope="17O")
+    found.to_json(tmp_path / "s.json")
+    found.to_csv(tmp_path / "s.csv")
+    entry = json.loads((tmp_path / "s.json").read_text())
+    assert_allclose(entry["positions"], found.positions)
+    assert_allclose(entry["strain"], found.strain)
+    assert (entry["unit"], entry["isotope"], entry["atom"]) == ("Hz", "17O", 1)
+    columns = np.genfromtxt(tmp_path / "s.csv", delimiter=",", skip_header=1, usecols=(5, 6, 7))
+    assert_allclose(columns, found.positions)
+    text = str(found)
+    assert "C_Q of O1 (17O) = " in text
+    assert "kHz/Å" in text
+    assert found.internal[0].name in text
+    assert "<pre" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((9,), {}, "has no atom 9; its 5 atoms"),
+        ((0,), {}, r"atom 0 \(Si\): the model predicts nothing for Si; it was trained for O"),
+        ((1, "colour"), {}, "unknown quantity 'colour' of an EFG; choose one of c_q"),
+        ((1, "nu_q"), {}, "direction"),
+        ((1,), {"isotope": "16O"}, "unknown isotope"),
+        ((1,), {"isotope": "7Li"}, "7Li is no isotope of O"),
+        ((1, "nu_q"), {"direction": (0, 0, 0)}, "no direction"),
+        ((1,), {"shells": 0}, "must be positive"),
+    ],
+)
+def test_bad_questions(model, atoms, arguments, options, message):
+    with pytest.raises(InputError, match=message):
+        sensitivity.gradient(model, atoms, *arguments, **options)
+
+
+def test_bad_models(shielding_model, atoms):
+    with pytest.raises(InputError, match="reference"):
+        sensitivity.gradient(shielding_model, atoms, 1, "delta_iso")
+    with pytest.raises(InputError, match="unknown quantity 'c_q' of a shielding"):
+        sensitivity.gradient(shielding_model, atoms, 1, "c_q")
+    with pytest.raises(InputError, match="not fitted"):
+        sensitivity.gradient(ej.TensorGPR(SOAP), atoms, 1)
