@@ -16,12 +16,11 @@ from efg_jax.observables.table import SiteObservables
 from efg_jax.precision import float64
 from efg_jax.structures import bucket
 from efg_jax.targets import find, place_of
-from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2, asymmetry
+from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2
 from efg_jax.tensors.euler import euler_angles
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.principal import CONVENTIONS as AXES
 from efg_jax.tensors.principal import principal_axes
-from efg_jax.tensors.shielding import haeberlen, maryland, principal_components, shift_tensor
 
 ROTATIONS = ("active", "passive")
 TENSORS = ("efg", "ms")
@@ -170,7 +169,10 @@ def _quadrupolar(
         if present[i] and nucleus is not None and (nucleus.symbol in asked or nucleus.quadrupole_moment is not None):
             moment[i] = nucleus.require_quadrupole() * HZ_PER_MILLIBARN_V_PER_ANGSTROM2
             splitting[i] = 3.0 / (2.0 * nucleus.spin * (2.0 * nucleus.spin - 1.0))
-    v_zz, eta, axes, angles = _padded(_efg_parts, order, tensors)
+    values, axes, angles = _padded(_principal, order, tensors)
+    v_zz = values[:, 2]
+    # |V_xx − V_yy| is the same in both orders.
+    eta = np.abs(values[:, 0] - values[:, 1]) / np.where(v_zz == 0.0, 1.0, np.abs(v_zz))
     c_q = moment * v_zz
     return (
         axes,
@@ -191,35 +193,34 @@ def _shielding(
     sense: str,
     conventions: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Axes, their active angles, and values by column, of shieldings, or of shifts where there are references."""
-    reference = np.where(finite_rows(tensors), references, np.nan)
-    iso, zeta, eta, span, skew, components, axes, angles = _padded(_cs_parts, sense, tensors, reference)
+    """Axes, their active angles, and values by column, of shieldings, or of shifts where there are references (`efg_jax.tensors.shielding`)."""
+    if sense == "shift":
+        scale = 1.0 - 1e-6 * references[:, None, None]
+        tensors = (references[:, None, None] * np.eye(3) - tensors) / scale
+    iso = np.trace(tensors, axis1=1, axis2=2) / 3.0
+    deviations, axes, angles = _padded(_principal, "haeberlen", tensors - iso[:, None, None] * np.eye(3))
+    xx, yy, zeta = deviations.T
+    low, middle, high = np.sort(deviations, axis=1).T
+    span = high - low
+    ordered = np.sort(deviations, axis=1)[:, :: 1 if sense == "shielding" else -1]
+    sign = 1.0 if sense == "shielding" else -1.0
     values = {
         "iso_ppm": iso,
         "anisotropy_ppm": 1.5 * zeta,
         "reduced_anisotropy_ppm": zeta,
-        "eta_cs": eta,
+        "eta_cs": (yy - xx) / np.where(zeta == 0.0, 1.0, zeta),
         "span_ppm": span,
-        "skew": skew,
-        **{f"cs_{k}{k}_ppm": components[:, k - 1] for k in (1, 2, 3)},
+        "skew": -3.0 * sign * middle / np.where(span == 0.0, 1.0, span),
+        **{f"cs_{k}{k}_ppm": iso + ordered[:, k - 1] for k in (1, 2, 3)},
     }
     wanted = {*columns.ISOTROPIC, *(name for one in conventions for name in columns.CONVENTIONS[one])}
     return axes, angles, {name: value for name, value in values.items() if name in wanted}
 
 
-def _efg_parts(order: str, tensors: Float[Array, "sites 3 3"]):
-    principal = principal_axes(tensors)
-    axes = principal.axes if order == "nqr" else principal_axes(tensors, order).axes
-    return principal.zz, asymmetry(principal.values), axes, euler_angles(axes)
-
-
-def _cs_parts(sense: str, tensors: Float[Array, "sites 3 3"], references: Float[Array, " sites"]):
-    if sense == "shift":
-        tensors = shift_tensor(tensors, references)
-    described, spread = haeberlen(tensors), maryland(tensors, sense=sense)
-    components = principal_components(tensors, sense=sense)
-    axes = principal_axes(tensors, "haeberlen").axes
-    return *described, spread.span, spread.skew, components, axes, euler_angles(axes)
+def _principal(order: str, tensors: Float[Array, "sites 3 3"]):
+    """Values, axes and their active angles: one decomposition, as that is what takes the time."""
+    principal = principal_axes(tensors, order)
+    return principal.values, principal.axes, euler_angles(principal.axes)
 
 
 def _relative_angles(_, efg: Float[Array, "sites 3 3"], cs: Float[Array, "sites 3 3"]):
@@ -234,9 +235,7 @@ def _relative_angles(_, efg: Float[Array, "sites 3 3"], cs: Float[Array, "sites 
     return (jnp.take_along_axis(sets, best[:, None, None], axis=1)[:, 0],)
 
 
-_efg_parts, _cs_parts, _relative_angles = (
-    jax.jit(function, static_argnums=0) for function in (_efg_parts, _cs_parts, _relative_angles)
-)
+_principal, _relative_angles = (jax.jit(function, static_argnums=0) for function in (_principal, _relative_angles))
 
 
 def _padded(function, option: str | None, *arrays: np.ndarray) -> list[np.ndarray]:

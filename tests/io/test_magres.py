@@ -186,3 +186,47 @@ def test_tensors_printed_with_three_decimals_pass():
         assert_allclose(np.trace(v, axis1=1, axis2=2), 0, atol=1e-10)
         assert_array_equal(after.arrays["ms"], before.arrays["ms"])
     assert target_of("ms", checked).irreps == ((0, 1), (1, -1), (2, 1))
+
+
+# ---- other programs' dialects ------------------------------------------------------------------------------------------
+
+COUPLINGS = """  units isc 10^19.T^2.J^-1
+  units isc_fc 10^19.T^2.J^-1
+  isc H 1 O 1 1 0 0 0 1 0 0 0 1
+  isc_fc H 1 O 1 1 0 0 0 1 0 0 0 1
+  isc H102 O1 1 0 0 0 1 0 0 0 1
+"""
+
+
+def test_couplings_break_nothing_even_where_labels_and_indices_ran_together(magres):
+    (plain,), (coupled,) = (read(magres(*changes)) for changes in ((), (("[/magres]", f"{COUPLINGS}[/magres]"),)))
+    assert_array_equal(plain.arrays["efg"], coupled.arrays["efg"])
+    assert_array_equal(plain.arrays["ms"], coupled.arrays["ms"])
+    assert set(coupled.arrays) == set(plain.arrays)
+
+
+def test_quantum_espresso_s_tags(magres):
+    tags = [(f"[{end}{block}]", f"<{end}{block}>") for block in ("atoms", "magres") for end in ("", "/")]
+    calculation = "<calculation>\ncalc_code QE-GIPAW\ncalc_code_version 7.2\n</calculation>\n<atoms>"
+    susceptibility = "<magres>\n  units sus 10^-6.cm^3.mol^-1\n  sus -30 0 0 0 -30 0 0 0 -30"
+    (expected,), (found,) = (
+        read(magres(*changes)) for changes in ((), (*tags, ("<atoms>", calculation), ("<magres>", susceptibility)))
+    )
+    assert_array_equal(found.arrays["efg"], expected.arrays["efg"])
+    assert_array_equal(found.arrays["ms"], expected.arrays["ms"])
+    with pytest.raises(InputError, match=r"the \[magres\] block has no end"):
+        read(magres(*tags, ("</magres>", "")))
+
+
+def test_parts_of_the_field_gradient_have_the_unit_of_the_whole(magres):
+    part = "  efg_local O 1 0.5 0 0 0 0.5 0 0 0 -1.0\n[/magres]"
+    (atoms,) = read(magres(("[/magres]", part)))
+    assert_allclose(atoms.arrays["efg_local"][1], 97.173624424 * np.diag([0.5, 0.5, -1.0]))
+    assert np.isnan(atoms.arrays["efg_local"][0]).all()
+
+
+@pytest.mark.parametrize("tensor", ["ms ppm", "efg au"])
+def test_tensors_without_a_unit_are_refused(magres, tensor):
+    name = tensor.split()[0]
+    with pytest.raises(InputError, match=f"has no unit for {name}; add the line 'units {tensor}'"):
+        read(magres((f"  units {tensor}\n", "")))

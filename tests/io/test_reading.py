@@ -222,3 +222,66 @@ def test_files_that_are_damaged(tmp_path):
     refused(tmp_path / "half.extxyz.gz", "ASE could not read it")
     (tmp_path / "no.extxyz.gz").write_bytes(b"plain text")
     refused(tmp_path / "no.extxyz.gz", "ASE could not read it")
+
+
+# ---- shapes and units ------------------------------------------------------------------------------------------------
+
+
+def test_all_tensors_are_there_as_matrices_whatever_is_asked_for(tmp_path):
+    atoms = labelled()
+    atoms.arrays["ms"] = np.random.default_rng(0).normal(size=(8, 3, 3))
+    atoms.arrays["other"] = np.ones((8, 9))
+    write(tmp_path / "a.extxyz", [atoms])
+    for target in (None, "efg", "ms"):
+        (back,) = read(tmp_path / "a.extxyz", target=target)
+        assert_allclose(back.arrays["efg"], atoms.arrays["efg"], atol=2e-8)
+        assert_allclose(back.arrays["ms"], atoms.arrays["ms"], atol=1e-8)
+        assert back.arrays["other"].shape == (8, 9)
+
+
+def test_six_numbers_have_no_order_that_one_could_know(tmp_path):
+    atoms = labelled()
+    atoms.arrays["efg"] = atoms.arrays["efg"].reshape(8, 9)[:, [0, 4, 8, 1, 2, 5]]
+    ase.io.write(tmp_path / "a.extxyz", atoms, format="extxyz")
+    refused(tmp_path / "a.extxyz", r"'efg' has shape \(8, 6\) .* give nine numbers, a 3×3 matrix row by row")
+
+
+@pytest.mark.parametrize(
+    ("note", "match"),
+    [
+        (
+            {"efg_units": "au"},
+            r"'efg' is in au by what the file says; convert it to V/Å² \(1 a\.u\. = 97\.173624424 V/Å²\)",
+        ),
+        ({"efg_unit": "V/m^2"}, "1 V/m² = 1e-20 V/Å²"),
+        ({"magres_units": {"ms": "ppm", "efg": "au"}}, "'efg' is in au by what the file says"),
+        ({"efg_units": "10^21 V/m^2"}, "10²¹ V/m² = 10 V/Å²"),
+        ({"ms_units": "percent"}, None),
+    ],
+)
+def test_units_that_the_file_names_are_heeded(tmp_path, note, match):
+    atoms = labelled()
+    atoms.info.update(note)
+    write(tmp_path / "a.extxyz", [labelled(), atoms])
+    if match is None:
+        assert len(read(tmp_path / "a.extxyz")) == 2  # of a tensor that is not there
+    else:
+        refused(tmp_path / "a.extxyz", rf"a\.extxyz, frame 1: .*{match}")
+
+
+@pytest.mark.parametrize("unit", ["V/Å²", "V/A^2", "V/Ang**2", "v/angstrom^2", "V / A2"])
+def test_the_right_unit_may_be_written_as_one_likes(tmp_path, unit):
+    atoms = labelled()
+    atoms.info["efg_units"] = unit
+    write(tmp_path / "a.extxyz", [atoms])
+    assert len(read(tmp_path / "a.extxyz")) == 1
+
+
+def test_field_gradients_in_volt_per_square_metre_are_refused(tmp_path):
+    atoms = labelled()
+    atoms.arrays["efg"] *= 1e20
+    write(tmp_path / "a.extxyz", [atoms])
+    refused(
+        tmp_path / "a.extxyz",
+        r"frame 0, atom \d \(\w+\): 'efg' of .* is no field gradient of an atom; in V/m² it must be",
+    )
