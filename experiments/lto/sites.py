@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import ase.io
-import chemiscope
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
@@ -180,32 +179,15 @@ def _draw_box(axis, cell: np.ndarray) -> None:
 
 
 def write_chemiscope(cells: list[Atoms], path: Path) -> None:
-    """Li environments with frequency and region, for chemiscope.org."""
-    centres = [
-        (number, int(atom), 4.0)
-        for number, atoms in enumerate(cells)
-        for atom in np.flatnonzero(np.asarray(atoms.symbols) == "Li")
-    ]
-    chosen = [cells[number].arrays for number, _, _ in centres]
-    atoms_of = [atom for _, atom, _ in centres]
+    """Li environments with frequency, region and tensor, for chemiscope.org."""
+    lithium = [np.asarray(atoms.symbols) == "Li" for atoms in cells]
 
     def values(name: str) -> np.ndarray:
-        return np.array([arrays[name][atom] for arrays, atom in zip(chosen, atoms_of, strict=True)])
+        return np.concatenate([atoms.arrays[name][own] for atoms, own in zip(cells, lithium, strict=True)])
 
-    tensors = values("efg").reshape(-1, 3, 3)
+    region = values("region")
     properties = {
-        "nu_Q": {"target": "atom", "values": values("nu_q_khz"), "units": "kHz", "description": "along [001]"},
-        "region": {
-            "target": "atom",
-            "values": np.where(values("region") < 0, "none", (values("region") + 1).astype(str)),
-        },
-        "strength": {"target": "atom", "values": np.sqrt(2 / 3 * (tensors**2).sum(axis=(1, 2))), "units": "V/Å²"},
+        "nu_Q": {"values": values("nu_q_khz"), "units": "kHz", "description": "along [001]"},
+        "region": {"values": np.where(region < 0, "none", (region + 1).astype(str))},
     }
-    bare = [Atoms(a.symbols, positions=a.positions, cell=a.cell, pbc=True) for a in cells]
-    chemiscope.write_input(
-        str(path),
-        structures=bare,
-        properties=properties,
-        environments=centres,
-        metadata={"name": "Li4Ti5O12: Li by region of ν_Q"},
-    )
+    ej.io.write(path, cells, species="Li", properties=properties, name="Li4Ti5O12: Li by region of ν_Q")
