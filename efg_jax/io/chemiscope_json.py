@@ -93,9 +93,14 @@ def _ellipsoids(frames: Sequence[Atoms], species: str | Sequence[str] | None, si
             # The root of the largest eigenvalue is the longest axis; chemiscope takes the root.
             scale = size / np.sqrt(np.linalg.eigvalsh(squares)[:, 2].max())
             thin = (THINNEST * size / scale) ** 2 * np.eye(3)
+            speck = ellipsoid(thin, scale=scale)
+            drawn = zip(squares, finite_rows(rows).tolist(), strict=True)
             shapes[name] = {
                 "kind": "ellipsoid",
-                "parameters": {"global": {}, "atom": [ellipsoid(square + thin, scale=scale) for square in squares]},
+                "parameters": {
+                    "global": {},
+                    "atom": [ellipsoid(square + thin, scale=scale) if own else speck for square, own in drawn],
+                },
             }
     return shapes
 

@@ -128,8 +128,8 @@ def _collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Se
         chosen = np.flatnonzero(present)
         sites.frame.extend([position] * len(chosen))
         sites.atom.extend(chosen.tolist())
-        sites.symbols.extend(atoms.symbols[i] for i in chosen)
-        sites.labels.extend(_label(atoms, i) for i in chosen.tolist())
+        sites.symbols.extend(np.asarray(atoms.symbols)[chosen].tolist())
+        sites.labels.extend(_labels(atoms)[chosen].tolist())
         sites.files.extend([str(atoms.info.get("source_file", ""))] * len(chosen))
         efg.append(both["efg"][chosen])
         ms.append(both["ms"][chosen])
@@ -142,10 +142,15 @@ def _collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Se
     return sites._replace(efg=np.concatenate(efg), ms=np.concatenate(ms))
 
 
-def _label(atoms: Atoms, i: int) -> str:
+def _labels(atoms: Atoms) -> np.ndarray:
+    """Label and index as a magres file gives them, or element and number: O_1, O_2, ..."""
     if "labels" in atoms.arrays and "indices" in atoms.arrays:
-        return f"{atoms.arrays['labels'][i]}_{atoms.arrays['indices'][i]}"
-    return f"{atoms.symbols[i]}_{int((atoms.numbers[: i + 1] == atoms.numbers[i]).sum())}"
+        names, numbers = atoms.arrays["labels"], atoms.arrays["indices"]
+    else:
+        names, numbers = np.asarray(atoms.symbols), np.zeros(len(atoms), dtype=np.int64)
+        for name in np.unique(names):
+            numbers[names == name] = np.arange(1, (names == name).sum() + 1)
+    return np.array([f"{name}_{number}" for name, number in zip(names, numbers, strict=True)])
 
 
 def _numbering(sites: Sites, nuclei: Sequence[Isotope | None]) -> dict[str, np.ndarray]:
