@@ -114,7 +114,8 @@ def _draw(ax: Axes, axis: np.ndarray, spectrum: Spectrum, height: float, sites: 
         few = len(spectrum.per_site) <= MOST_SITES
         for number, (curve, label) in enumerate(zip(spectrum.per_site, spectrum.labels, strict=True)):
             colour = COLOURS[number % len(COLOURS)] if few else GREY
-            line = "-" if number < len(COLOURS) else "--"
+            line = "-" if number < len(COLOURS) or not few else "--"
+            curve = np.where(curve > VISIBLE * spectrum.total.max(), curve, np.nan)  # the base line is the total's
             text = label if few and legend else None
             # Above the total, whose wider line shows on both sides where a site is all there is.
             width, order = (0.8, 3) if few else (0.4, 1)
@@ -122,7 +123,8 @@ def _draw(ax: Axes, axis: np.ndarray, spectrum: Spectrum, height: float, sites: 
             if few and number < len(COLOURS):
                 ax.fill_between(axis, height, height + scale * curve, color=colour, alpha=0.12, linewidth=0)
     label = "total" if legend else None
-    ax.plot(axis, height + scale * spectrum.total, color=BLACK, linewidth=1.6, label=label, zorder=2)
+    width = 1.6 if sites and spectrum.per_site is not None else 1.1
+    ax.plot(axis, height + scale * spectrum.total, color=BLACK, linewidth=width, label=label, zorder=2)
     if legend and ax.get_legend_handles_labels()[0][1:]:
         ax.legend(loc="best", fontsize=7, handlelength=1.4)
 
@@ -196,10 +198,16 @@ def _conditions(named: Mapping[str, Spectrum]) -> str:
         parts.append(f"{same['field_t']:g} T")
     rate = same.get("spinning_hz")
     if rate is not None:
-        parts.append("static" if rate == 0.0 else "MAS, infinite rate" if np.isinf(rate) else f"MAS {rate / 1e3:g} kHz")
+        parts.append(_spinning(float(rate)))
     if same.get("transitions") is not None:
         parts.append({"central": "central transition", "all": "all transitions"}[same["transitions"]])
     return " · ".join(parts)
+
+
+def _spinning(rate: float) -> str:
+    if rate == 0.0:
+        return "static"
+    return "MAS, infinite rate" if np.isinf(rate) else f"MAS {rate / 1e3:g} kHz"
 
 
 def _nucleus(isotope: Isotope) -> str:

@@ -107,5 +107,5 @@ def broaden(
     else:
         decay = jnp.exp(-np.pi * fwhm * time)
     signal = jnp.fft.rfft(intensities, n=padded, axis=-1)
-    decay = decay.reshape((1,) * (signal.ndim - 1) + decay.shape)
+    decay = decay.astype(signal.dtype).reshape((1,) * (signal.ndim - 1) + decay.shape)
     return jnp.fft.irfft(signal * decay, n=padded, axis=-1)[..., :points]

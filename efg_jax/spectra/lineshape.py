@@ -78,7 +78,7 @@ def powder_spectrum(
     first, width = _axis(np.asarray(frequencies))
     shift = jnp.asarray(shift)
     if shift.ndim == 1:
-        shift = shift[:, None, None] * jnp.eye(3, dtype=shift.dtype)
+        shift = shift[:, None, None] * jnp.eye(3, dtype=shift.dtype)[None]
     efg = jnp.zeros_like(shift) if efg is None else jnp.asarray(efg)
     grid = octahedral_grid(density)
     lines, shares = _lines(nucleus, wanted)

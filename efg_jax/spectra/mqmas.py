@@ -16,7 +16,7 @@ from efg_jax.spectra.frequencies import MAGIC_ANGLE, larmor_frequency, transitio
 from efg_jax.spectra.result import Spectrum2D
 from efg_jax.spectra.simulate import configure, notes, pieces, sites_of
 from efg_jax.spectra.sites import Sites
-from efg_jax.spectra.window import Window, choose_window, pattern_range
+from efg_jax.spectra.window import Window, choose_window, isotropic_frequencies, pattern_range
 from efg_jax.tensors.nuclei import Isotope
 
 DENSITY = 60
@@ -134,15 +134,11 @@ def isotropic_positions(found: Sites, wanted: Conditions, quanta: int) -> Float[
         quanta: coherence order.
     """
     k, scale = shear(found.isotope.spin, quanta)
-    central, multiple = (
-        transition(found.isotope, wanted.field, m, -m, order=wanted.order) for m in (0.5, 0.5 * quanta)
+    of_central, of_multiple = (
+        isotropic_frequencies(found, transition(found.isotope, wanted.field, m, -m, order=wanted.order))
+        for m in (0.5, 0.5 * quanta)
     )
-    strength = np.sum(found.efg**2, axis=(1, 2))
-    # Orientation averages: n·V·n → 0, (n·V·n)² → 2/15 Tr V², n·V²·n → 1/3 Tr V²; so |V₁|² → 1/5 and |V₂|² → 4/5 of Tr V².
-    shifts = [
-        of.shift * found.isotropic_shift + (of.single / 5.0 + of.double * 0.8) * strength for of in (multiple, central)
-    ]
-    return (shifts[0] + k * shifts[1]) / scale
+    return (of_multiple + k * of_central) / scale
 
 
 def method(symbol: str, wanted: Conditions, spin: float, quanta: int, axes: tuple[Window, Window]) -> Any:

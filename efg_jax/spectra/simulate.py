@@ -17,7 +17,7 @@ from efg_jax.spectra.frequencies import larmor_frequency, transitions
 from efg_jax.spectra.merging import merge as merge_sites
 from efg_jax.spectra.result import Spectrum
 from efg_jax.spectra.sites import Sites, sites
-from efg_jax.spectra.window import Window, choose_window, pattern_range
+from efg_jax.spectra.window import MARGIN, Window, choose_window, isotropic_range, pattern_range
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 
@@ -27,7 +27,7 @@ DENSITY = 60  # of mrsimulator's integration over the half sphere
 MOST_SIDEBANDS = 4096
 CAPTURED = 0.995  # part of the intensity that a window which was chosen automatically must hold
 LOST = 0.01  # part of the intensity outside a window that was asked for, above which the user hears of it
-PIECE = 256  # sites that are simulated at a time
+PIECE = 1 << 22  # points that are simulated at a time, of all sites together
 WIDENINGS = 6
 WIDENING = 1.5
 
@@ -154,7 +154,7 @@ def notes(found: Sites, wanted: Conditions, broadening: Broadening, choice: dict
     return {
         "isotope": found.isotope.name,
         "field_t": wanted.field,
-        "spinning_hz": wanted.spinning,
+        "spinning_hz": wanted.spinning if wanted.mode != "infinite" else "inf",  # JSON has no infinity
         "transitions": wanted.transitions,
         "order": wanted.order,
         "csa": wanted.csa,
@@ -198,18 +198,26 @@ def _whole(setup: Setup, density: int, per_site: bool) -> tuple[Setup, Float[np.
 
 def _simulate(setup: Setup, density: int, per_site: bool) -> Float[np.ndarray, "curves points"]:
     """Intensity per Hz of each site, its number of nuclei included; or one curve, their sum."""
-    curves = [_simulate_piece(setup._replace(found=piece), density) for piece in pieces(setup.found)]
+    curves = [
+        _simulate_piece(setup._replace(found=piece), density)
+        for piece in pieces(setup.found, PIECE // setup.window.points)
+    ]
     return np.concatenate(curves) if per_site else sum(curve.sum(axis=0, keepdims=True) for curve in curves)
 
 
-def pieces(found: Sites, size: int = PIECE) -> Iterator[Sites]:
+def pieces(found: Sites, size: int) -> Iterator[Sites]:
     """The sites in pieces, so that memory does not grow with a trajectory."""
+    size = max(1, size)
     for start in range(0, len(found), size):
         yield found.select(np.arange(start, min(start + size, len(found))))
 
 
 def _simulate_piece(setup: Setup, density: int) -> Float[np.ndarray, "sites points"]:
-    found, wanted, window = setup.found, setup.wanted, setup.window
+    found, wanted = setup.found, setup.wanted
+    # mrsimulator leaves out sites whose isotropic frequency lies outside of the window, with all that they have in it.
+    low, high = isotropic_range(found, wanted)
+    margin = MARGIN * (high - low) + 2.0 * setup.window.step
+    window, asked_for = setup.window.extended(low - margin, high + margin)
     simulator = simulator_of(found, wanted, window, density, exact=True)
     # A last site, isotropic and in the middle, is the yardstick: what mrsimulator gives for one nucleus depends on its settings.
     lines = transitions(found.isotope, wanted)
@@ -225,7 +233,7 @@ def _simulate_piece(setup: Setup, density: int) -> Float[np.ndarray, "sites poin
     amplitudes = np.asarray(simulator.methods[0].simulation).real
     area = amplitudes.sum(axis=-1)[-1] * window.step
     # Abundances are shares of all; counts are wanted.
-    return amplitudes[:-1] / area * float(found.count.sum())
+    return amplitudes[:-1, asked_for] / area * float(found.count.sum())
 
 
 def _yardstick(nucleus: Isotope, shift: float) -> Any:

@@ -47,6 +47,15 @@ class Window:
         """The points, ascending; the one with index points//2 is the offset."""
         return (np.arange(self.points) - self.points // 2) * self.step + self.offset
 
+    def extended(self, low: float, high: float) -> tuple["Window", slice]:
+        """A window with the same points and as many more as reach from low to high, and where the points of this one are in it."""
+        axis = self.frequencies()
+        before = max(0, int(np.ceil((axis[0] - low) / self.step)))
+        after = max(0, int(np.ceil((high - axis[-1]) / self.step)))
+        points = self.points + before + after
+        offset = float(axis[0]) + (points // 2 - before) * self.step
+        return Window(points * self.step, offset, points), slice(before, before + self.points)
+
 
 def pattern_range(
     found: Sites, conditions: Conditions, lines: tuple[Transition, ...] | None = None
@@ -64,6 +73,25 @@ def pattern_range(
     if conditions.mode == "finite":
         low, high = low - 2.0 * conditions.spinning, high + 2.0 * conditions.spinning
     return low, high
+
+
+def isotropic_range(found: Sites, conditions: Conditions) -> tuple[float, float]:
+    """Lowest and highest of the orientation averages of the transitions of all sites, Hz."""
+    averages = [isotropic_frequencies(found, line) for line in transitions(found.isotope, conditions)]
+    return float(np.min(averages)), float(np.max(averages))
+
+
+def isotropic_frequencies(found: Sites, line: Transition) -> Float[np.ndarray, " sites"]:
+    """Orientation average of a transition of each site, Hz: n·V·n → 0, (n·V·n)² → 2/15 Tr V², n·V²·n → 1/3 Tr V²; so |V₁|² → 1/5 and |V₂|² → 4/5 of Tr V².
+
+    The cross term averages to the trace of Vδ, (1/3 − 2/15) of it.
+    """
+    shifts = line.shift * found.isotropic_shift
+    if found.efg is None:
+        return shifts
+    strength = np.sum(found.efg**2, axis=(1, 2))
+    mixed = np.sum(found.efg * found.shift, axis=(1, 2))
+    return shifts + (line.single / 5.0 + line.double * 0.8) * strength + line.cross * mixed / 5.0
 
 
 def _range(found: Sites, conditions: Conditions, lines: tuple[Transition, ...]) -> tuple[float, float]:

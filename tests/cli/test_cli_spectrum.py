@@ -1,0 +1,90 @@
+"""`efg-jax spectrum`: from files, and from what `predict` writes, to tables and pictures."""
+
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mrsimulator", reason="needs the extra [spectra]")
+
+O17 = ("--isotope", "17O", "--field", "14.1")
+
+
+def table(path):
+    lines = path.read_text().splitlines()
+    notes = dict(line[2:].split(": ", 1) for line in lines if line.startswith("#"))
+    rows = [line.split(",") for line in lines if not line.startswith("#")]
+    return notes, rows[0], np.array(rows[1:], dtype=float)
+
+
+def test_a_prediction_becomes_a_spectrum(trained, efg_jax_command, tmp_path):
+    predicted, out, plot, mrsim = (tmp_path / name for name in ("p.extxyz", "o.csv", "o.png", "o.mrsim"))
+    assert efg_jax_command("predict", trained.model, trained.data, "--out", predicted, "--quiet").exit_code == 0
+    result = efg_jax_command(
+        "spectrum", predicted, *O17, "--shift", "0", "--index", "0", "--spinning", "inf", "--broadening", "1 ppm", "--per-site",
+        "--out", out, "--plot", plot, "--mrsim", mrsim,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    notes, header, values = table(out)
+    assert notes["spinning_hz"] == "inf"
+    assert header[:3] == ["frequency_hz", "shift_ppm", "total"]
+    assert len(header) == 3 + int(notes["sites"])
+    np.testing.assert_allclose(values[:, 3:].sum(axis=1), values[:, 2], rtol=1e-6, atol=1e-9)
+    step = values[1, 0] - values[0, 0]
+    np.testing.assert_allclose(values[:, 2].sum() * step, float(notes["nuclei"]), rtol=0.01)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert mrsim.exists()
+    assert "o.csv" in result.stderr.replace("\n", "")
+
+
+def test_two_dimensions(silica, save, efg_jax_command, tmp_path):
+    path, out = save(silica[:1]), tmp_path / "mq.csv"
+    result = efg_jax_command(
+        "spectrum",
+        path,
+        *O17,
+        "--shift",
+        "0",
+        "--mqmas",
+        "3",
+        "--merge",
+        "--out",
+        out,
+        "--plot",
+        tmp_path / "mq.png",
+        "--quiet",
+    )
+    assert (result.exit_code, result.output) == (0, "")
+    notes, header, values = table(out)
+    assert notes["quanta"] == "3"
+    assert values.shape[1] == len(header)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "no reference was given"),
+        (("--shift", "0", "--field", "0"), "a field of 0 T"),
+        (("--reference", "Si=330"), "is not for 17O"),
+        (("--reference", "287.5"), "no 'ms' tensors"),
+        (("--shift", "0", "--isotope", "29Si", "--mqmas", "3"), "spin 1/2"),
+        (("--shift", "0", "--isotope", "27Al"), "no Al atoms"),
+        (("--shift", "0", "--spinning", "fast"), "give Hz"),
+        (("--shift", "0", "--mqmas", "3", "--spinning", "20000"), "does not go with --mqmas"),
+        (("--shift", "0", "--broadening", "much"), "not understood"),
+    ],
+)
+def test_spectrum_refuses(silica, save, efg_jax_command, tmp_path, options, says):
+    path, out = save(silica[:1]), tmp_path / "o.csv"
+    result = efg_jax_command("spectrum", path, *O17, *options, "--out", out, "--quiet")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert re.fullmatch(r"efg-jax: error: [^\n]+\n", result.stderr), result.stderr
+    assert says in result.stderr
+    assert not out.exists()
+
+
+def test_nothing_to_write(silica, save, efg_jax_command):
+    result = efg_jax_command("spectrum", save(silica[:1]), *O17, "--shift", "0")
+    assert result.exit_code == 2
+    assert "nothing to write" in result.stderr
