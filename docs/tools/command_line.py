@@ -79,7 +79,10 @@ def _row(parameter: Parameter) -> str:
     if isinstance(parameter.info, ArgumentInfo):
         names = f"`{_argument(parameter)}`"
     else:
-        declared = [name for name in parameter.info.param_decls or () if name.startswith("-")]
+        # In Annotated the first name that is declared arrives as the default.
+        declared = [
+            name for name in (parameter.info.default, *(parameter.info.param_decls or ())) if isinstance(name, str)
+        ]
         names = ", ".join(f"`{name}`" for name in declared or [f"--{parameter.name.replace('_', '-')}"])
         if (value := _value(parameter)) is not None:
             names += f" `{value}`"
@@ -113,4 +116,6 @@ def _markdown(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Fit for a table: bars outside of code would end the cell."""
+    parts = text.replace("\n", " ").split("`")
+    return "`".join(part if number % 2 else part.replace("|", "&#124;") for number, part in enumerate(parts))

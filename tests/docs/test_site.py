@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 
 import efg_jax
 from efg_jax.cli import app
@@ -87,6 +88,11 @@ def test_the_page_on_the_command_line_has_all_of_it(site):
     assert "[bold" not in page
     assert "[cyan" not in page
     assert "--install-completion" in page
+    # Every option that a terminal is shown is on the page.
+    for name, command in typer.main.get_command(app).commands.items():
+        for parameter in command.params:
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                assert not option.startswith("-") or f"<code>{option}</code>" in page, (name, option)
 
 
 @pytest.mark.slow
