@@ -38,16 +38,6 @@ class Conditions:
             return "static"
         return "infinite" if math.isinf(self.spinning) else "finite"
 
-    def __str__(self) -> str:
-        spinning = {
-            "static": "static",
-            "infinite": "MAS, infinite rate",
-            "finite": f"MAS, {self.spinning / 1e3:g} kHz",
-        }
-        return (
-            f"{self.field:g} T, {spinning[self.mode]}, {self.transitions} transition{'s' * (self.transitions == 'all')}"
-        )
-
 
 def conditions(
     nucleus: Isotope,

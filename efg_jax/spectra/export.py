@@ -37,7 +37,8 @@ def write_mrsim(
     """Write sites and a one-dimensional method as a file that ``mrsimulator.load`` reads, whole or not at all.
 
     mrsimulator gives all transitions of a nucleus the same weight; `spectrum` weights them by |⟨m−1|I₋|m⟩|², which the file cannot say. Nuclei that it
-    lacks, or knows with another γ, are in the file with ours.
+    lacks, or knows with another γ, are in the file with ours. With a window of one's own choice mrsimulator leaves out the sites whose isotropic frequency lies
+    outside of it; `spectrum` does not.
 
     Args:
         path: file to write.
