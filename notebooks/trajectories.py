@@ -76,7 +76,9 @@ f"T₁ = {found.t1:.0f} ± {found.error:.0f} s, correlation time {found.correlat
 halves = average(
     predicted(model, trajectory(100)),
     species="O",
-    label=lambda atoms: "stretched" if atoms.get_distance(0, 3, mic=True) > start.get_distance(0, 3, mic=True) else "short",
+    label=lambda atoms: (
+        "stretched" if atoms.get_distance(0, 3, mic=True) > start.get_distance(0, 3, mic=True) else "short"
+    ),
 )
 print(halves)
 
