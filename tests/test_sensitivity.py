@@ -1,5 +1,9 @@
-"""Derivatives of predictions against finite differences of whole predictions, with neighbours listed anew; sum rules; bonds and angles."""
+"""Derivatives of predictions against finite differences of whole predictions, with neighbours listed anew; sum rules; bonds and angles.
 
+The commands that want a model (`sensitivity`, `average --model`) are tested here too: all share one model and its compiled functions.
+"""
+
+import csv
 import json
 
 import jax
@@ -10,9 +14,11 @@ from numpy.testing import assert_allclose
 from oracles.differences import directional, gradient
 from oracles.labelled_crystals import crystals
 from scipy.spatial.transform import Rotation
+from typer.testing import CliRunner
 
 import efg_jax as ej
 from efg_jax import InputError, sensitivity, tensors
+from efg_jax.cli import app
 from efg_jax.sensitivity import Cluster, efg_quantity, internal_coordinates, shielding_quantity
 
 SOAP = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=1, sigma=0.5, cutoff_width=0.5)
@@ -235,10 +241,24 @@ def test_files_and_table(model, atoms, tmp_path):
     columns = np.genfromtxt(tmp_path / "s.csv", delimiter=",", skip_header=1, usecols=(5, 6, 7))
     assert_allclose(columns, found.positions)
     text = str(found)
-    assert "C_Q of O1 (17O) = " in text
+    assert "C_Q of O1 (¹⁷O) = " in text
     assert "kHz/Å" in text
     assert found.internal[0].name in text
     assert "<pre" in found._repr_html_()
+
+
+def test_the_picture_has_an_arrow_for_what_matters_and_the_largest_bars(model, atoms):
+    from matplotlib.text import Annotation
+
+    found = sensitivity.gradient(model, atoms, 2, "eta")
+    structure, bars = found.plot(radius=3.0).axes
+    arrows = [one for one in structure.texts if isinstance(one, Annotation) and one.arrow_patch is not None]
+    near = np.linalg.norm(found.cluster.positions, axis=1) <= 3.0
+    strengths = np.linalg.norm(found.cluster_gradient[near], axis=1)
+    assert len(arrows) == np.sum(strengths >= 0.06 * strengths.max()) + 1  # and the scale
+    widths = [patch.get_width() for patch in bars.patches][: len(found.internal[:10])]
+    assert_allclose(widths, [one.along for one in found.internal[:10]])
+    assert [label.get_text() for label in bars.get_yticklabels()] == [one.name for one in found.internal[:10]]
 
 
 @pytest.mark.parametrize(
@@ -266,3 +286,91 @@ def test_bad_models(shielding_model, atoms):
         sensitivity.gradient(shielding_model, atoms, 1, "c_q")
     with pytest.raises(InputError, match="not fitted"):
         sensitivity.gradient(ej.TensorGPR(SOAP), atoms, 1)
+
+
+@pytest.fixture
+def files(model, tmp_path):
+    """A model and twenty frames of one shaking crystal, in two phases."""
+    generator, frames = np.random.default_rng(0), []
+    for number in range(20):
+        atoms = crystals(1, seed=1)[0]
+        del atoms.arrays["efg"], atoms.arrays["ms"]
+        atoms.info = {"phase": ("alpha", "beta")[number // 10]}
+        atoms.positions += 0.03 * generator.normal(size=(5, 3))
+        frames.append(atoms)
+    model.save(tmp_path / "o17.npz")
+    ej.io.write(tmp_path / "md.extxyz", frames)
+    return tmp_path
+
+
+def command(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_the_command_gives_the_librarys_numbers(model, files):
+    out = files / "s.json", files / "s.png"
+    options = ("--atom", "2", "--frame", "3", "--quantity", "C_Q", "--strain", "--out", out[0], "--plot", out[1])
+    result = command("sensitivity", files / "o17.npz", files / "md.extxyz", *options)
+    assert result.exit_code == 0, result.stderr
+    (atoms,) = ej.io.read(files / "md.extxyz", target=None, index=3)
+    expected = sensitivity.gradient(model, atoms, 2)
+    entry = json.loads(out[0].read_text())
+    assert_allclose(entry["positions"], expected.positions, rtol=1e-8, atol=1e-8 * np.abs(expected.positions).max())
+    assert out[1].read_bytes().startswith(b"\x89PNG")
+    assert expected.internal[0].name in result.stdout
+    strain = [float(number) for number in result.stdout.splitlines()[-1].split()]
+    assert_allclose(strain, expected.strain[(0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)] / 1e3, rtol=1e-4, atol=1e-3)
+    result = command(
+        "sensitivity",
+        files / "o17.npz",
+        files / "md.extxyz",
+        "--atom",
+        "2",
+        "--quantity",
+        "η",
+        "--out",
+        files / "s.csv",
+    )
+    assert result.exit_code == 0, result.stderr
+    assert len((files / "s.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--atom", "77"), "has no atom 77"),
+        (("--atom", "2", "--quantity", "colour"), "unknown quantity 'colour'"),
+        (("--atom", "2", "--quantity", "nu_Q"), "direction"),
+        (("--atom", "2", "--out", "a.xyz"), "name it *.csv or *.json"),
+        (("--atom", "2", "--plot", "a.txt"), "is no picture"),
+        (("--atom", "2", "--frame", "99"), "holds no frame 99"),
+    ],
+)
+def test_the_command_refuses_in_one_line(files, arguments, message):
+    result = command("sensitivity", files / "o17.npz", files / "md.extxyz", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_an_average_of_predictions_by_phase(model, files):
+    """`average --model`: the mean over frames of what the model predicts for each."""
+    out = files / "a.csv", files / "a.extxyz"
+    options = ("--label", "phase", "--out", out[0], "--out", out[1], "--quiet")
+    result = command("average", files / "md.extxyz", "--model", files / "o17.npz", *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    frames = list(ej.io.iread(files / "md.extxyz"))
+    predicted = np.array(model.predict(frames))
+    rows = list(csv.DictReader(out[0].read_text().splitlines()))
+    assert [(row["label"], row["atom"]) for row in rows] == [
+        ("alpha", "1"),
+        ("alpha", "2"),
+        ("beta", "1"),
+        ("beta", "2"),
+    ]
+    for row in rows:
+        half = slice(10) if row["label"] == "alpha" else slice(10, 20)
+        assert row["frames"] == "10"
+        assert_allclose(float(row["tensor_xy"]), predicted[half, int(row["atom"])].mean(axis=0)[0, 1], atol=1e-9)
+    means = ej.io.read(out[1])
+    assert [atoms.info["label"] for atoms in means] == ["alpha", "beta"]
+    assert_allclose(means[1].positions, np.mean([atoms.positions for atoms in frames[10:]], axis=0), atol=1e-6)

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from efg_jax.cli import convert, datasets, evaluate, learning_curve, observables, predict, spectrum, train, tune
+from efg_jax.cli import (
+    average,
+    convert,
+    datasets,
+    evaluate,
+    learning_curve,
+    observables,
+    predict,
+    sensitivity,
+    spectrum,
+    train,
+    tune,
+)
 from efg_jax.cli.commands import Commands, help_of
 from efg_jax.compilation import use_environment
 
@@ -61,6 +73,8 @@ for command in (
     observables.observables,
     convert.convert,
     spectrum.spectrum,
+    average.average,
+    sensitivity.sensitivity,
     datasets.datasets,
 ):
     app.command(help=help_of(command))(command)

@@ -15,6 +15,7 @@ from efg_jax.plots.canvas import (
     save,
     style,
 )
+from efg_jax.plots.ellipsoids import ellipsoids
 from efg_jax.plots.parity import (
     DIRECT_KEYS,
     EXPERIMENT_KHZ,
@@ -25,6 +26,13 @@ from efg_jax.plots.parity import (
     parity,
     parity_panel,
     target_figure,
+)
+from efg_jax.plots.sensitivity import sensitivity_figure
+from efg_jax.plots.trajectories import (
+    autocorrelation_figure,
+    distribution_figure,
+    running_figure,
+    trajectory_figure,
 )
 
 __all__ = [
@@ -42,12 +50,18 @@ __all__ = [
     "Figures",
     "Panel",
     "Picture",
+    "autocorrelation_figure",
     "compare_figure",
+    "distribution_figure",
+    "ellipsoids",
     "frequency_figure",
     "metrics_figure",
     "parity",
     "parity_panel",
+    "running_figure",
     "save",
+    "sensitivity_figure",
     "style",
     "target_figure",
+    "trajectory_figure",
 ]

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 
 from efg_jax.io.atomic import atomic_write
-from efg_jax.report.tables import digits, render
+from efg_jax.report.tables import SUPERSCRIPT, digits, render
 from efg_jax.sensitivity.internal import Cluster, Internal
 from efg_jax.sensitivity.quantities import Quantity
 from efg_jax.tensors.nuclei import Isotope
@@ -65,8 +65,10 @@ class Sensitivity:
         """What is differentiated, and its value."""
         unit, factor = self.unit
         name = f"{self.atoms.symbols[self.atom]}{self.atom}"
-        nucleus = f" ({self.isotope})" if self.isotope is not None and self.quantity.unit == "Hz" else ""
-        return f"{self.quantity.symbol} of {name}{nucleus} = {digits(self.quantity.value / factor)} {unit}".strip()
+        known = self.isotope is not None and self.quantity.unit == "Hz"
+        nucleus = f" ({str(self.isotope.mass_number).translate(SUPERSCRIPT)}{self.isotope.symbol})" if known else ""
+        value = digits(self.quantity.value / factor).replace("-", "−")
+        return f"{self.quantity.symbol} of {name}{nucleus} = {value} {unit}".strip()
 
     @property
     def notes(self) -> list[str]:
@@ -106,7 +108,14 @@ class Sensitivity:
             value = f"{one.value:.3f}" if bond else f"{np.degrees(one.value):.1f}"
             slope = one.derivative / factor * (1.0 if bond else np.pi / 180.0)
             per = f"{unit}/{'Å' if bond else '°'}" if unit else f"per {'Å' if bond else '°'}"
-            table.add_row(one.name, value, "Å" if bond else "°", digits(slope), per, digits(one.along / factor))
+            table.add_row(
+                one.name,
+                value,
+                "Å" if bond else "°",
+                digits(slope).replace("-", "−"),
+                per,
+                digits(one.along / factor).replace("-", "−"),
+            )
         return table
 
     def to_dict(self) -> dict[str, Any]:

@@ -123,6 +123,11 @@ class Accumulator:
         self.tracked = tracked_atoms(atoms, number, options.array, options.species, options.indices)
         self.reference = atoms.copy()
         self.symbols = np.asarray(atoms.symbols)[self.tracked]
+        if options.pool and len(elements := sorted(set(self.symbols.tolist()))) > 1:
+            raise InputError(
+                f"atoms of one element have a common tensor, not {' and '.join(elements)}; choose species= (command line: --species), or pool=False",
+                **place_of(atoms, number),
+            )
         self.complete = True  # every tracked atom was counted in every frame: only then do steps of frames mean times
         count = len(self.tracked)
         self.overall = BlockSums(count, self.kind.width + len(self.kind.nonlinear))

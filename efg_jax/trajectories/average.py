@@ -56,7 +56,7 @@ def average(
         label: name of an ``info`` entry (the phase of a frame) or of a per-atom array (the site where an atom is), or a function of the structure that returns
             either: every atom is averaged under each of its labels, over the frames in which it has it. Blocks then run over those frames
             as if they were consecutive. Empty labels do not count.
-        pool: average over the atoms as well: one tensor a label, the mean over frames of the mean of the atoms that have it then.
+        pool: average over the atoms (of one element) as well: one tensor a label, the mean over frames of the mean of the atoms that have it then.
         mask: as ``label``, but true or false: which frames, or atoms in a frame, count.
         frame: "fixed": components as they are; "crystal": in the frame that the cell carries with it (`crystal_axes`), for cells that turn.
         direction: of the magnetic field in that frame, for the residual ν_Q; its length does not matter.

@@ -1,9 +1,6 @@
 """What the average over a trajectory says: sites, correlations, relaxation, distributions; as table, files, structure and pictures."""
 
-import csv
 import html
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,16 +13,17 @@ from jaxtyping import Float, Int
 from rich.table import Table
 
 from efg_jax.errors import InputError
-from efg_jax.io.atomic import atomic_write
 from efg_jax.report.tables import render
 from efg_jax.tensors.nuclei import Isotope
+from efg_jax.trajectories import files
 from efg_jax.trajectories.accumulation import Accumulator, along
 from efg_jax.trajectories.blocks import BlockSums
 from efg_jax.trajectories.distributions import Density, kernel_density
 from efg_jax.trajectories.history import Snapshot
 from efg_jax.trajectories.relaxation import Relaxation, relaxation
+from efg_jax.trajectories.samples import column, pooled_rows
 from efg_jax.trajectories.sites import SiteAverage, frequency_factors, sites_of
-from efg_jax.trajectories.tables import rows_of_sites, sites_table
+from efg_jax.trajectories.tables import sites_table
 
 FEMTOSECOND = 1e-15
 # Lowest and highest value that a quantity can have.
@@ -93,8 +91,7 @@ class TrajectoryAverage:
             return self.overall
         atoms, symbols = self.tracked.tolist(), self.sums.symbols.tolist()
         if self.sums.options.pool:
-            elements = sorted(set(symbols))
-            atoms, symbols = [None], ["+".join(elements)]
+            atoms, symbols = [None], symbols[:1]
         return tuple(
             site for label in self.labels for site in self._sites(self.sums.by_label[label], atoms, symbols, label)
         )
@@ -175,6 +172,18 @@ class TrajectoryAverage:
             centred=fluctuation,
         )
 
+    def relaxations(self) -> dict[str, Relaxation | str]:
+        """T₁ of every element with a quadrupolar isotope, or why there is none; empty where the trajectory cannot tell (no time step, frames left out)."""
+        if self.target != "efg" or self.timestep is None or not self.sums.complete or self.frames < 2:
+            return {}
+        found: dict[str, Relaxation | str] = {}
+        for symbol in (symbol for symbol, nucleus in self.isotopes.items() if nucleus is not None):
+            try:
+                found[symbol] = self.relaxation(species=symbol)
+            except InputError as error:
+                found[symbol] = str(error)
+        return found
+
     def distribution(
         self,
         quantity: str,
@@ -218,35 +227,7 @@ class TrajectoryAverage:
             )
         kept = {name: self.sums.samples[name, symbol] for name in known if label in (None, name)}
         rows = pooled_rows(kept, self.sums.options.seed)
-        return self._column(quantity, rows, self.isotopes[symbol], reference)
-
-    def _column(
-        self, quantity: str, rows: np.ndarray, nucleus: Isotope | None, reference: float | int | None
-    ) -> np.ndarray:
-        names = [*self.sums.kind.nonlinear, "iso", *(["v_nn"] if self.sums.options.direction is not None else [])]
-        columns = dict(zip(names, rows.T, strict=True))
-        iso = columns.pop("iso")
-        if self.target == "ms":
-            columns["sigma_iso"] = iso
-            if quantity == "delta_iso":
-                if reference is None:
-                    raise InputError(
-                        "a chemical shift needs the shielding of a reference compound; pass reference=... in ppm"
-                    )
-                return (reference - iso) / (1.0 - 1e-6 * reference)
-            columns.pop("v_nn", None)
-        elif nucleus is not None:
-            factors = frequency_factors(nucleus)
-            columns["c_q"], columns["abs_c_q"] = (
-                columns["v_zz"] * factors["v_zz"],
-                columns["abs_v_zz"] * abs(factors["v_zz"]),
-            )
-            if "v_nn" in columns:
-                columns["nu_q"] = columns["v_nn"] * factors["v_nn"]
-        if quantity not in columns:
-            further = ", delta_iso" if self.target == "ms" else "" if "v_nn" in columns else "; ν_Q needs direction="
-            raise InputError(f"there is no distribution of {quantity!r}; there are {', '.join(columns)}{further}")
-        return columns[quantity]
+        return column(self.sums, quantity, rows, self.isotopes[symbol], reference)
 
     def running(self) -> tuple[Int[np.ndarray, " snapshots"], Snapshot]:
         """Numbers of frames, and C_Q(⟨V⟩) (V_zz without an isotope; Ω of a shielding) after each of them with its error, and ⟨C_Q⟩, (snapshots, tracked)."""
@@ -289,34 +270,15 @@ class TrajectoryAverage:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that the average says, as plain values; NaN becomes None."""
-        return {
-            "target": self.target,
-            "unit": self.sums.kind.unit,
-            "frames": self.frames,
-            "timestep_fs": self.timestep,
-            "frame": self.sums.options.frame,
-            "direction": None if self.sums.options.direction is None else self.sums.options.direction.tolist(),
-            "isotopes": {
-                symbol: None if nucleus is None else str(nucleus) for symbol, nucleus in self.isotopes.items()
-            },
-            "sites": [_plain(site) for site in self.sites],
-        }
+        return files.plain(self)
 
     def to_json(self, path: str | Path) -> None:
         """Write `to_dict`, whole or not at all."""
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        with atomic_write(path) as temporary:
-            Path(temporary).write_text(text, encoding="utf-8")
+        files.write_json(self, path)
 
     def to_csv(self, path: str | Path) -> None:
         """Write one row a site: C_Q and ν_Q in Hz, tensors in V/Å² or ppm, standard errors in the columns that end in _error."""
-        rows = rows_of_sites(self.sites)
-        with atomic_write(path) as temporary, Path(temporary).open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(
-                stream, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n"
-            )
-            writer.writeheader()
-            writer.writerows(rows)
+        files.write_csv(self, path)
 
     def table(self) -> Table:
         """The sites: the right average and the wrong ones side by side, with standard errors in last digits."""
@@ -338,10 +300,7 @@ class TrajectoryAverage:
         return f'<pre style="line-height: 1.2">{html.escape(str(self))}</pre>'
 
     def _sites(self, sums: BlockSums, atoms: list, symbols: list[str], label: str | None) -> list[SiteAverage]:
-        nuclei = dict(self.isotopes)
-        if len(set(self.isotopes.values())) == 1:  # pooled elements of one nucleus
-            nuclei |= dict.fromkeys(symbols, next(iter(self.isotopes.values())))
-        return sites_of(self.sums.kind, sums, atoms, symbols, label, nuclei, self.sums.options.direction)
+        return sites_of(self.sums.kind, sums, atoms, symbols, label, self.isotopes, self.sums.options.direction)
 
     def _chosen(self, species: str | None, atom: int | None) -> np.ndarray:
         if atom is not None:
@@ -360,31 +319,3 @@ class TrajectoryAverage:
         if self.target == "ms" or any(nucleus is None for nucleus in nuclei):
             return np.ones(len(nuclei))
         return np.array([frequency_factors(nucleus)["v_nn"] ** 2 for nucleus in nuclei])
-
-
-def pooled_rows(samples: Mapping[str | None, Any], seed: int) -> Float[np.ndarray, "sample width"]:
-    """One sample of several, each with the weight of the stream that it came from."""
-    if len(samples) == 1:
-        return next(iter(samples.values())).rows
-    generator, rate = np.random.default_rng(seed), min(len(own.rows) / own.seen for own in samples.values())
-    parts = []
-    for own in samples.values():
-        size = max(round(rate * own.seen), 1)
-        parts.append(own.rows[generator.choice(len(own.rows), min(size, len(own.rows)), replace=False)])
-    return np.concatenate(parts)
-
-
-def _plain(site: SiteAverage) -> dict[str, Any]:
-    entry = {name: getattr(site, name) for name in ("atom", "symbol", "label", "frames")}
-    entry["isotope"] = None if site.isotope is None else str(site.isotope)
-    for name in ("tensor", "tensor_error", "values", "axes"):
-        entry[name] = [[_number(x) for x in row] if np.ndim(row) else _number(row) for row in getattr(site, name)]
-    entry["quantities"] = {
-        name: estimate._asdict() | {"value": _number(estimate.value), "error": _number(estimate.error)}
-        for name, estimate in site.quantities.items()
-    }
-    return entry
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

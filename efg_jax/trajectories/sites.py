@@ -34,7 +34,7 @@ class SiteAverage(NamedTuple):
 
     Attributes:
         atom: its index, None where atoms are pooled.
-        symbol: element (of pooled atoms all, joined by "+").
+        symbol: element.
         label: None without labels.
         frames: number of frames.
         isotope: by which V becomes a frequency; None: V_zz is given in V/Å².
@@ -78,7 +78,7 @@ def sites_of(
     values, axes = nqr_axes(symmetric) if kind.name == "efg" else np.linalg.eigh(symmetric)
     sites = []
     for i in np.flatnonzero(known).tolist():
-        nucleus = isotopes.get(symbols[i])
+        nucleus = isotopes[symbols[i]]
         quantities = {name: _at(estimate, i) for name, estimate in by_name.items()}
         sites.append(
             SiteAverage(

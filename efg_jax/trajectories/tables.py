@@ -8,6 +8,7 @@ from rich.table import Table
 
 from efg_jax.learning.result import with_error
 from efg_jax.report.tables import SUPERSCRIPT
+from efg_jax.trajectories.relaxation import Relaxation
 from efg_jax.trajectories.sites import Estimate, SiteAverage
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def _cell(site: SiteAverage, name: str, divisor: float) -> str:
     if found is None:
         return ""
     error = found.error / divisor
-    return with_error(found.value / divisor, error if error == error else None) + ("" if found.reliable else "*")
+    shown = with_error(found.value / divisor, error if error == error else None).replace("-", "−")
+    return shown + ("" if found.reliable else "*")
 
 
 def _title(average: "TrajectoryAverage") -> str:
@@ -115,9 +117,25 @@ def _caption(average: "TrajectoryAverage") -> str:
         lines.append(
             "*: the trajectory is too short for its correlation time; the error, if there is one, is a lower bound."
         )
+    lines += [_relaxation_line(average, symbol, found) for symbol, found in average.relaxations().items()]
     if len(average.sites) > MOST_ROWS:
         lines.append(f"{len(average.sites) - MOST_ROWS} more sites are in the files.")
     return "\n".join(lines)
+
+
+def _relaxation_line(average: "TrajectoryAverage", symbol: str, found: Relaxation | str) -> str:
+    """T₁ with its error, and what speaks against it."""
+    nucleus = average.isotopes[symbol]
+    name = f"T₁ of {str(nucleus.mass_number).translate(SUPERSCRIPT)}{symbol}"
+    if isinstance(found, str):
+        return f"{name}: none; {found}."
+    doubts = [
+        *([] if found.resolved else ["the frames are too far apart in time"]),
+        *([] if found.converged else ["the trajectory is too short"]),
+    ]
+    value = "∞" if found.t1 == float("inf") else f"{with_error(found.t1, found.error)} s"
+    warning = f"; a guess: {' and '.join(doubts)}" if doubts else ""
+    return f"{name} = {value} (extreme narrowing: far below {found.highest_frequency:.2g} Hz; τ = {found.correlation_time * 1e12:.3g} ps){warning}."
 
 
 def _nucleus(site: SiteAverage) -> str:

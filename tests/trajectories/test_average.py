@@ -53,7 +53,7 @@ def test_a_deuteron_of_a_methyl_group_shows_a_third_of_its_coupling(frame):
 
 def test_a_tetrahedral_jump_averages_the_coupling_away(frame):
     axes = [(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]
-    (site,) = average((frame([turned(axes[k % 4])]) for k in range(80))).sites
+    (site,) = average(frame([turned(axes[k % 4])]) for k in range(80)).sites
     assert_allclose(site.tensor, 0.0, atol=1e-12)
     assert_allclose(site.quantities["c_q"].value, 0.0, atol=1e-3)
     assert_allclose(site.quantities["mean_abs_c_q"].value, 2 * 40.1 * MEGAHERTZ * 1e6, rtol=1e-9)

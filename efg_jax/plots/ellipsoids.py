@@ -1,0 +1,157 @@
+"""Tensors as ellipsoids on their atoms."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
+
+from efg_jax.errors import InputError
+from efg_jax.plots.canvas import SCALAR, TENSOR, Picture, style
+from efg_jax.plots.scene import DEPTH, SPHERE, View, draw_atoms, draw_bonds, draw_cell, draw_legend, finish, view_from
+from efg_jax.targets import find, missing, shaped
+
+POSITIVE, NEGATIVE = to_rgb(TENSOR), to_rgb(SCALAR)
+LARGEST = 0.85  # Å; longest semi-axis of a picture
+THINNEST = 0.12  # of an ellipsoid's longest semi-axis: where an eigenvalue is zero, something is still to be seen
+LATITUDES, LONGITUDES = 36, 72
+BLEND = (
+    0.12  # n·V·n over its largest value across which one colour becomes the other, or the border would show the faces
+)
+BOND = 1.2
+FACE = ((0, 0), (1, 0), (1, 1), (0, 1))
+
+
+def ellipsoids(
+    atoms: Atoms,
+    tensor: str = "efg",
+    species: str | Sequence[str] | None = None,
+    *,
+    scale: float | int | None = None,
+    view: Sequence[float | int] | Float[np.ndarray, "3"] = (1.0, 0.45, 0.35),
+    cell: bool = True,
+    title: str = "",
+) -> Picture:
+    """Ellipsoids along the principal axes of each atom's tensor (symmetric part), their semi-axes the magnitudes of the principal values.
+
+    Blue: the tensor is positive in that direction (n·V·n > 0); orange: negative. An EFG has both colours, and its longest axis is that of V_zz; a
+    shielding is blue but where it is negative.
+
+    Args:
+        atoms: structure with the tensors; atoms without one (NaN) are discs.
+        tensor: name of the array: "efg" (V/Å²), "ms" (ppm), or any of 3×3 tensors.
+        species: elements that get ellipsoids; None: all with a tensor.
+        scale: Å per V/Å² or ppm; None: the longest semi-axis is `LARGEST`.
+        view: direction from which one looks.
+        cell: draw its edges.
+        title: heading.
+
+    Returns:
+        The figure; `plots.save` writes it.
+
+    Raises:
+        InputError: no such array, no tensor for the species, or a view of length zero.
+    """
+    found = find(atoms, tensor, "atom")
+    if found is None:
+        raise missing(tensor, atoms, 0)
+    tensors = shaped(found[1], tensor, "atom", "matrix", atoms, 0)[1]
+    chosen = np.isfinite(tensors).all(axis=(1, 2))
+    if species is not None:
+        wanted = (species,) if isinstance(species, str) else tuple(species)
+        if unknown := [symbol for symbol in wanted if symbol not in atomic_numbers]:
+            raise InputError(f"{unknown[0]!r} is no element; write species='O'")
+        chosen &= np.isin(atoms.numbers, [atomic_numbers[symbol] for symbol in wanted])
+    if not chosen.any():
+        raise InputError(f"no atom to draw has a tensor '{tensor}'; it is there for none of the species, or all NaN")
+    tensors = 0.5 * (tensors + tensors.swapaxes(1, 2))
+    largest = float(np.abs(np.linalg.eigvalsh(tensors[chosen])).max())
+    factor = (LARGEST / largest if largest > 0.0 else 1.0) if scale is None else float(scale)
+    eye, symbols = view_from(view), [str(symbol) for symbol in atoms.symbols]
+    with style():
+        figure = Picture(figsize=(4.6, 4.6), layout="constrained")
+        ax = figure.subplots()
+        draw_bonds(ax, eye, atoms.positions, _bonds(atoms))
+        plain = np.flatnonzero(~chosen)
+        draw_atoms(ax, eye, [symbols[i] for i in plain], atoms.positions[plain], 0.7 * SPHERE)
+        for i in np.flatnonzero(chosen).tolist():
+            draw_ellipsoid(ax, eye, atoms.positions[i], factor * tensors[i])
+        if cell and atoms.cell.rank == 3:
+            draw_cell(ax, eye, atoms.cell.array)
+        if len(plain):
+            draw_legend(ax, [symbols[i] for i in plain])
+        _key(ax, tensor, factor)
+        finish(ax)
+        if title:
+            figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def draw_ellipsoid(ax: Axes, view: View, centre: Float[np.ndarray, "3"], tensor: Float[np.ndarray, "3 3"]) -> None:
+    """One ellipsoid: the visible half of its surface, lit from above the left shoulder, coloured by the sign of n·V·n.
+
+    Args:
+        centre: Å.
+        tensor: symmetric; the magnitudes of its eigenvalues are the semi-axes, Å.
+    """
+    values, axes = np.linalg.eigh(tensor)
+    lengths = np.maximum(np.abs(values), THINNEST * np.abs(values).max())
+    polar, azimuth = np.meshgrid(
+        np.linspace(0, np.pi, LATITUDES + 1), np.linspace(0, 2 * np.pi, LONGITUDES + 1), indexing="ij"
+    )
+    unit = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=-1)
+    surface = (unit * lengths) @ axes.T
+    middle = _mean(unit)
+    middle /= np.linalg.norm(middle, axis=-1, keepdims=True)
+    normal = (middle / lengths) @ axes.T
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    towards = normal @ view.axes[2]
+    seen = towards > -0.05
+    # The sign is that of the tensor along the direction from the centre to the point of the surface.
+    outwards = middle * lengths
+    along = (
+        np.sum(values * outwards**2, axis=-1) / np.sum(outwards**2, axis=-1) / max(float(np.abs(values).max()), 1e-300)
+    )
+    positive = np.clip(0.5 + along / BLEND, 0.0, 1.0)[..., None]
+    light = view.axes.T @ np.array([-0.4, 0.6, 0.7])
+    shade = 0.45 + 0.55 * np.clip(normal @ light / np.linalg.norm(light), 0.0, 1.0)
+    colours = positive * np.array(POSITIVE) + (1.0 - positive) * np.array(NEGATIVE)
+    gloss = np.clip(normal @ light / np.linalg.norm(light), 0.0, 1.0)[..., None] ** 24
+    colours = np.clip(colours * shade[..., None] + 0.35 * gloss, 0.0, 1.0)
+    corners = np.stack([surface[i : i + LATITUDES, j : j + LONGITUDES] for i, j in FACE], axis=2)
+    flat = corners[seen] @ view.axes[:2].T + view.flat(centre[None])[0]
+    depth = float(view.depth(centre[None])[0])
+    faces = PolyCollection(
+        flat, facecolors=colours[seen], edgecolors=colours[seen], linewidths=0.3, zorder=DEPTH * depth, rasterized=True
+    )
+    ax.add_collection(faces)
+    ax.update_datalim(flat.reshape(-1, 2))
+
+
+def _mean(unit: np.ndarray) -> np.ndarray:
+    """Directions of the middles of the faces."""
+    return sum(unit[i : i + LATITUDES, j : j + LONGITUDES] for i, j in FACE) / 4.0
+
+
+def _bonds(atoms: Atoms) -> list[tuple[int, int]]:
+    """Pairs of atoms that are bonded inside the cell as it is drawn."""
+    from efg_jax.sensitivity.internal import Cluster, bonded_pairs
+
+    symbols = [str(symbol) for symbol in atoms.symbols]
+    return bonded_pairs(Cluster(symbols, symbols, atoms.positions), BOND)
+
+
+def _key(ax: Axes, tensor: str, factor: float) -> None:
+    """What the colours mean, and how long one is."""
+    unit = {"efg": "V/Å²", "ms": "ppm"}.get(tensor, "")
+    letter = "σ" if tensor == "ms" else "V"
+    handles = [
+        ax.plot([], [], "o", color=colour, label=f"$n·${letter}$·n$ {sign} 0")[0]
+        for colour, sign in ((POSITIVE, ">"), (NEGATIVE, "<"))
+    ]
+    step = 1.0 / factor
+    ax.legend(handles=handles, loc="upper right", bbox_to_anchor=(1.0, 0.0), ncols=2, handletextpad=0.1, columnspacing=0.9, title=f"semi-axes: 1 Å = {step:.3g} {unit}", title_fontsize=8)  # fmt: skip

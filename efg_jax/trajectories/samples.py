@@ -1,0 +1,53 @@
+"""Numbers of single frames, out of what was kept of them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from efg_jax.errors import InputError
+from efg_jax.tensors.nuclei import Isotope
+from efg_jax.trajectories.accumulation import Accumulator
+from efg_jax.trajectories.distributions import Reservoir
+from efg_jax.trajectories.sites import frequency_factors
+
+
+def column(
+    sums: Accumulator, quantity: str, rows: np.ndarray, nucleus: Isotope | None, reference: float | int | None
+) -> np.ndarray:
+    names = [*sums.kind.nonlinear, "iso", *(["v_nn"] if sums.options.direction is not None else [])]
+    columns = dict(zip(names, rows.T, strict=True))
+    iso = columns.pop("iso")
+    if sums.kind.name == "ms":
+        columns["sigma_iso"] = iso
+        if quantity == "delta_iso":
+            if reference is None:
+                raise InputError(
+                    "a chemical shift needs the shielding of a reference compound; pass reference=... in ppm"
+                )
+            return (reference - iso) / (1.0 - 1e-6 * reference)
+        columns.pop("v_nn", None)
+    elif nucleus is not None:
+        factors = frequency_factors(nucleus)
+        columns["c_q"], columns["abs_c_q"] = (
+            columns["v_zz"] * factors["v_zz"],
+            columns["abs_v_zz"] * abs(factors["v_zz"]),
+        )
+        if "v_nn" in columns:
+            columns["nu_q"] = columns["v_nn"] * factors["v_nn"]
+    if quantity not in columns:
+        further = ", delta_iso" if sums.kind.name == "ms" else "" if "v_nn" in columns else "; ν_Q needs direction="
+        raise InputError(f"there is no distribution of {quantity!r}; there are {', '.join(columns)}{further}")
+    return columns[quantity]
+
+
+def pooled_rows(samples: Mapping[str | None, Reservoir], seed: int) -> Float[np.ndarray, "sample width"]:
+    """One sample of several, each with the weight of the stream that it came from."""
+    if len(samples) == 1:
+        return next(iter(samples.values())).rows
+    generator, rate = np.random.default_rng(seed), min(len(own.rows) / own.seen for own in samples.values())
+    parts = []
+    for own in samples.values():
+        size = max(round(rate * own.seen), 1)
+        parts.append(own.rows[generator.choice(len(own.rows), min(size, len(own.rows)), replace=False)])
+    return np.concatenate(parts)
