@@ -104,12 +104,12 @@ def _arrow(ax: Axes, tail: np.ndarray, head: np.ndarray, colour: str) -> None:
 
 
 def _name_atoms(ax: Axes, view: View, names: list[str], points: np.ndarray, pairs: list[tuple[int, int]]) -> None:
-    """The atom and what is bonded to it."""
+    """The atom and what is bonded to it, below the arrows."""
     named = {0} | {j for pair in pairs if 0 in pair for j in pair}
     flat = view.flat(points)
     for k in sorted(named):
         ax.annotate(
-            names[k], flat[k], xytext=(5, -9), textcoords="offset points", fontsize=7.5, zorder=FRONT + 1,
+            names[k], flat[k], xytext=(5, -9), textcoords="offset points", fontsize=7.5, zorder=FRONT - 1,
             bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         )  # fmt: skip
 
