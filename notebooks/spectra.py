@@ -81,7 +81,7 @@ def misfit(scale):
 
 
 value, slope = jax.value_and_grad(misfit)(1.05)
-step = 1e-4
+step = 1e-6
 difference = (misfit(1.05 + step) - misfit(1.05 - step)) / (2 * step)
 f"misfit {value:.4f} at 1.05, slope {slope:.4f}, by differences {difference:.4f}"
 
@@ -90,7 +90,7 @@ scales = np.linspace(0.9, 1.1, 9)
 figure = plots.Picture(figsize=(4.0, 2.6), layout="constrained")
 ax = figure.subplots()
 ax.plot(scales, [misfit(scale) for scale in scales], "o-", color=plots.TENSOR)
-ax.set(xlabel="tensors scaled by", ylabel="misfit of the spectrum")
+ax.set(xlabel="tensors scaled by", ylabel="misfit of the spectrum", xticks=[0.9, 0.95, 1.0, 1.05, 1.1])
 figure
 
 # %% [markdown]

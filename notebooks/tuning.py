@@ -15,7 +15,7 @@
 # cross-validated loss, through metric, eigenvalues, Cholesky factor, kernel and descriptor. This notebook follows that gradient, shows how each
 # hyperparameter moved and what it bought, and says when another method is the better one.
 #
-# It uses a part of the silica set and a small descriptor so that it runs in a few minutes; `experiments/tuning` has the study.
+# It uses a part of the silica set and a small descriptor so that it runs in a minute or two; `experiments/tuning` has the study.
 
 # %%
 import numpy as np
@@ -24,10 +24,9 @@ import efg_jax as ej
 from efg_jax.descriptors import principal_contraction
 from efg_jax.tuning import figures, search
 
-frames = ej.datasets.load("silica-efg")
-train, test = ej.split(frames, test=0.2, seed=0)
-train = train[::4]
-start = ej.TensorGPR(ej.LambdaSOAP(nmax=5, lmax=3, species=("O", "Si")), species="Si")
+frames = ej.datasets.load("silica-efg")[::4]
+train, test = ej.split(frames, test=0.4, seed=0)
+start = ej.TensorGPR(ej.LambdaSOAP(nmax=4, lmax=3, species=("O", "Si")), species="Si")
 start
 
 # %% [markdown]
@@ -71,7 +70,7 @@ for name, model in (("start", before), ("tuned", after)):
 
 # %%
 contracted = search(
-    ej.TensorGPR(principal_contraction(start.descriptor, train, 6), species="Si"), train, budget=10, environments=None
+    ej.TensorGPR(principal_contraction(start.descriptor, train, 5), species="Si"), train, budget=10, environments=None
 )
 print(
     f"{contracted.start.loss:.5f} → {contracted.best.loss:.5f}, {contracted.best.values['contraction'].size} numbers in the matrix"

@@ -16,6 +16,7 @@ from efg_jax.tensors.nuclei import Isotope
 COLOURS = (TENSOR, SCALAR, DIRECT, "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, without yellow
 MOST_SITES = 12  # contributions that are drawn and named one by one
 VISIBLE = 1e-3  # of the highest point: what lies outside of it is not shown
+STEP = 1.3  # from one spectrum of a stack to the next, in heights
 LEVELS = 12
 FACTOR = 1.4  # from one contour to the next
 
@@ -54,12 +55,13 @@ def spectrum_figure(
         figure = Picture(figsize=size, layout="constrained")
         ax = figure.subplots()
         for height, (name, spectrum) in enumerate(reversed(named.items())):
-            _draw(ax, axes[name], spectrum, 1.25 * height, sites, len(named) == 1)
+            _draw(ax, axes[name], spectrum, STEP * height, sites, len(named) == 1)
             if name:
-                ax.text(0.01, 1.25 * height + 0.5, name, transform=ax.get_yaxis_transform(), fontsize=8, va="bottom")
+                # Above the highest point, where no curve is.
+                ax.text(0.01, STEP * height + 1.02, name, transform=ax.get_yaxis_transform(), fontsize=8, va="bottom")
         low, high = limits or _visible(named, axes)
         ax.set_xlim(max(low, high), min(low, high))
-        ax.set_ylim(-0.06, 1.25 * len(named) - 0.1)
+        ax.set_ylim(-0.06, STEP * len(named) - 0.1)
         ax.yaxis.set_visible(False)
         ax.spines[["left", "right", "top"]].set_visible(False)
         first = next(iter(named.values()))
