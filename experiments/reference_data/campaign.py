@@ -39,7 +39,7 @@ def work(todo: list[Atoms], folder: Path, setups: Path, worker: int = 0, workers
             continue
         start = time.monotonic()
         try:
-            done = compute(atoms, setups, folder / f"gpaw-{worker}.log")
+            done = compute(atoms, setups, folder / f"gpaw-{worker}.log", folder / "densities")
         except FileNotFoundError:
             raise
         except Exception as error:  # one bad structure must not end a run of days

@@ -12,19 +12,26 @@ from experiments.reference_data.provenance import kpoints, provenance
 
 DENSITY, EIGENSTATES = 1e-5, 1e-7  # convergence: electrons per valence electron; eV² per valence electron
 ITERATIONS = 120  # after which a structure is given up
+EMPTY = 14  # electrons to an empty band: bands that cross on the way to self-consistency must be among those that are computed
 
 
 class Unconverged(Exception):
     """The self-consistency did not converge: the structure has no result."""
 
 
-def compute(atoms: Atoms, setups: str | os.PathLike[str], log: str | os.PathLike[str] = os.devnull) -> Atoms:
+def compute(
+    atoms: Atoms,
+    setups: str | os.PathLike[str],
+    log: str | os.PathLike[str] = os.devnull,
+    densities: str | os.PathLike[str] | None = None,
+) -> Atoms:
     """Run one structure at its material's level of theory.
 
     Args:
         atoms: with ``info["kind"]``.
         setups: folder of the PAW datasets that GPAW does not ship.
         log: file for GPAW's own protocol.
+        densities: folder of densities to start from, one a parent; that of this structure is kept where its parent has none. None: free atoms.
 
     Returns:
         The structure with energy (eV), forces (eV/Å), ``arrays["efg"]`` (n, 9) in V/Å², and how they were made in its info.
@@ -33,10 +40,12 @@ def compute(atoms: Atoms, setups: str | os.PathLike[str], log: str | os.PathLike
         Unconverged: the density did not settle.
     """
     import gpaw
-    from gpaw import GPAW, PW, KohnShamConvergenceError, Mixer, setup_paths
+    from gpaw import GPAW, PW, KohnShamConvergenceError, setup_paths
 
     from experiments.reference_data.gradients import HARTREE_PER_E_BOHR2_IN_V_PER_ANG2, electric_field_gradients
+    from experiments.reference_data.mixing import MIXER
     from experiments.reference_data.speed import hasten_gpaw
+    from experiments.reference_data.starting_density import StartingDensity
 
     hasten_gpaw()
 
@@ -60,17 +69,24 @@ def compute(atoms: Atoms, setups: str | os.PathLike[str], log: str | os.PathLike
         txt=str(log),
         symmetry={"point_group": False},
         occupations={"name": "fixed-uniform"},
-        nbands=electrons // 2 + max(2, electrons // 40),
-        mixer=Mixer(*material.mixing),
+        nbands=electrons // 2 + max(2, electrons // EMPTY),
+        mixer=MIXER,
         maxiter=ITERATIONS,
         convergence={"density": DENSITY, "eigenstates": EIGENSTATES, "bands": "occupied"},
     )
     run = atoms.copy()
     run.calc = calculator
+    calculator.initialize(run)
+    calculator.density.mixer.basemixers[0].watch(calculator.density)
+    start_from = None if densities is None else StartingDensity(Path(densities), run)
+    if start_from is not None:
+        start_from.watch(calculator.density)
     try:
         energy, forces = run.get_potential_energy(), run.get_forces()
     except KohnShamConvergenceError as error:
         raise Unconverged(f"not converged in {ITERATIONS} iterations") from error
+    if start_from is not None:
+        start_from.keep(calculator.density)
     efg = electric_field_gradients(calculator) * HARTREE_PER_E_BOHR2_IN_V_PER_ANG2
     result = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
     result.info.update(

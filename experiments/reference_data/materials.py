@@ -22,8 +22,6 @@ class Material:
         setups: PAW datasets that are not GPAW's own, by element; `SETUPS` says how they are made.
         cutoff: of the plane waves, eV.
         kpoints: Monkhorst–Pack grid shifted off Γ; None: even, of spacing 0.8 Å⁻¹.
-        mixing: of the density, by Pulay's method: weight of the new density, number of old ones, and how much more the longest waves count in what is
-            made small than the shortest (large cells slosh without that).
     """
 
     parents: Callable[[], dict[str, tuple[int, Atoms]]]
@@ -32,7 +30,6 @@ class Material:
     setups: Mapping[str, str]
     cutoff: float = 700.0
     kpoints: tuple[int, int, int] | None = None
-    mixing: tuple[float, int, float] = (0.4, 8, 1.0)
 
 
 SETUPS = {
@@ -62,6 +59,5 @@ MATERIALS = {
         valence={"Li": 3, "Ti": 12, "O": 6},
         setups={"O": "gen", "Li": "gen3e", "Ti": "gen12e"},
         kpoints=(2, 2, 1),
-        mixing=(0.15, 8, 1.0),
     ),
 }
