@@ -48,10 +48,46 @@ def write_chemiscope(
     Raises:
         InputError: chemiscope is not installed, there are no tensors of the species, a property of another length.
     """
+    chemiscope = required_chemiscope(str(path))
+    content = chemiscope_content(
+        frames,
+        species=species,
+        isotopes=isotopes,
+        reference=reference,
+        properties=properties,
+        size=size,
+        cutoff=cutoff,
+        name=name,
+    )
+    with atomic_write(path) as temporary:
+        chemiscope.write_input(str(temporary), **content)
+
+
+def required_chemiscope(file: str | None = None) -> Any:
+    """The package chemiscope.
+
+    Raises:
+        InputError: it is not installed.
+    """
     try:
         import chemiscope
     except ImportError as error:
-        raise InputError("needs chemiscope; pip install 'efg-jax[view]'", file=str(path)) from error
+        raise InputError("needs chemiscope; pip install 'efg-jax[view]'", file=file) from error
+    return chemiscope
+
+
+def chemiscope_content(
+    frames: Sequence[Atoms],
+    *,
+    species: str | Sequence[str] | None = None,
+    isotopes: Mapping[str, Isotope | str] | None = None,
+    reference: Mapping[str, float] | float | None = None,
+    properties: Mapping[str, Mapping[str, Any]] | None = None,
+    size: float = 1.0,
+    cutoff: float = 4.0,
+    name: str = "tensors",
+) -> dict[str, Any]:
+    """What `write_chemiscope` writes, as the arguments of chemiscope's own functions."""
     from efg_jax.observables import site_observables
 
     table = site_observables(frames, species=species, isotopes=isotopes, reference=reference)
@@ -63,16 +99,15 @@ def write_chemiscope(
                 f"'{key}' has {len(entry['values'])} values for {len(sites)} sites; give one for each site"
             )
         values[key] = dict(entry)
-    bare = [Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc) for atoms in frames]
-    with atomic_write(path) as temporary:
-        chemiscope.write_input(
-            str(temporary),
-            structures=bare,
-            properties={key: {"target": "atom", **entry} for key, entry in values.items()},
-            environments=[(frame, atom, cutoff) for frame, atom in sites],
-            shapes=_ellipsoids(frames, species, size, chemiscope.ellipsoid_from_tensor),
-            metadata={"name": name},
-        )
+    return {
+        "structures": [
+            Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc) for atoms in frames
+        ],
+        "properties": {key: {"target": "atom", **entry} for key, entry in values.items()},
+        "environments": [(frame, atom, cutoff) for frame, atom in sites],
+        "shapes": _ellipsoids(frames, species, size, required_chemiscope().ellipsoid_from_tensor),
+        "metadata": {"name": name},
+    }
 
 
 def _ellipsoids(frames: Sequence[Atoms], species: str | Sequence[str] | None, size: float, ellipsoid) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def iread(path: str | os.PathLike[str], start: int = 0) -> Iterator[Atoms]:
     require_readable(path)
     if is_magres(path):
         numbered = [(0, read_magres(path))][start:]
+    elif is_outcar(path):  # as a whole: its tensors may stand far from their structure
+        numbered = [(number, atoms) for number, atoms in read_outcar(path) if number >= start]
     elif is_pymatgen_dicts(path):
         numbered = list(enumerate(read_pymatgen_dicts(path)))[start:]
     else:

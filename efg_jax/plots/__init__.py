@@ -16,6 +16,7 @@ from efg_jax.plots.canvas import (
     style,
 )
 from efg_jax.plots.ellipsoids import ellipsoids
+from efg_jax.plots.histograms import error_figure, regions_figure
 from efg_jax.plots.parity import (
     DIRECT_KEYS,
     EXPERIMENT_KHZ,
@@ -28,12 +29,14 @@ from efg_jax.plots.parity import (
     target_figure,
 )
 from efg_jax.plots.sensitivity import sensitivity_figure
+from efg_jax.plots.spectra import mqmas_figure, spectrum_figure
 from efg_jax.plots.trajectories import (
     autocorrelation_figure,
     distribution_figure,
     running_figure,
     trajectory_figure,
 )
+from efg_jax.plots.viewer import view
 
 __all__ = [
     "BLACK",
@@ -54,14 +57,19 @@ __all__ = [
     "compare_figure",
     "distribution_figure",
     "ellipsoids",
+    "error_figure",
     "frequency_figure",
     "metrics_figure",
+    "mqmas_figure",
     "parity",
     "parity_panel",
+    "regions_figure",
     "running_figure",
     "save",
     "sensitivity_figure",
+    "spectrum_figure",
     "style",
     "target_figure",
     "trajectory_figure",
+    "view",
 ]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import efg_jax as ej
 from efg_jax import plots
+from efg_jax.plots.histograms import REGIONS, draw_regions
 from efg_jax.powder import powder_frequencies
 from efg_jax.regions import UNASSIGNED, Regions, find_regions
 from efg_jax.tensors import quadrupolar_frequency
@@ -18,7 +19,6 @@ from efg_jax.tensors import quadrupolar_frequency
 ISOTOPE = "7Li"
 FIELD = (0.0, 0.0, 1.0)  # along a cubic axis of the spinel
 BINS, PEAKS, LEAST = 100, 5, 10
-COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#AA3377")  # Paul Tol's, told apart with every colour vision
 GREY = "#BBBBBB"
 
 
@@ -119,13 +119,7 @@ def draw_histogram(regions: Regions, powder: np.ndarray, path: Path) -> None:
     with plots.style():
         figure = Figure(figsize=(9, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-        colours = [GREY] * len(regions.counts)
-        for number, (start, stop) in enumerate(regions.bins):
-            colours[start:stop] = [COLOURS[number]] * (stop - start)
-        left.bar(regions.centres, regions.counts, np.diff(regions.edges), color=colours)
-        for number, peak in enumerate(regions.peaks):
-            left.annotate(str(number + 1), (regions.centres[peak], regions.counts[peak]), ha="center", va="bottom")
-        left.axhline(LEAST, color="black", linewidth=0.6, linestyle=":")
+        draw_regions(left, regions, LEAST)
         left.set_xlabel(r"$|\nu_Q|$ along [001] (kHz)")
         left.set_ylabel("Li sites")
         edge = np.percentile(np.abs(powder), 99.8)
@@ -162,7 +156,7 @@ def draw_cells(cells: list[Atoms], path: Path) -> None:
             axis = figure.add_subplot(1, len(cells), number, projection="3d")
             lithium = np.asarray(atoms.symbols) == "Li"
             region, places = atoms.arrays["region"][lithium], atoms.get_positions(wrap=True)[lithium]
-            colours = np.array([*COLOURS, GREY])[region]  # −1 is the last
+            colours = np.array([*REGIONS[:PEAKS], GREY])[region]  # −1 is the last
             axis.scatter(*places.T, c=colours, s=28, depthshade=True, edgecolors="none")
             _draw_box(axis, atoms.cell.array)
             axis.set_axis_off()
