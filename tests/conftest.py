@@ -1,14 +1,18 @@
 """Strict settings for every test: float64, no silent broadcasting, no silent promotion; random structures come from one place."""
 
+import gc
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Testing is compiling: programs that are not optimised take two thirds of the time in all. `XLA_FLAGS= make test` optimises them.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ["EFG_JAX_CACHE"] = "off"  # commands that tests start leave the user's folder of compiled programs alone
 
+import equinox
 import hypothesis
 import jax
+import pytest
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -22,3 +26,16 @@ hypothesis.settings.register_profile(
     print_blob=True,
 )
 hypothesis.settings.load_profile("efg_jax")
+
+MAPS = Path("/proc/self/maps")
+MOST_MAPS = 16_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_dropped_in_time():
+    """A compiled program takes memory maps. Linux allows a process 65,530, and one that has them all dies within the compiler."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        equinox.clear_caches()
+        jax.clear_caches()
+        gc.collect()
