@@ -14,6 +14,9 @@ from efg_jax.cli.predict import parse_indices
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
+WHOLE = ("extxyz", "magres")
+OPTIONS = {"species": "--species", "sites": "--indices", "isotopes": "--isotope", "reference": "--reference"}
+
 
 def convert(
     files: options.TensorFiles,
@@ -86,6 +89,10 @@ def _options(
     given: dict[str, Any] = {"species": elements, "indices" if form == "mrsim" else "sites": atoms}
     if form != "mrsim":
         given |= {"isotopes": isotopes or None, "reference": references}
+        if form in WHOLE and (named := [OPTIONS[name] for name, value in given.items() if value is not None]):
+            raise InputError(
+                f"{named[0]} is for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); {form} takes whole structures, so leave it out"
+            )
     else:  # a file of mrsimulator's is of one nucleus
         if len(isotopes) != 1:
             raise InputError("mrsimulator's file is of one nucleus; name it, as --isotope 17O")

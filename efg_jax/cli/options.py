@@ -194,7 +194,7 @@ def parse_isotopes(values: Sequence[str] | None) -> "dict[str, Isotope]":
     from efg_jax.tensors.nuclei import isotope
 
     chosen: dict[str, Isotope] = {}
-    for value in values or ():
+    for value in (part.strip() for text in values or () for part in text.split(",")):
         symbol, equals, name = value.rpartition("=")
         nucleus = isotope(name)
         if equals and symbol.strip() != nucleus.symbol:

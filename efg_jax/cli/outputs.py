@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from efg_jax.report import Report
 
 
+PICTURES = (".png", ".pdf", ".svg")
+
+
 class _Rehearsed(Exception):
     """Ends a rehearsal, so that nothing is put in place."""
 
@@ -27,13 +30,15 @@ def check_outputs(files: Mapping[str, Path | None], folder: Path | None = None, 
 
     Raises:
         InputError: a file's folder does not exist or is not writable, a file is a folder or the other way round, two outputs
-            are the same file, or an output is an input.
+            are the same file, an output is an input, or a picture (an option that ends in "plot") has no suffix of a picture.
     """
     read = {os.path.realpath(path) for path in inputs if Path(path).exists()}
     taken: dict[str, str] = {}
     for option, path in files.items():
         if path is None:
             continue
+        if option.endswith("plot"):
+            require_suffix(path, PICTURES, "picture")
         identity = os.path.realpath(path)
         if identity in read:
             raise InputError(f"{option} would overwrite what is read; choose another name", file=str(path))
@@ -43,6 +48,18 @@ def check_outputs(files: Mapping[str, Path | None], folder: Path | None = None, 
         _rehearse(path)
     if folder is not None:
         _check_folder(folder)
+
+
+def require_suffix(path: Path, suffixes: Sequence[str], what: str) -> None:
+    """Refuse a file whose name promises a format that is not written.
+
+    Raises:
+        InputError: another suffix, or none.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise InputError(
+            f"is no {what} that can be written; name it {' or '.join('*' + s for s in suffixes)}", file=str(path)
+        )
 
 
 def _is_device(path: Path) -> bool:

@@ -98,8 +98,6 @@ def sensitivity(
     """
     if out is not None and out.suffix.lower() not in (".csv", ".json"):
         raise InputError("is of no format that derivatives are written in; name it *.csv or *.json", file=str(out))
-    if plot is not None and plot.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise InputError("is no picture; name it *.png, *.pdf or *.svg", file=str(plot))
     check_outputs({"--out": out, "--plot": plot}, inputs=[model, structure])
     towards = parse_direction(direction)
     name = None if quantity is None else NAMES.get(quantity.lower(), quantity.lower())

@@ -9,7 +9,7 @@ import typer
 from efg_jax.cli import options
 from efg_jax.cli.inputs import read_tensors
 from efg_jax.cli.options import OUTPUT
-from efg_jax.cli.outputs import check_outputs
+from efg_jax.cli.outputs import check_outputs, require_suffix
 from efg_jax.cli.predict import parse_indices
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
@@ -59,13 +59,13 @@ def spectrum(
         bool, typer.Option("--merge", help="Compute equivalent sites once.", rich_help_panel=SAMPLE)
     ] = False,
     spinning: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="HZ|inf|static",
-            help="Rate of magic-angle spinning: 20000, inf or static.",
+            help="Rate of magic-angle spinning: 20000, inf or static. Without it static (MQMAS: inf).",
             rich_help_panel=MEASUREMENT,
         ),
-    ] = "static",
+    ] = None,
     transitions: Annotated[
         Literal["central", "all"] | None,
         typer.Option(
@@ -146,7 +146,9 @@ def spectrum(
     if not any(outputs.values()):
         raise InputError("nothing to write; give --out spectrum.csv, --plot spectrum.png or --mrsim spectrum.mrsim")
     check_outputs(outputs, inputs=files)
-    rate = parse_spinning(spinning)
+    if out is not None and out.exists() <= out.is_file():  # a device takes anything
+        require_suffix(out, (".csv",), "spectrum")
+    rate = parse_spinning(spinning or ("static" if mqmas is None else "inf"))
     choice = {"reference": parse_reference(reference, isotope), "shift": shift, "indices": parse_indices(indices)}
     line = {} if broadening is None else {"broadening": broadening}
     common = {"isotope": isotope, "field": field, "merge": merge, "csa": not no_csa, **choice, **line}
@@ -214,7 +216,7 @@ def parse_reference(text: str | None, isotope: str) -> float | None:
 
 
 def _refuse_beside_mqmas(one: dict[str, Any], mrsim: Path | None) -> None:
-    plain = {"spinning": (0.0, math.inf), "transitions": (None, "central"), "order": (2,), "efg": (True,)}
+    plain = {"spinning": (math.inf,), "transitions": (None, "central"), "order": (2,), "efg": (True,)}
     plain |= {"width": (None,), "offset": (None,), "points": (None,)}
     for name, value in one.items():
         if value not in plain[name]:

@@ -47,7 +47,7 @@ def read_ase(path: Path, index: int | slice | str = ":", form: str | None = None
     start, step = (wanted.start or 0, wanted.step or 1) if isinstance(wanted, slice) else (wanted, 1)
     numbered = [(start + i * step, atoms) for i, atoms in enumerate(images)]
     if not numbered:
-        raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path))
+        raise _no_frame(index, path)
     return numbered
 
 
@@ -65,7 +65,7 @@ def numbered_selection(
     except IndexError:
         chosen = []
     if not chosen:
-        raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path))
+        raise _no_frame(index, path)
     return chosen
 
 
@@ -124,7 +124,7 @@ def _named_failures(path: Path, index: int | slice | str) -> Iterator[None]:
             "is in no format that ASE knows; convert it to extended XYZ (.extxyz) or magres", file=str(path)
         ) from error
     except (IndexError, StopIteration) as error:
-        raise InputError(f"holds no frame {index}; choose other frames with index=", file=str(path)) from error
+        raise _no_frame(index, path) from error
     except Exception as error:  # every ASE reader fails in its own way on a broken file
         raise InputError(
             f"ASE could not read it ({_first_line(error)}); the file is damaged, cut short or not what its name says",
@@ -169,3 +169,9 @@ def _first_line(error: Exception) -> str:
     """One line of whatever ASE says, without the name of its module."""
     text = str(error).strip().splitlines()
     return re.sub(r"^ase\.io\.\w+: ", "", text[0]) if text else type(error).__name__
+
+
+def _no_frame(index: int | slice | str, path: Path) -> InputError:
+    if index in (":", slice(None)):
+        return InputError("holds no structure; is it a file of structures, and whole?", file=str(path))
+    return InputError(f"holds no frame {index}; choose other frames (from 0, or from −1 backwards)", file=str(path))

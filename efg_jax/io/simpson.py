@@ -118,7 +118,8 @@ def _quadrupoles(
 ) -> list[str]:
     if not len(sites):
         return []
-    found = site_observables(sites, isotopes=isotopes, **SIMPSON)
+    own = {symbol: nucleus for symbol, nucleus in (isotopes or {}).items() if symbol in sites.symbols}
+    found = site_observables(sites, isotopes=own, **SIMPSON)
     rows = zip(spins, found["c_q_mhz"] * 1e6, found["eta_q"], _written(found, "efg"), strict=True)
     return [f"quadrupole {spin + 1} {order} {c_q:.4f} {eta:.8f} {angles}" for spin, c_q, eta, angles in rows]
 

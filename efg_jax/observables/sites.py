@@ -19,6 +19,7 @@ from efg_jax.targets import find, place_of
 from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2
 from efg_jax.tensors.euler import euler_angles
 from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.tensors.principal import CONVENTIONS as AXES
 from efg_jax.tensors.principal import principal_axes
 
@@ -62,7 +63,8 @@ def site_observables(
         Table of the sites, frame by frame.
 
     Raises:
-        InputError: no tensors, or none of the species; a nucleus of spin ½ in `isotopes` for sites with a field gradient; no reference for
+        InputError: no tensors, or none of the species; a nucleus of spin ½ in `isotopes` for sites with nothing but a field gradient, or one of an element
+            that is not among the sites; no reference for
             an element that has shieldings, while another has one; an unknown convention, sense or order.
     """
     frames = [frames] if isinstance(frames, Atoms) else list(frames)
@@ -73,7 +75,13 @@ def site_observables(
     for name in names:
         _known(name, TENSORS, "tensors")
     sites = _collect(frames, named_species(species), names)
+    if strangers := sorted(set(isotopes or ()) - set(sites.symbols)):
+        named = ", ".join(sorted(set(sites.symbols)))
+        raise InputError(f"an isotope of {strangers[0]} is named, but the chosen sites are of {named}; leave it out")
     nuclei = chosen_isotopes(sites.symbols, isotopes)
+    shielded = finite_rows(sites.ms) if "ms" in names else np.zeros(len(nuclei), dtype=bool)
+    if "efg" in names:
+        _refuse_spin_half(isotopes or {}, sites, shielded)
     given = _numbering(sites, nuclei)
     sense = "shielding" if reference is None else "shift"
     with float64():
@@ -81,7 +89,7 @@ def site_observables(
         if "efg" in names and finite_rows(sites.efg).any():
             efg_frames, angles, values = _quadrupolar(sites.efg, nuclei, set(isotopes or ()), efg_axes)
             given |= values | _in_degrees(angles, "efg", rotation)
-        if "ms" in names and (shielded := finite_rows(sites.ms)).any():
+        if shielded.any():
             references = np.zeros(len(sites.ms))
             if reference is not None:
                 own = [symbol for symbol, has in zip(sites.symbols, shielded, strict=True) if has]
@@ -264,6 +272,22 @@ def _in_degrees(angles: Float[np.ndarray, "sites 3"], name: str, rotation: str) 
         alpha, beta, gamma = angles.T
         angles = np.stack([np.mod(np.pi - gamma, 2 * np.pi), beta, np.mod(np.pi - alpha, 2 * np.pi)], axis=1)
     return {f"{name}_{which}_deg": np.rad2deg(angles[:, k]) for k, which in enumerate(("alpha", "beta", "gamma"))}
+
+
+def _refuse_spin_half(isotopes: Mapping[str, Isotope | str], sites: Sites, shielded: np.ndarray) -> None:
+    """Say so where a nucleus without a quadrupole moment was asked for, and how to have the shielding of its sites."""
+    both = {
+        symbol
+        for symbol, other, own in zip(sites.symbols, shielded, finite_rows(sites.efg), strict=True)
+        if other and own
+    }
+    for symbol, name in isotopes.items():
+        nucleus = find_isotope(name)
+        if symbol in both and not nucleus.is_quadrupolar:
+            raise InputError(
+                f"{nucleus} has spin {nucleus.spin:g} and no quadrupole moment, so no C_Q; leave it out, or for the shielding alone choose "
+                "tensors='ms' (command line: --tensor ms)"
+            )
 
 
 def _conventions(convention: str | Sequence[str]) -> tuple[str, ...]:

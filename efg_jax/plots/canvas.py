@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from efg_jax.errors import InputError
+
 BLACK = "#222222"
 GREY = "#8C8C8C"
 TENSOR = "#0072B2"
@@ -67,6 +69,8 @@ def save(figure: Figure, path: str | Path) -> None:
     from efg_jax.io.atomic import atomic_write
 
     suffix = Path(path).suffix.lstrip(".").lower() or "png"
+    if suffix not in figure.canvas.get_supported_filetypes():
+        raise InputError("is no picture that can be written; name it *.png, *.pdf or *.svg", file=str(path))
     with atomic_write(path) as temporary, style():
         figure.savefig(temporary, format=suffix, dpi=DPI, bbox_inches="tight", pad_inches=0.05)
 

@@ -17,6 +17,7 @@ COLOURS = (TENSOR, SCALAR, DIRECT, "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and
 MOST_SITES = 12  # contributions that are drawn and named one by one
 VISIBLE = 1e-3  # of the highest point: what lies outside of it is not shown
 STEP = 1.3  # from one spectrum of a stack to the next, in heights
+SHARPEST = 40  # points on either side of what is not zero
 LEVELS = 12
 FACTOR = 1.4  # from one contour to the next
 
@@ -142,11 +143,12 @@ def _axis(spectrum: Spectrum, unit: str) -> np.ndarray:
 
 def _visible(named: Mapping[str, Spectrum], axes: Mapping[str, np.ndarray]) -> tuple[float, float]:
     """The range in which any of the spectra is higher than nothing, and a little more."""
-    ends = []
+    ends, resolution = [], 0.0
     for name, spectrum in named.items():
+        resolution = max(resolution, float(np.abs(np.diff(axes[name])).max()))
         high = axes[name][spectrum.total > VISIBLE * spectrum.total.max()]
         ends += [high.min(), high.max()]
-    margin = 0.04 * (max(ends) - min(ends))
+    margin = max(0.04 * (max(ends) - min(ends)), SHARPEST * resolution)  # a line of one point is seen to be one
     return min(ends) - margin, max(ends) + margin
 
 
@@ -201,7 +203,7 @@ def _conditions(named: Mapping[str, Spectrum]) -> str:
     rate = same.get("spinning_hz")
     if rate is not None:
         parts.append(_spinning(float(rate)))
-    if same.get("transitions") is not None:
+    if same.get("transitions") is not None and first.isotope.spin > 0.5:
         parts.append({"central": "central transition", "all": "all transitions"}[same["transitions"]])
     return " · ".join(parts)
 

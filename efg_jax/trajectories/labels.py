@@ -114,7 +114,10 @@ def mask_of(atoms: Atoms, number: int, key: Key, tracked: Int[np.ndarray, " trac
     """
     value = _value(atoms, number, key, "mask")
     if value.dtype.kind not in "biuf":
-        raise InputError(f"the mask {_name(key)} is {value.dtype}, neither true nor false", **place_of(atoms, number))
+        raise InputError(
+            f"the mask {_name(key)} holds {'text' if value.dtype.kind in 'US' else value.dtype}, neither true nor false; name an entry or column of T and F, or of numbers",
+            **place_of(atoms, number),
+        )
     return np.broadcast_to(value.astype(bool) if value.ndim == 0 else value[tracked].astype(bool), tracked.shape)
 
 

@@ -148,7 +148,7 @@ class TrajectoryAverage:
             fluctuation: False: of the whole tensor, for a liquid whose mean tensor is zero but for the shortness of the trajectory.
 
         Raises:
-            InputError: no time step, several elements, no quadrupolar isotope, or as `autocorrelation`.
+            InputError: no time step, labels, several elements, no quadrupolar isotope, or as `autocorrelation`.
         """
         if self.target != "efg":
             raise InputError("a shielding gives no quadrupolar relaxation; average target='efg'")
@@ -157,6 +157,10 @@ class TrajectoryAverage:
                 "T₁ needs the time from one frame to the next; pass timestep= in fs (command line: --timestep)"
             )
         symbol = species or (next(iter(self.isotopes)) if len(self.isotopes) == 1 else None)
+        if self.sums.options.label is not None:
+            raise InputError(
+                "steps from one label to another are no motion within either; average each phase or site in a file of its own, without label="
+            )
         if symbol not in self.isotopes:
             raise InputError(f"name the element whose T₁ is wanted: {' or '.join(self.isotopes)}")
         if self.isotopes[symbol] is None:
@@ -173,8 +177,8 @@ class TrajectoryAverage:
         )
 
     def relaxations(self) -> dict[str, Relaxation | str]:
-        """T₁ of every element with a quadrupolar isotope, or why there is none; empty where the trajectory cannot tell (no time step, frames left out)."""
-        if self.target != "efg" or self.timestep is None or not self.sums.complete or self.frames < 2:
+        """T₁ of every element with a quadrupolar isotope, or why there is none; empty where nobody asks (a shielding, no time step, one frame)."""
+        if self.target != "efg" or self.timestep is None or self.frames < 2:
             return {}
         found: dict[str, Relaxation | str] = {}
         for symbol in (symbol for symbol, nucleus in self.isotopes.items() if nucleus is not None):

@@ -71,7 +71,9 @@ def test_two_dimensions(silica, save, efg_jax_command, tmp_path):
         (("--shift", "0", "--isotope", "27Al"), "no Al atoms"),
         (("--shift", "0", "--spinning", "fast"), "give Hz"),
         (("--shift", "0", "--mqmas", "3", "--spinning", "20000"), "does not go with --mqmas"),
+        (("--shift", "0", "--mqmas", "3", "--spinning", "static"), "does not go with --mqmas"),
         (("--shift", "0", "--broadening", "much"), "not understood"),
+        (("--shift", "0", "--plot", "a.xyz"), "is no picture that can be written"),
     ],
 )
 def test_spectrum_refuses(silica, save, efg_jax_command, tmp_path, options, says):
@@ -82,6 +84,13 @@ def test_spectrum_refuses(silica, save, efg_jax_command, tmp_path, options, says
     assert re.fullmatch(r"efg-jax: error: [^\n]+\n", result.stderr), result.stderr
     assert says in result.stderr
     assert not out.exists()
+
+
+def test_a_name_that_promises_another_format(silica, save, efg_jax_command, tmp_path):
+    result = efg_jax_command("spectrum", save(silica[:1]), *O17, "--shift", "0", "--out", tmp_path / "a.xls")
+    assert result.exit_code == 2
+    assert "is no spectrum that can be written; name it *.csv" in result.stderr
+    assert not (tmp_path / "a.xls").exists()
 
 
 def test_nothing_to_write(silica, save, efg_jax_command):

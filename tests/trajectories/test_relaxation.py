@@ -134,3 +134,22 @@ def test_what_t1_needs(frame):
         relaxation(np.array([0.0, 1.0, 2.0]), np.array([1.0, -3.0, -3.0]), "7Li", duration=10.0, until=2.0)
     with pytest.raises(InputError, match="no quadrupole moment"):
         quadrupolar_t1(1.0, "29Si")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [({"label": "phase"}, "each phase or site in a file of its own"), ({"mask": "use"}, "left out frames")],
+)
+def test_there_is_no_t1_across_phases_or_gaps_and_the_result_says_so(frame, options, why):
+    """A step from one phase to the other is no motion within either, and frames on both sides of a gap are no step apart."""
+
+    def marked():
+        rng = np.random.default_rng(0)
+        for number in range(60):
+            atoms = frame(traceless(rng, 2))
+            atoms.info |= {"phase": "ab"[number // 30], "use": number % 3 > 0}
+            yield atoms
+
+    found = average(marked(), timestep=5.0, **options)
+    assert [why in reason for reason in found.relaxations().values()] == [True]
+    assert why in str(found)
