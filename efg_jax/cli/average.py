@@ -10,7 +10,7 @@ import typer
 from efg_jax.cli import options
 from efg_jax.cli.inputs import stream_structures
 from efg_jax.cli.options import OUTPUT
-from efg_jax.cli.outputs import check_outputs
+from efg_jax.cli.outputs import check_outputs, print_report
 from efg_jax.cli.predict import TELL_EVERY, parse_indices
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
@@ -169,7 +169,7 @@ def average(
         progress.stage(f"averaging {', '.join(trajectory)}")
         found = trajectories.average(frames, target, array=array, progress=_Told(progress), **choice)
         _write(found, written, plots, progress)
-    _print(found)
+    print_report(found)
 
 
 def _predicted(model: str, frames: "Iterator[Atoms]", array: str | None, species, indices, progress: Progress):
@@ -228,17 +228,6 @@ def _write(found: "TrajectoryAverage", files: dict[str, Path], folder: Path | No
             pictures.append(folder / f"{symbol}-average.png")
             plots.save(plots.trajectory_figure(found, symbol), pictures[-1])
     progress.wrote(*files.values(), *pictures)
-
-
-def _print(found: "TrajectoryAverage") -> None:
-    import sys
-
-    from rich.console import Console
-
-    if sys.stdout.isatty():
-        Console(highlight=False).print(found.table())
-    else:
-        print(found)
 
 
 def parse_direction(text: str | None) -> tuple[float, float, float] | None:

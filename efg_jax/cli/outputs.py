@@ -11,6 +11,8 @@ from efg_jax.errors import InputError
 if TYPE_CHECKING:
     from efg_jax.learning import LearningCurve
     from efg_jax.report import Report
+    from efg_jax.sensitivity import Sensitivity
+    from efg_jax.trajectories import TrajectoryAverage
 
 
 PICTURES = (".png", ".pdf", ".svg")
@@ -86,8 +88,8 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"cannot write into {existing}; give --plots another folder", file=str(folder))
 
 
-def print_report(report: "Report | LearningCurve") -> None:
-    """The table of a report or learning curve on stdout; plain, and as wide as it needs, where that is no terminal."""
+def print_report(report: "Report | LearningCurve | TrajectoryAverage | Sensitivity") -> None:
+    """The table of a result on stdout; plain, and as wide as it needs, where that is no terminal."""
     from rich.console import Console
 
     if sys.stdout.isatty():

@@ -8,7 +8,7 @@ import typer
 from efg_jax.cli import options
 from efg_jax.cli.average import parse_direction
 from efg_jax.cli.options import OUTPUT
-from efg_jax.cli.outputs import check_outputs
+from efg_jax.cli.outputs import check_outputs, print_report
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
@@ -130,14 +130,7 @@ def _write(found: "Sensitivity", out: Path | None, plot: Path | None, progress: 
 
 
 def _print(found: "Sensitivity", strain: bool) -> None:
-    import sys
-
-    from rich.console import Console
-
-    if sys.stdout.isatty():
-        Console(highlight=False).print(found.table())
-    else:
-        print(found)
+    print_report(found)
     if strain:
         unit, factor = found.unit
         print(
