@@ -46,29 +46,27 @@ def study(out: Path, quick: bool, seed: int, say, nuclei: dict[str, str] = datas
     }
 
     stages.run("data", data, lambda folder: dataset.draw(frames, folder / "dataset.png"))
+    budget, repeats = (3, 1) if quick else (25, 3)
+    sizes = tuple(size for size in SIZES if size <= len(train))
+    sizes = (2, 4) if quick or len(sizes) < 2 else sizes
     fitted = {}
     for species, isotope in nuclei.items():
-        budget = 3 if quick else 25
         tuned = stages.run(
             f"tune-{species}",
             {**data, "budget": budget, "quick": quick},
-            lambda folder, s=species, b=budget: learn.tune(train, s, b, descriptor, folder),
+            lambda folder, s=species: learn.tune(train, s, budget, descriptor, folder),
         )
+        found, depends = tuned / "hyperparameters.json", {**data, "tuned": stages.of(tuned)}
         fitted[species] = stages.run(
             f"fit-{species}",
-            {**data, "tuned": stages.of(tuned)},
-            lambda folder, s=species, i=isotope, t=tuned: learn.fit(
-                train, test, s, i, t / "hyperparameters.json", folder
-            ),
+            depends,
+            lambda folder, s=species, i=isotope, h=found: learn.fit(train, test, s, i, h, folder),
         )
-    lithium = out / "tune-Li"
-    sizes = tuple(size for size in SIZES if size <= len(train))
-    sizes = (2, 4) if quick or len(sizes) < 2 else sizes
-    stages.run(
-        "curve",
-        {**data, "tuned": stages.of(lithium), "sizes": sizes},
-        lambda folder: learn.curve(frames, "Li", lithium / "hyperparameters.json", sizes, 1 if quick else 3, folder),
-    )
+        stages.run(
+            f"curve-{species}",
+            {**depends, "sizes": sizes, "repeats": repeats},
+            lambda folder, s=species, h=found: learn.curve(frames, s, h, sizes, repeats, folder),
+        )
     made = stages.run("cells", asdict(sampling), lambda folder: cells.make_cells(sampling, folder))
     final, sweeps = (1e-2, 60) if quick else (1e-4, 600)
     stages.run(

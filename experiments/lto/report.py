@@ -47,19 +47,24 @@ def _learning(reports: dict, counts: tuple[int, int], nuclei: dict[str, str]) ->
         f"![{isotope}: parity](fit-{species}/parity.png)\n![{isotope}: ν_Q](fit-{species}/frequency.png)"
         for species, isotope in nuclei.items()
     )
+    curves = "\n".join(
+        f"![{isotope}: learning curves](curve-{species}/curve.png)" for species, isotope in nuclei.items()
+    )
     return f"""## Tensor and scalar learning
 
 Mean absolute errors on held-out structures. Hyperparameters of the descriptor by gradient on the tensor model's cross-validated observables; both kinds of model share them.
 
 {learn.table(reports)}
 
+The paper prints the numbers of ⁷Li; those of the other nuclei, in its supporting information, it calls comparable. Its data are not ours.
+
 ν_Q of ⁷Li is predicted to {lithium:.2g} kHz (mean absolute error), {verdict} the 10 kHz that spin-alignment echo resolves.
 
 {figures}
 
-Learning curves of ⁷Li, {counts[0]} structures at most:
+Learning curves, {counts[0]} structures at most:
 
-![Learning curves](curve/curve.png)"""
+{curves}"""
 
 
 def _cells(cells: dict, states: dict) -> str:

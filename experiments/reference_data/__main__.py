@@ -1,4 +1,4 @@
-"""Reference structures and their first-principles field gradients: `setups`, `build`, `run`, `collect` (see the README)."""
+"""Reference structures and their first-principles field gradients: `setups`, `build`, `run`, `collect`, `elk` (see the README)."""
 
 import argparse
 import subprocess
@@ -10,6 +10,7 @@ import ase.io
 from experiments.reference_data.build import build
 from experiments.reference_data.campaign import work
 from experiments.reference_data.collect import collect
+from experiments.reference_data.elk import EFG_FILE, comparison, write_input
 from experiments.reference_data.materials import MATERIALS, SETUPS
 from experiments.reference_data.speed import environment, restart_with
 
@@ -49,6 +50,14 @@ def _collect(arguments) -> None:
     print(f"{len(frames)} structures in {arguments.out}")
 
 
+def _elk(arguments) -> None:
+    atoms = ase.io.read(arguments.structure, arguments.frame)
+    if (arguments.folder / EFG_FILE).exists():
+        print(comparison(atoms, arguments.folder))
+    else:
+        print(f"run elk-lapw in the folder of {write_input(atoms, arguments.folder)}, then this command again")
+
+
 def _write(path: Path, frames) -> None:
     aside = path.with_name(f".partial-{path.name}")
     ase.io.write(aside, frames, format="extxyz")
@@ -79,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         "--adopt", action="store_true", help="frames that do not say how they were made are as their material's"
     )
     collect.set_defaults(run=_collect)
+    elk = commands.add_parser(
+        "elk", help="input for Elk; once it has run there, compare its tensors with the structure's"
+    )
+    elk.add_argument("structure", type=Path, help="file with the structure and its efg")
+    elk.add_argument("folder", type=Path, help="to run Elk in")
+    elk.add_argument("--frame", type=int, default=0)
+    elk.set_defaults(run=_elk)
     return parser
 
 

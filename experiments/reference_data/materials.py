@@ -22,6 +22,7 @@ class Material:
         setups: PAW datasets that are not GPAW's own, by element; `SETUPS` says how they are made.
         cutoff: of the plane waves, eV.
         kpoints: Monkhorst–Pack grid shifted off Γ; None: even, of spacing 0.8 Å⁻¹.
+        density: electrons per valence electron that may still move at self-consistency. The README has what that leaves in the tensors.
     """
 
     parents: Callable[[], dict[str, tuple[int, Atoms]]]
@@ -30,6 +31,7 @@ class Material:
     setups: Mapping[str, str]
     cutoff: float = 700.0
     kpoints: tuple[int, int, int] | None = None
+    density: float = 1e-5
 
 
 SETUPS = {
@@ -59,5 +61,6 @@ MATERIALS = {
         valence={"Li": 3, "Ti": 12, "O": 6},
         setups={"O": "gen", "Li": "gen3e", "Ti": "gen12e"},
         kpoints=(2, 2, 1),
+        density=1e-4,
     ),
 }

@@ -16,7 +16,7 @@ import efg_jax as ej
 
 pytest.importorskip("spglib", reason="structures are built with spglib")
 
-from experiments.reference_data import campaign
+from experiments.reference_data import campaign, elk
 from experiments.reference_data.build import build, too_close
 from experiments.reference_data.collect import collect, whole_frames
 from experiments.reference_data.compute import Unconverged
@@ -192,6 +192,35 @@ def test_bad_results_are_refused(silica, tmp_path, spoil, message):
         ase.io.write(tmp_path / f"{number}.extxyz", atoms, format="extxyz")
     with pytest.raises(ValueError, match=message):
         collect([tmp_path])
+
+
+def test_elk_is_told_of_the_structure_and_its_tensors_come_back_in_its_order(silica, tmp_path):
+    atoms = silica[0].copy()
+    atoms = atoms[np.random.default_rng(1).permutation(len(atoms))]  # elements mixed: Elk sorts them
+    tensors = computed(atoms).arrays["efg"].reshape(-1, 3, 3)
+    atoms.arrays["efg"] = 1.05 * tensors
+    words = elk.write_input(atoms, tmp_path).read_text().split()
+    cell = np.array(words[words.index("avec") + 1 :][:9], dtype=float).reshape(3, 3)
+    np.testing.assert_allclose(cell * 0.529177210903, atoms.cell.array, atol=1e-8)
+    written, numbers = words[words.index("atoms") + 2 :], []
+    places = []
+    while written:
+        symbol, count, written = written[0].strip("'").removesuffix(".in"), int(written[1]), written[2:]
+        block, written = np.array(written[: 6 * count], dtype=float).reshape(count, 6), written[6 * count :]
+        places.extend(block[:, :3])
+        numbers += [symbol] * count
+    order = [int(np.argmin(np.abs(atoms.get_scaled_positions() - place).max(axis=1))) for place in places]
+    assert numbers == [atoms.symbols[atom] for atom in order]
+
+    text = "(electric field gradient tensor is in Cartesian coordinates)\n"
+    for atom in order:
+        rows = "\n".join(" ".join(f"{x:.10E}" for x in row) for row in tensors[atom] / 97.173624424)
+        text += f"\n\nSpecies :    1 (X), atom :    1\n\n EFG tensor :\n{rows}\n trace :  0.0\n eigenvalues :\n 0 0 0\n"
+    (tmp_path / "EFG.OUT").write_text(text)
+    np.testing.assert_allclose(elk.read_gradients(atoms, tmp_path), tensors, atol=1e-7)
+    assert "| 4.8 % | 0.952 |" in elk.comparison(atoms, tmp_path)
+    with pytest.raises(ValueError, match=r"EFG\.OUT holds 9 tensors, where the structure has 8 atoms"):
+        elk.read_gradients(atoms[:8], tmp_path)
 
 
 def python_with_gpaw():
