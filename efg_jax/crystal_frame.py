@@ -1,8 +1,12 @@
 """The frame that a crystal carries with it, for quantities that need a direction in space."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from ase import Atoms
 from jaxtyping import Float
+
+from efg_jax.errors import InputError
 
 # Volume of the cell, relative to a box with edges of the same lengths, below which three vectors span no crystal.
 FLAT = 1e-6
@@ -21,10 +25,13 @@ def crystal_axes(atoms: Atoms) -> Float[np.ndarray, "3 3"]:
     Returns:
         Proper rotation matrix.
     """
-    lengths = atoms.cell.lengths()
-    if not atoms.pbc.all() or abs(atoms.cell.volume if atoms.cell.rank == 3 else 0.0) <= FLAT * np.prod(lengths):
-        return np.eye(3)
-    return np.array(atoms.cell.standard_form()[1])
+    return np.array(atoms.cell.standard_form()[1]) if has_crystal_frame(atoms) else np.eye(3)
+
+
+def has_crystal_frame(atoms: Atoms) -> bool:
+    """Whether the structure is periodic in three directions, with three independent cell vectors."""
+    volume = abs(atoms.cell.volume) if atoms.cell.rank == 3 else 0.0
+    return bool(atoms.pbc.all() and volume > FLAT * np.prod(atoms.cell.lengths()))
 
 
 def field_direction(atoms: Atoms) -> Float[np.ndarray, "3"]:
@@ -37,3 +44,15 @@ def field_direction(atoms: Atoms) -> Float[np.ndarray, "3"]:
         Unit vector.
     """
     return crystal_axes(atoms)[2]
+
+
+def unit_direction(direction: Sequence[float | int] | Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    """A direction that a user gave, as a unit vector.
+
+    Raises:
+        InputError: it is not three finite numbers, or zero.
+    """
+    vector = np.asarray(direction, dtype=float)
+    if vector.shape != (3,) or not np.isfinite(vector).all() or not np.linalg.norm(vector) > 0.0:
+        raise InputError(f"direction = {direction} is no direction; give three numbers, not all zero: (0, 0, 1)")
+    return vector / np.linalg.norm(vector)

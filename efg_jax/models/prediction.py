@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.errors import InputError
+from efg_jax.indices import check_indices, listed
 from efg_jax.io.checks import checked
 from efg_jax.models.basis import cast
 from efg_jax.models.predictor import Predictor
@@ -63,17 +64,13 @@ class Choice:
         if unknown := [symbol for symbol in wanted or () if symbol not in known]:
             raise InputError(f"the model predicts nothing for {unknown[0]}; it was trained for {', '.join(known)}")
         self.species = tuple(known) if wanted is None else tuple(dict.fromkeys(wanted))
-        self._indices = None if indices is None else np.unique(np.asarray(indices, dtype=int))
+        self._indices = None if indices is None else listed(indices)
 
     def __call__(self, number: int, atoms: Atoms) -> dict[str, Int[np.ndarray, " _"]]:
         """Indices by element, in ascending order."""
         if self._indices is None:
             return {symbol: np.flatnonzero(atoms.numbers == atomic_numbers[symbol]) for symbol in self.species}
-        outside = self._indices[(self._indices < 0) | (self._indices >= len(atoms))]
-        if len(outside):
-            raise InputError(
-                f"has no atom {outside[0]}; its {len(atoms)} atoms are numbered from 0", **place_of(atoms, number)
-            )
+        check_indices(self._indices, atoms, number)
         numbers = atoms.numbers[self._indices]
         return {symbol: self._indices[numbers == atomic_numbers[symbol]] for symbol in self.species}
 

@@ -159,6 +159,20 @@ def quadrupolar_induced_shift(
     return -1e6 * factor * (p_q / larmor) ** 2
 
 
+def frequency_factor(spin: float | int) -> float:
+    """3/(2I(2I − 1)), by which eQ/h · n·V·n becomes ν_Q.
+
+    Args:
+        spin: nuclear spin I, 1 or more.
+
+    Raises:
+        InputError: a spin below 1.
+    """
+    if spin < 1:
+        raise InputError(f"a nucleus of spin {spin:g} has no quadrupolar frequency; it takes spin 1 or more")
+    return 3.0 / (2.0 * spin * (2.0 * spin - 1.0))
+
+
 def quadrupolar_frequency(
     tensor: Float[Array, "*atoms 3 3"], direction: Float[Array, "... 3"], isotope: Isotope | str
 ) -> Float[Array, "*atoms"]:
@@ -177,7 +191,7 @@ def quadrupolar_frequency(
     """
     nucleus = find_isotope(isotope)
     component = jnp.einsum("...i,...ij,...j->...", direction, tensor, direction, precision=HIGHEST)
-    return coupling_constant(component / jnp.sum(direction * direction, axis=-1), nucleus) * _frequency_factor(
+    return coupling_constant(component / jnp.sum(direction * direction, axis=-1), nucleus) * frequency_factor(
         nucleus.spin
     )
 
@@ -201,7 +215,7 @@ def angular_quadrupolar_frequency(
     Returns:
         ν_Q in Hz, equal to :func:`quadrupolar_frequency` of the same tensor and field.
     """
-    return c_q * _frequency_factor(spin) * _angular_factor(eta, theta, phi)
+    return c_q * frequency_factor(spin) * _angular_factor(eta, theta, phi)
 
 
 def paper_quadrupolar_frequency(
@@ -226,14 +240,8 @@ def paper_quadrupolar_frequency(
     Returns:
         The printed expression in Hz.
     """
-    return c_q * _frequency_factor(spin) * _angular_factor(-eta, theta, phi)
+    return c_q * frequency_factor(spin) * _angular_factor(-eta, theta, phi)
 
 
 def _angular_factor(eta, theta, phi):
     return 0.5 * (3.0 * jnp.cos(theta) ** 2 - 1.0 + eta * jnp.sin(theta) ** 2 * jnp.cos(2.0 * phi))
-
-
-def _frequency_factor(spin: float) -> float:
-    if spin < 1:
-        raise InputError(f"a nucleus of spin {spin:g} has no quadrupolar frequency; it takes spin 1 or more")
-    return 3.0 / (2.0 * spin * (2.0 * spin - 1.0))

@@ -199,6 +199,12 @@ def default_isotope(symbol: str) -> Isotope | None:
     return None if name is None else _ISOTOPES[name]
 
 
+def default_quadrupolar_isotope(symbol: str) -> Isotope | None:
+    """`default_isotope`, where that has a quadrupole moment; None for elements without one."""
+    entry = default_isotope(symbol)
+    return entry if entry is not None and entry.quadrupole_moment is not None else None
+
+
 def register_isotope(entry: Isotope, *, default: bool = False) -> Isotope:
     """Add an isotope to the table of this process, or override one that is there.
 
