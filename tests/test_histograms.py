@@ -56,6 +56,7 @@ def test_errors_of_all_quantities_that_there_are(report):
         (({}, "O"), "no reports"),
         (("report", "Si"), "nothing on Si; it has O"),
         (("report", "O", ["c_q"]), "has no c_q; it has"),
+        (("report", "O", []), "no quantity of O to draw"),
     ],
 )
 def test_what_a_report_lacks_is_said(report, arguments, message):

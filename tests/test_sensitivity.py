@@ -248,7 +248,10 @@ def test_files_and_table(model, atoms, tmp_path):
 
 
 def test_the_picture_has_an_arrow_for_what_matters_and_the_largest_bars(model, atoms):
+    from matplotlib.colors import to_hex
     from matplotlib.text import Annotation
+
+    from efg_jax.plots import SCALAR
 
     found = sensitivity.gradient(model, atoms, 2, "eta")
     structure, bars = found.plot(radius=3.0).axes
@@ -256,6 +259,8 @@ def test_the_picture_has_an_arrow_for_what_matters_and_the_largest_bars(model, a
     near = np.linalg.norm(found.cluster.positions, axis=1) <= 3.0
     strengths = np.linalg.norm(found.cluster_gradient[near], axis=1)
     assert len(arrows) == np.sum(strengths >= 0.06 * strengths.max()) + 1  # and the scale
+    colours = [to_hex(arrow.arrow_patch.get_facecolor()).upper() for arrow in arrows]
+    assert [number for number, colour in enumerate(colours) if colour == SCALAR] == [len(arrows) - 2]  # over the others
     widths = [patch.get_width() for patch in bars.patches][: len(found.internal[:10])]
     assert_allclose(widths, [one.along for one in found.internal[:10]])
     assert [label.get_text() for label in bars.get_yticklabels()] == [one.name for one in found.internal[:10]]

@@ -91,6 +91,8 @@ def test_the_picture_of_a_trajectory_holds_its_numbers(averaged):
     points = np.asarray(orders.collections[-1].get_offsets())
     expected = [site.quantities["mean_abs_c_q"].value / 1e6 for site in plain.sites]
     assert_allclose(points[:, 1], expected, rtol=1e-9)
+    assert orders.get_xlim() == orders.get_ylim()
+    assert 0.5 * points.min() < orders.get_xlim()[0] < points.min() < points.max() < orders.get_xlim()[1]
     density = distribution.get_lines()[0].get_xydata()
     assert_allclose(np.trapezoid(density[:, 1], density[:, 0]), 1.0, atol=0.02)
     assert len(correlation.get_lines()) == 3  # the tensor, ν_Q, zero

@@ -10,13 +10,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from efg_jax.learning.points import Point, Row, Slope
 from efg_jax.learning.quantities import DIRECT, quantity
 from efg_jax.learning.result import slope_text
-from efg_jax.plots import BLACK, COLOURS, GREY, Picture, style
+from efg_jax.plots import BLACK, COLOURS, GREY, SERIES, Picture, style
 from efg_jax.plots import DIRECT as DIRECT_COLOUR
 
 if TYPE_CHECKING:
     from efg_jax.learning.result import LearningCurve
 
-FURTHER = ("#CC79A7", "#009E73", "#E69F00", "#56B4E9", BLACK, GREY)  # of models that are neither tensor nor scalar
+FURTHER = (*SERIES[3:], DIRECT_COLOUR, BLACK, GREY)  # of models that are neither tensor nor scalar
 MARKERS = {"tensor": "o", "scalar": "s"}
 COLUMNS = 5
 PANEL = (2.75, 2.7)  # inches

@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from efg_jax.errors import InputError
+from efg_jax.tensors.nuclei import Isotope
 
 BLACK = "#222222"
 GREY = "#8C8C8C"
@@ -20,6 +21,14 @@ SCALAR = "#D55E00"
 DIRECT = "#009E73"
 RED = "#CC3311"
 COLOURS = {"tensor": TENSOR, "scalar": SCALAR}
+SERIES = (
+    TENSOR,
+    SCALAR,
+    DIRECT,
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)  # of what is numbered: Okabe and Ito's, without yellow
 
 PANEL = 2.45  # inches
 DPI = 200
@@ -73,6 +82,11 @@ def save(figure: Figure, path: str | Path) -> None:
         raise InputError("is no picture that can be written; name it *.png, *.pdf or *.svg", file=str(path))
     with atomic_write(path) as temporary, style():
         figure.savefig(temporary, format=suffix, dpi=DPI, bbox_inches="tight", pad_inches=0.05)
+
+
+def nucleus_name(isotope: Isotope) -> str:
+    """A nucleus as mathtext, its mass number raised: ¹⁷O."""
+    return f"$^{{{isotope.mass_number}}}${isotope.symbol}"
 
 
 def style() -> AbstractContextManager:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from efg_jax.errors import InputError
-from efg_jax.plots.canvas import BLACK, COLOURS, DIRECT, GREY, PANEL, RED, SCALAR, TENSOR, Picture, style
+from efg_jax.plots.canvas import BLACK, COLOURS, GREY, PANEL, RED, SERIES, TENSOR, Picture, style
 from efg_jax.plots.parity import EXPERIMENT_KHZ
 from efg_jax.regions import Regions
 from efg_jax.report import QUANTITIES, Report
@@ -17,7 +17,6 @@ from efg_jax.report.tables import digits
 ERRORS = ("c_q_tilde", "eta_tilde", "nu_q_khz", "theta", "phi")
 SHOWN = 99.0  # percentile of |error| to which the axis reaches; what lies outside is counted in the outermost bins
 BINS = 41
-REGIONS = (TENSOR, SCALAR, DIRECT, "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, without yellow
 
 
 def error_figure(
@@ -39,14 +38,14 @@ def error_figure(
         raise InputError("there are no reports to draw; pass at least one")
     series = {name: _series(report, species) for name, report in named.items()}
     chosen = [key for key in ERRORS if all(key in own for own in series.values())] if keys is None else list(keys)
+    if not chosen:
+        raise InputError(f"there is no quantity of {species} to draw; name keys that all reports have")
     for name, own in series.items():
-        if missing := [key for key in chosen if key not in own] or not chosen:
-            raise InputError(
-                f"the report {name!r} on {species} has no {missing[0] if chosen else 'series'}; it has {', '.join(own)}"
-            )
+        if missing := [key for key in chosen if key not in own]:
+            raise InputError(f"the report {name!r} on {species} has no {missing[0]}; it has {', '.join(own)}")
     colours = [COLOURS.get(report.kind, TENSOR) for report in named.values()]
     if len(set(colours)) < len(colours):
-        colours = [REGIONS[number % len(REGIONS)] for number in range(len(named))]
+        colours = [SERIES[number % len(SERIES)] for number in range(len(named))]
     with style():
         figure = Picture(figsize=(0.9 * PANEL * len(chosen) + 0.2, PANEL + 0.3), layout="constrained")
         for ax, key in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
@@ -81,7 +80,7 @@ def draw_regions(ax: Axes, regions: Regions, least: int | None = None) -> None:
     """The histogram of `regions_figure` in axes that are there already."""
     colours = [GREY] * len(regions.counts)
     for number, (start, stop) in enumerate(regions.bins):
-        colours[start:stop] = [REGIONS[number % len(REGIONS)]] * (stop - start)
+        colours[start:stop] = [SERIES[number % len(SERIES)]] * (stop - start)
     ax.bar(regions.centres, regions.counts, np.diff(regions.edges), color=colours)
     for number, peak in enumerate(regions.peaks):
         ax.annotate(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from efg_jax import metrics
-from efg_jax.plots.canvas import BLACK, COLOURS, DIRECT, GREY, PANEL, RED, SCALAR, TENSOR, Picture, style
+from efg_jax.plots.canvas import BLACK, COLOURS, DIRECT, GREY, PANEL, RED, SCALAR, TENSOR, Picture, nucleus_name, style
 from efg_jax.precision import float64
 from efg_jax.report import QUANTITIES, SHIELDING_QUANTITIES, Report, TargetReport
 from efg_jax.report.summaries import number
@@ -253,7 +253,7 @@ def _draw_angles(ax: Axes, report: Report, species: str) -> None:
     ax.set(xlim=(0.1, 180), ylim=(0, 1), xlabel="orientation error (°)", ylabel="share of the tensors below")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.set_box_aspect(1)
-    ax.legend(loc="upper left", bbox_to_anchor=(0.0, 1.36), handlelength=1.8, borderpad=0.1, labelspacing=0.25)
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.02), handlelength=1.8, borderpad=0.1, labelspacing=0.25)
 
 
 def _misfit(q_tilde: np.ndarray) -> np.ndarray:
@@ -327,7 +327,7 @@ def _field_quantity(report: Report, species: str) -> str:
 
 def _nucleus(report: Report, species: str) -> str:
     isotope = report[species].isotope
-    return f"$^{{{isotope.mass_number}}}${isotope.symbol}" if isotope is not None else species
+    return nucleus_name(isotope) if isotope is not None else species
 
 
 def _title(report: Report, species: str, with_kind: bool = True) -> str:

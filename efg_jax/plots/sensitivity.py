@@ -13,7 +13,7 @@ from efg_jax.plots.scene import FRONT, View, draw_atoms, draw_bonds, draw_legend
 if TYPE_CHECKING:
     from efg_jax.sensitivity import Sensitivity
 
-LONGEST = 1.6  # Å on paper; the longest arrow
+LONGEST = 2.4  # Å on paper; the longest arrow
 SHORTEST = 0.06  # of the longest; arrows below are left out
 BARS = 10
 BOND = 1.25
@@ -80,9 +80,9 @@ def _draw_arrows(ax: Axes, view: View, points: np.ndarray, arrows: np.ndarray, u
         return
     scale = LONGEST / largest
     tails, heads = view.flat(points), view.flat(points + scale * arrows)
-    for k, (tail, head) in enumerate(zip(tails, heads, strict=True)):
+    for k in (*range(1, len(points)), 0):  # that of the atom itself lies over all others
         if np.linalg.norm(arrows[k]) >= SHORTEST * largest:
-            _arrow(ax, tail, head, SCALAR if k == 0 else TENSOR)
+            _arrow(ax, tails[k], heads[k], SCALAR if k == 0 else TENSOR)
     ax.update_datalim(np.concatenate([tails, heads]))
     step = _round(largest / 2)
     corner = np.array([heads.min(axis=0)[0], min(tails.min(axis=0)[1], heads.min(axis=0)[1]) - 0.9])
@@ -94,7 +94,7 @@ def _draw_arrows(ax: Axes, view: View, points: np.ndarray, arrows: np.ndarray, u
 
 def _arrow(ax: Axes, tail: np.ndarray, head: np.ndarray, colour: str) -> None:
     shape = {
-        "arrowstyle": "-|>,head_length=0.5,head_width=0.22",
+        "arrowstyle": "-|>,head_length=0.3,head_width=0.14",
         "color": colour,
         "linewidth": 1.6,
         "shrinkA": 0,

@@ -9,11 +9,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from efg_jax.errors import InputError
-from efg_jax.plots.canvas import BLACK, DIRECT, GREY, PANEL, SCALAR, TENSOR, Picture, style
+from efg_jax.plots.canvas import BLACK, GREY, PANEL, SERIES, TENSOR, Picture, nucleus_name, style
 from efg_jax.spectra.result import Spectrum, Spectrum2D, require_sites
-from efg_jax.tensors.nuclei import Isotope
 
-COLOURS = (TENSOR, SCALAR, DIRECT, "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's, without yellow
 MOST_SITES = 12  # contributions that are drawn and named one by one
 VISIBLE = 1e-3  # of the highest point: what lies outside of it is not shown
 STEP = 1.3  # from one spectrum of a stack to the next, in heights
@@ -36,7 +34,7 @@ def spectrum_figure(
 
     Args:
         spectra: one, or several of one nucleus by their names.
-        sites: draw the contributions, where a spectrum has them: up to 12 in colours with names, more as grey lines.
+        sites: draw the contributions, where a spectrum has them: up to 12 in colours, with names where they are the same in all spectra; more as grey lines.
         unit: of the axis, "ppm", "Hz", "kHz" or "MHz"; the shift runs from right to left, as spectroscopists draw it.
         limits: of the axis in its unit, in either order; without them what is higher than 0.1 % of the highest point.
         title: heading; without it that of the spectrum (nucleus and conditions).
@@ -55,18 +53,22 @@ def spectrum_figure(
         size = (1.9 * PANEL, 0.75 + (1.15 if len(named) > 1 else 1.9) * len(named))
         figure = Picture(figsize=size, layout="constrained")
         ax = figure.subplots()
+        legend = _with_names(named)
         for height, (name, spectrum) in enumerate(reversed(named.items())):
-            _draw(ax, axes[name], spectrum, STEP * height, sites, len(named) == 1)
+            _draw(ax, axes[name], spectrum, STEP * height, sites, name == legend)
             if name:
                 # Above the highest point, where no curve is.
                 ax.text(0.01, STEP * height + 1.02, name, transform=ax.get_yaxis_transform(), fontsize=8, va="bottom")
+        if len(ax.get_legend_handles_labels()[0]) > 1:
+            place = {"loc": "best"} if len(named) == 1 else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+            ax.legend(fontsize=7, handlelength=1.4, **place)
         low, high = limits or _visible(named, axes)
         ax.set_xlim(max(low, high), min(low, high))
         ax.set_ylim(-0.06, STEP * len(named) - 0.1)
         ax.yaxis.set_visible(False)
         ax.spines[["left", "right", "top"]].set_visible(False)
         first = next(iter(named.values()))
-        ax.set_xlabel(f"{_nucleus(first.isotope)} {'shift' if unit == 'ppm' else 'frequency'} ({unit})")
+        ax.set_xlabel(f"{nucleus_name(first.isotope)} {'shift' if unit == 'ppm' else 'frequency'} ({unit})")
         ax.set_title(title or _conditions(named), fontsize=9)
     return figure
 
@@ -103,12 +105,18 @@ def mqmas_figure(
         ax.set_ylim(max(y), min(y))  # the isotropic axis runs down, as the MAS axis runs to the left
         ends = np.array([min(*x, *y), max(*x, *y)])
         ax.plot(ends, ends, color=GREY, linewidth=0.7, linestyle="--", zorder=0)
-        ax.set_xlabel(f"{_nucleus(spectrum.isotope)} MAS (ppm)")
+        ax.set_xlabel(f"{nucleus_name(spectrum.isotope)} MAS (ppm)")
         ax.set_ylabel(f"{spectrum.quanta}QMAS, isotropic (ppm)")
         field = spectrum.metadata.get("field_t")
         where = f" · {field:g} T" if field is not None else ""
-        figure.suptitle(title or f"{_nucleus(spectrum.isotope)} {spectrum.quanta}QMAS{where}", fontsize=9)
+        figure.suptitle(title or f"{nucleus_name(spectrum.isotope)} {spectrum.quanta}QMAS{where}", fontsize=9)
     return figure
+
+
+def _with_names(named: Mapping[str, Spectrum]) -> str | None:
+    """The uppermost spectrum with contributions, which names those of all; None where the spectra have different sites."""
+    divided = {name: spectrum.labels for name, spectrum in named.items() if spectrum.per_site is not None}
+    return next(iter(divided)) if len(set(divided.values())) == 1 else None
 
 
 def _draw(ax: Axes, axis: np.ndarray, spectrum: Spectrum, height: float, sites: bool, legend: bool) -> None:
@@ -116,20 +124,18 @@ def _draw(ax: Axes, axis: np.ndarray, spectrum: Spectrum, height: float, sites: 
     if sites and spectrum.per_site is not None and len(spectrum.per_site) > 1:
         few = len(spectrum.per_site) <= MOST_SITES
         for number, (curve, label) in enumerate(zip(spectrum.per_site, spectrum.labels, strict=True)):
-            colour = COLOURS[number % len(COLOURS)] if few else GREY
-            line = "-" if number < len(COLOURS) or not few else "--"
+            colour = SERIES[number % len(SERIES)] if few else GREY
+            line = "-" if number < len(SERIES) or not few else "--"
             curve = np.where(curve > VISIBLE * spectrum.total.max(), curve, np.nan)  # the base line is the total's
             text = label if few and legend else None
             # Above the total, whose wider line shows on both sides where a site is all there is.
             width, order = (0.8, 3) if few else (0.4, 1)
             ax.plot(axis, height + scale * curve, line, color=colour, linewidth=width, label=text, zorder=order)
-            if few and number < len(COLOURS):
+            if few and number < len(SERIES):
                 ax.fill_between(axis, height, height + scale * curve, color=colour, alpha=0.12, linewidth=0)
     label = "total" if legend else None
     width = 1.6 if sites and spectrum.per_site is not None else 1.1
     ax.plot(axis, height + scale * spectrum.total, color=BLACK, linewidth=width, label=label, zorder=2)
-    if legend and ax.get_legend_handles_labels()[0][1:]:
-        ax.legend(loc="best", fontsize=7, handlelength=1.4)
 
 
 def _axis(spectrum: Spectrum, unit: str) -> np.ndarray:
@@ -164,7 +170,7 @@ def _visible_plane(spectrum: Spectrum2D) -> tuple[tuple[float, float], tuple[flo
 def _contours(ax: Axes, spectrum: Spectrum2D, coloured: bool) -> None:
     if coloured:
         require_sites(spectrum)
-        parts = list(zip(spectrum.per_site, COLOURS * MOST_SITES, spectrum.labels, strict=False))
+        parts = list(zip(spectrum.per_site, SERIES * MOST_SITES, spectrum.labels, strict=False))
     else:
         parts = [(spectrum.total, TENSOR, "")]
     highest = spectrum.total.max()
@@ -180,7 +186,7 @@ def _contours(ax: Axes, spectrum: Spectrum2D, coloured: bool) -> None:
 def _projections(top: Axes, side: Axes, spectrum: Spectrum2D, coloured: bool) -> None:
     steps = spectrum.isotropic[1] - spectrum.isotropic[0], spectrum.mas[1] - spectrum.mas[0]
     if coloured:
-        for plane, colour in zip(spectrum.per_site, COLOURS * MOST_SITES, strict=False):
+        for plane, colour in zip(spectrum.per_site, SERIES * MOST_SITES, strict=False):
             top.plot(spectrum.mas, plane.sum(axis=0) * steps[0], color=colour, linewidth=0.8, zorder=3)
             side.plot(plane.sum(axis=1) * steps[1], spectrum.isotropic, color=colour, linewidth=0.8, zorder=3)
     top.plot(spectrum.mas, spectrum.mas_projection, color=BLACK, linewidth=1.6)
@@ -192,7 +198,7 @@ def _projections(top: Axes, side: Axes, spectrum: Spectrum2D, coloured: bool) ->
 def _conditions(named: Mapping[str, Spectrum]) -> str:
     """Nucleus, and what is the same for all spectra."""
     first = next(iter(named.values()))
-    parts = [_nucleus(first.isotope)]
+    parts = [nucleus_name(first.isotope)]
     same = {
         key: first.metadata.get(key)
         for key in ("field_t", "spinning_hz", "transitions")
@@ -212,7 +218,3 @@ def _spinning(rate: float) -> str:
     if rate == 0.0:
         return "static"
     return "MAS, infinite rate" if np.isinf(rate) else f"MAS {rate / 1e3:g} kHz"
-
-
-def _nucleus(isotope: Isotope) -> str:
-    return f"$^{{{isotope.mass_number}}}${isotope.symbol}"

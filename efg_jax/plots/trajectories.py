@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from efg_jax.errors import InputError
-from efg_jax.plots.canvas import BLACK, DIRECT, GREY, PANEL, SCALAR, TENSOR, Picture, style
+from efg_jax.plots.canvas import BLACK, GREY, PANEL, SCALAR, SERIES, TENSOR, Picture, nucleus_name, style
 
 if TYPE_CHECKING:
     from efg_jax.trajectories import TrajectoryAverage
 
 MOST_LABELS = 6
-LABEL_COLOURS = (TENSOR, SCALAR, DIRECT, "#CC79A7", "#E69F00", "#56B4E9")
+MARGIN = 0.1  # beyond the outermost points, of what they span
 MARK = {"s": 12, "linewidths": 0, "alpha": 0.8, "zorder": 3}
 
 
@@ -93,24 +93,23 @@ def draw_orders(ax: Axes, average: "TrajectoryAverage", species: str) -> None:
     right = np.array([abs(site.quantities[key].value) for site in sites]) / divisor
     wrong = np.array([site.quantities[_over_frames(key)].value for site in sites]) / divisor
     errors = np.array([[site.quantities[name].error for site in sites] for name in (key, _over_frames(key))]) / divisor
-    ends = np.array([0.0, 1.06 * max(right.max(), wrong.max(), 1e-12)])
+    bars = np.nan_to_num(errors)
+    ends = _ends(np.stack([right, wrong]), bars)
     ax.plot(ends, ends, color=BLACK, linewidth=0.6)
-    ax.errorbar(
-        right, wrong, np.nan_to_num(errors[1]), np.nan_to_num(errors[0]), fmt="none", ecolor=GREY, elinewidth=0.7
-    )
+    ax.errorbar(right, wrong, bars[1], bars[0], fmt="none", ecolor=GREY, elinewidth=0.7)
     labels = average.labels if any(site.label for site in sites) else [None]
-    for label, colour in zip(labels[:MOST_LABELS], LABEL_COLOURS, strict=False):
+    for label, colour in zip(labels[:MOST_LABELS], SERIES, strict=False):
         own = np.array([site.label == label for site in sites])
         ax.scatter(right[own], wrong[own], color=colour, label=label, **MARK)
     if labels[0] is not None:
         ax.legend(loc="upper left")
     mean = "V" if average.target == "efg" else "σ"
-    bars = "|" if average.target == "efg" else ""
+    sign = "|" if average.target == "efg" else ""
     ax.set(
         xlim=ends,
         ylim=ends,
-        xlabel=f"{bars}{name}(⟨{mean}⟩){bars} ({unit})",
-        ylabel=f"⟨{bars}{name}{bars}⟩ over frames ({unit})",
+        xlabel=f"{sign}{name}(⟨{mean}⟩){sign} ({unit})",
+        ylabel=f"⟨{sign}{name}{sign}⟩ over frames ({unit})",
     )
     ax.set_box_aspect(1)
     ax.spines[["top", "right"]].set_visible(False)
@@ -124,16 +123,17 @@ def draw_distribution(
     reference: float | int | None = None,
 ) -> None:
     """Density of what single frames show, and where the averages lie."""
+    from efg_jax.trajectories.distributions import has_density
+
     key = quantity or _key(average, species)
     name, unit, divisor = _axis(key)
     labels: Sequence[str | None] = average.labels[:MOST_LABELS] if any(site.label for site in average.sites) else [None]
-    for label, colour in zip(labels, LABEL_COLOURS, strict=False):
-        try:
-            found = average.distribution(key, species=species, label=label, reference=reference)
-        except InputError as error:
-            if "alike" not in str(error) and "has the label" not in str(error):
-                raise
-            continue  # nothing that has a density
+    for label, colour in zip(labels, SERIES, strict=False):
+        if label is not None and (label, species) not in average.sums.samples:
+            continue  # a label of other elements
+        if not has_density(average.sampled(key, species=species, label=label, reference=reference)):
+            continue
+        found = average.distribution(key, species=species, label=label, reference=reference)
         ax.fill_between(found.grid / divisor, found.density * divisor, color=colour, alpha=0.3, linewidth=0)
         ax.plot(found.grid / divisor, found.density * divisor, color=colour, linewidth=1.2, label=label)
     ticks = [
@@ -164,32 +164,16 @@ def draw_distribution(
 def draw_autocorrelation(ax: Axes, average: "TrajectoryAverage", species: str) -> None:
     """Normalised autocorrelation of the fluctuations on a logarithmic axis of lags; a line of text where there is none."""
     ax.spines[["top", "right"]].set_visible(False)
-    try:
-        curves = [
-            (
-                "tensor",
-                average.autocorrelation(species=species),
-                TENSOR,
-                "δV:δV" if average.target == "efg" else "δσ:δσ",
-            )
-        ]
-        if average.sums.options.direction is not None and average.target == "efg":
-            curves.append(("nu_q", average.autocorrelation("nu_q", species=species), SCALAR, r"$δν_Q\,δν_Q$"))
-    except InputError as error:
-        ax.text(
-            0.5,
-            0.5,
-            "no autocorrelation:\nframes were left out",
-            ha="center",
-            va="center",
-            transform=ax.transAxes,
-            color=GREY,
-        )
+    if not average.sums.complete:
+        text = "no autocorrelation:\nframes were left out"
+        ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=GREY)
         ax.set_axis_off()
-        if "no times" not in str(error):
-            raise
         return
-    for _, found, colour, label in curves:
+    name = "δV:δV" if average.target == "efg" else "δσ:δσ"
+    curves = [(average.autocorrelation(species=species), TENSOR, name)]
+    if average.sums.options.direction is not None and average.target == "efg":
+        curves.append((average.autocorrelation("nu_q", species=species), SCALAR, r"$δν_Q\,δν_Q$"))
+    for found, colour, label in curves:
         if found.values[0] > 0.0 and len(found.lags) > 1:
             shown = slice(1, None)
             ax.plot(
@@ -222,6 +206,13 @@ def _time(average: "TrajectoryAverage", values: np.ndarray, of_lags: bool = Fals
     return values * (1.0 if of_lags else average.timestep) * 1e-3, "time (ps)"
 
 
+def _ends(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Both axes from a little below the smallest of these magnitudes, but not below zero, to a little above the largest."""
+    low, high = float((values - errors).min()), float((values + errors).max())
+    margin = max(MARGIN * (high - low), 1e-3 * high, 1e-12)
+    return np.array([max(low - margin, 0.0), high + margin])
+
+
 def _key(average: "TrajectoryAverage", species: str) -> str:
     if species not in average.isotopes:
         raise InputError(f"{species} was not averaged; choose one of {', '.join(average.isotopes)}")
@@ -251,4 +242,4 @@ def _over_frames(key: str) -> str:
 
 def _nucleus(average: "TrajectoryAverage", symbol: str) -> str:
     nucleus = average.isotopes[symbol]
-    return symbol if nucleus is None else f"$^{{{nucleus.mass_number}}}${symbol}"
+    return symbol if nucleus is None else nucleus_name(nucleus)

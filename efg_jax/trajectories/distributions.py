@@ -67,6 +67,12 @@ class Reservoir:
         return np.empty((0, 0)) if self._rows is None else self._rows
 
 
+def has_density(values: Float[np.ndarray, " sample"]) -> bool:
+    """Whether a sample holds two finite values that differ, so that it has a density."""
+    values = values[np.isfinite(values)]
+    return len(values) >= 2 and bool(np.ptp(values) > 1e-12 * np.abs(values).max())
+
+
 def kernel_density(
     values: Float[np.ndarray, " sample"], bounds: tuple[float | None, float | None] = (None, None)
 ) -> Density:
@@ -82,7 +88,7 @@ def kernel_density(
     from scipy.stats import gaussian_kde
 
     values = values[np.isfinite(values)]
-    if len(values) < 2 or np.ptp(values) <= 1e-12 * np.abs(values).max():
+    if not has_density(values):
         raise InputError("all values are alike, or there is one only; they have no density")
     estimate = gaussian_kde(values)
     bandwidth = float(np.sqrt(estimate.covariance[0, 0]))

@@ -49,19 +49,20 @@ def history_figure(searches: Mapping[str, Search], title: str = "") -> Figure:
     with plots.style():
         figure = plots.Picture(figsize=(2.6 * plots.PANEL + 0.4, plots.PANEL + 0.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        losses, lines = [], {}
+        losses, starts, lines = [], [], {}
         for name, search in searches.items():
             colour = COLOURS[search.method]
             line = lines[search.method] = ":" if search.method in lines else "-"  # two searches of one method
             loss = np.array([trial.loss for trial in search.trials])
             best = np.array([trial.best for trial in search.trials])
             losses.append(loss[np.isfinite(loss)])
+            starts.append(search.start.loss)
             number = np.arange(1, len(loss) + 1)
             seconds = np.array([trial.cpu_s for trial in search.trials])
             for ax, x in ((left, number), (right, seconds)):
                 ax.scatter(x, loss, s=7, color=colour, alpha=0.35, linewidths=0)
                 ax.step(x, best, where="post", color=colour, linestyle=line, linewidth=1.5, label=name)
-        _loss_axis(left, np.concatenate(losses))
+        _loss_axis(left, np.concatenate(losses), max(starts))
         left.set(xlabel="evaluations", ylabel="cross-validated loss")
         right.set(xlabel="processor time (s)")
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -79,7 +80,7 @@ def parameters_figure(search: Search, title: str = "") -> Figure:
     leaders = np.maximum.accumulate(
         [trial.number if trial.loss == trial.best else 0 for trial in search.trials]
     )  # the trial that is the best so far
-    number = np.arange(len(tracks))
+    number = np.arange(1, len(tracks) + 1)
     columns = min(4, len(moved))
     rows = -(-len(moved) // columns)
     with plots.style():
@@ -164,10 +165,9 @@ def _axis_of(surface: Surface, number: int, name: str, bounds: Mapping[str, tupl
     return value
 
 
-def _loss_axis(ax: Axes, losses: np.ndarray) -> None:
+def _loss_axis(ax: Axes, losses: np.ndarray, start: float) -> None:
     """Bad trials must not squeeze the good ones: what is far above the start's loss is cut off, and a wide range is logarithmic."""
-    losses = np.asarray(losses)
-    low, high = float(losses.min()), float(np.quantile(losses, 0.9))
+    low, high = float(losses.min()), max(float(np.quantile(losses, 0.9)), start)
     if low > 0 and high / low > _LEAST_RANGE:
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

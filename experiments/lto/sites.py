@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import efg_jax as ej
 from efg_jax import plots
-from efg_jax.plots.histograms import REGIONS, draw_regions
+from efg_jax.plots.histograms import draw_regions
 from efg_jax.powder import powder_frequencies
 from efg_jax.regions import UNASSIGNED, Regions, find_regions
 from efg_jax.tensors import quadrupolar_frequency
@@ -156,7 +156,7 @@ def draw_cells(cells: list[Atoms], path: Path) -> None:
             axis = figure.add_subplot(1, len(cells), number, projection="3d")
             lithium = np.asarray(atoms.symbols) == "Li"
             region, places = atoms.arrays["region"][lithium], atoms.get_positions(wrap=True)[lithium]
-            colours = np.array([*REGIONS[:PEAKS], GREY])[region]  # −1 is the last
+            colours = np.array([*plots.SERIES[:PEAKS], GREY])[region]  # −1 is the last
             axis.scatter(*places.T, c=colours, s=28, depthshade=True, edgecolors="none")
             _draw_box(axis, atoms.cell.array)
             axis.set_axis_off()

@@ -44,6 +44,14 @@ def test_stacked_spectra(spectra):
         assert visible.max() < high
 
 
+def test_sites_of_a_stack_are_named_once(spectra):
+    (ax,) = spectrum_figure(spectra).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["O0", "O1", "total"]
+    other = spectra["fast"].__class__(**{**vars(spectra["fast"]), "labels": ("O1", "O0")})
+    (ax,) = spectrum_figure({"static": spectra["static"], "other sites": other}).axes
+    assert ax.get_legend() is None  # one colour would have two names
+
+
 def test_pictures_refuse(spectra, molecule):
     with pytest.raises(InputError, match="no spectra"):
         spectrum_figure({})

@@ -200,6 +200,10 @@ def test_history_is_written_as_table_and_drawn(whole, tmp_path):
         figures = found.plot()
         assert all(figure._repr_png_()[:4] == b"\x89PNG" for figure in figures)
     assert len(figures) == 2
+    history, parameters = (figure.axes[0] for figure in figures)
+    assert history.get_ylim()[1] > found.start.loss
+    for ax in (history, parameters):  # counted from 1 in both
+        assert list(ax.collections[0].get_offsets()[:, 0]) == list(range(1, 8))
 
 
 def test_tune_fits_what_the_search_finds(whole, model, frames):
