@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2
+from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2, frequency_factor
 from efg_jax.tensors.nuclei import Isotope
 
 EFG = ("c_q", "p_q", "v_zz", "eta", "eta_squared", "nu_q")
@@ -70,7 +70,7 @@ def efg_quantity(
     if name == "nu_q":
         if direction is None:
             raise InputError("ν_Q needs the direction of the field; pass direction=(0, 0, 1), or another")
-        factor = hertz * 3.0 / (2.0 * isotope.spin * (2.0 * isotope.spin - 1.0))
+        factor = hertz * frequency_factor(isotope.spin)
         return Quantity(name, float(factor * direction @ tensor @ direction), factor * np.outer(direction, direction))
     values, axes = np.linalg.eigh(tensor)
     order = np.argsort(np.abs(values), kind="stable")

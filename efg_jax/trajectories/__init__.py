@@ -1,12 +1,13 @@
 """Trajectories: tensors averaged before they are diagonalised, with errors, correlations, relaxation and distributions, in one pass."""
 
+from efg_jax.trajectories.autocorrelation import Autocorrelation
 from efg_jax.trajectories.average import average, predicted
 from efg_jax.trajectories.blocks import BlockSums, Errors
 from efg_jax.trajectories.continuity import JUMP
 from efg_jax.trajectories.correlator import Correlator
 from efg_jax.trajectories.distributions import Density, Reservoir, kernel_density
 from efg_jax.trajectories.relaxation import Relaxation, quadrupolar_t1, relaxation, running_integral
-from efg_jax.trajectories.result import Autocorrelation, TrajectoryAverage
+from efg_jax.trajectories.result import TrajectoryAverage
 from efg_jax.trajectories.sites import Estimate, SiteAverage
 
 __all__ = [

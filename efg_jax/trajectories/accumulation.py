@@ -7,7 +7,7 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float, Int
 
-from efg_jax.crystal_frame import crystal_axes
+from efg_jax.crystal_frame import crystal_axes, has_crystal_frame
 from efg_jax.errors import InputError
 from efg_jax.targets import place_of
 from efg_jax.trajectories.blocks import BlockSums
@@ -62,10 +62,11 @@ class Accumulator:
         kind: how the target is described.
         tracked: indices of the atoms, once the first frame is there.
         reference: the first frame.
+        origin: its tensors (symmetric part), from which those that are correlated count.
         overall: sums of each tracked atom over all frames that count.
         by_label: the same by label, one row an atom, or one for all of them where they are pooled.
         places: mean positions, overall (None) and by label of the frame.
-        tensor_correlation, frequency_correlation: of V (its traceless symmetric part) and of n·V·n.
+        tensor_correlation, frequency_correlation: of V − V(0) (its traceless symmetric part) and of n·(V − V(0))·n.
         samples: C_Q, η and the like of single frames, by label (None without) and element.
         history: of the overall mean.
     """
@@ -75,6 +76,7 @@ class Accumulator:
         self.frames = self.counted = 0
         self.tracked: Int[np.ndarray, " tracked"] = np.zeros(0, dtype=int)
         self.reference: Atoms | None = None
+        self.origin: Float[np.ndarray, "tracked 3 3"] | None = None
         self.by_label: dict[str, BlockSums] = {}
         self.places: dict[str | None, Places] = {None: Places()}
         self.samples: dict[tuple[str | None, str], Reservoir] = {}
@@ -94,6 +96,11 @@ class Accumulator:
         if self.kind.name == "efg":
             self._continuity.check_units(tensors, atoms, number)
         if options.frame == "crystal":
+            if not has_crystal_frame(atoms):
+                raise InputError(
+                    "is no crystal (periodic in three directions, with a cell), and has no frame of its own; average with frame='fixed'",
+                    **place_of(atoms, number),
+                )
             axes = crystal_axes(atoms)
             tensors = axes @ tensors @ axes.T
         rows = rows_of(self.kind, tensors)
@@ -141,10 +148,12 @@ class Accumulator:
         if not self.complete:
             return
         symmetric = 0.5 * (tensors + tensors.swapaxes(1, 2))
-        traceless = symmetric - np.trace(symmetric, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)
-        self.tensor_correlation.add(traceless.reshape(-1, 9))
+        if self.origin is None:
+            self.origin = symmetric
+        moved = symmetric - self.origin  # a small fluctuation is lost in the squares of a large mean
+        self.tensor_correlation.add(vectors(moved, None))
         if self.options.direction is not None:
-            self.frequency_correlation.add(along(symmetric, self.options.direction)[:, None])
+            self.frequency_correlation.add(vectors(moved, self.options.direction))
 
     def _add_labels(
         self, rows: np.ndarray, present: np.ndarray, label: str | list[str] | None, atoms: Atoms, number: int
@@ -185,12 +194,13 @@ class Accumulator:
                     self.samples[key].add(values[chosen])
 
     def _snapshot(self) -> Snapshot:
-        """V_zz, or Ω, with its error."""
-        width, mean = self.kind.width, np.nan_to_num(self.overall.mean)
+        """V_zz, or Ω, with its error; NaN for atoms that were not counted yet."""
+        width, counted = self.kind.width, self.overall.count > 0
+        mean = np.nan_to_num(self.overall.mean)
         name = self.kind.nonlinear[0]
         found = self.kind.numbers(self.kind.unpack(mean[:, :width]))[name]
         error = self.overall.errors(widened(self.kind.pack_gradient(found.gradient), mean.shape[1])).error
-        return Snapshot(found.value, error, mean[:, width])
+        return Snapshot(*(np.where(counted, column, np.nan) for column in (found.value, error, mean[:, width])))
 
 
 def rows_of(kind: Described, tensors: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n width"]:
@@ -202,6 +212,15 @@ def rows_of(kind: Described, tensors: Float[np.ndarray, "n 3 3"]) -> Float[np.nd
 def widened(gradient: Float[np.ndarray, "n components"], width: int) -> Float[np.ndarray, "n width"]:
     """A gradient with respect to the components as one with respect to the rows of `rows_of`."""
     return np.pad(gradient, [(0, 0), (0, width - gradient.shape[1])])
+
+
+def vectors(
+    tensors: Float[np.ndarray, "n 3 3"], direction: Float[np.ndarray, "3"] | None
+) -> Float[np.ndarray, "n width"]:
+    """What is correlated: the nine components of the tensors without their isotropic part, or with a direction n·V·n."""
+    if direction is not None:
+        return along(tensors, direction)[:, None]
+    return (tensors - np.trace(tensors, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)).reshape(-1, 9)
 
 
 def along(tensors: Float[np.ndarray, "n 3 3"], direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, " n"]:

@@ -39,16 +39,22 @@ class Correlator:
     @property
     def values(self) -> Float[np.ndarray, "lags series"]:
         """⟨x(0)·x(t)⟩ at each lag, in the square of the values' unit."""
-        return np.concatenate([np.zeros((0, self._series)), *(own.values for own in self._levels)])
+        return self.about(np.zeros((self._series, self._width)))
+
+    def about(self, centre: Float[np.ndarray, "series width"]) -> Float[np.ndarray, "lags series"]:
+        """⟨(x(0) − c)·(x(t) − c)⟩ at each lag: over the very pairs of that lag, so that no c, however large, leaves an error of the two ends."""
+        return np.concatenate([np.zeros((0, self._series)), *(own.about(centre) for own in self._levels)])
 
 
 class _Level:
-    """Products of the newest value with those before it."""
+    """Products of the newest value with those before it, and what it takes to move the values' origin."""
 
     def __init__(self, series: int, width: int, first: int):
         self._first = first
         self._last = np.zeros((POINTS, series, width))  # newest first
+        self._earliest = np.zeros((POINTS, series, width))
         self._sums = np.zeros((POINTS, series))
+        self._total = np.zeros((series, width))
         self._count = 0
         self._pending = None
 
@@ -56,6 +62,9 @@ class _Level:
         """Correlate a value with those before it; returns the mean of it and its partner for the next level, when both are there."""
         self._last = np.roll(self._last, 1, axis=0)
         self._last[0] = values
+        if self._count < POINTS:
+            self._earliest[self._count] = values
+        self._total += values
         self._count += 1
         filled = min(self._count, POINTS)
         self._sums[:filled] += np.einsum("sw,psw->ps", values, self._last[:filled])
@@ -69,7 +78,10 @@ class _Level:
     def lags(self) -> np.ndarray:
         return np.arange(self._first, min(self._count, POINTS))
 
-    @property
-    def values(self) -> np.ndarray:
+    def about(self, centre: np.ndarray) -> np.ndarray:
         lags = self.lags
-        return self._sums[lags] / (self._count - lags)[:, None]
+        pairs = (self._count - lags)[:, None]
+        # Of a lag of k steps the last k values are no x(0), and the first k no x(t).
+        ends = np.concatenate([np.zeros_like(self._total)[None], np.cumsum(self._last + self._earliest, axis=0)])[lags]
+        both = np.einsum("sw,lsw->ls", centre, 2.0 * self._total - ends) / pairs
+        return self._sums[lags] / pairs - both + np.sum(centre**2, axis=1)

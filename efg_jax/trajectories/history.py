@@ -10,7 +10,7 @@ MOST = 128
 
 
 class Snapshot(NamedTuple):
-    """A mean after some frames, one value an atom.
+    """A mean after some frames, one value an atom; NaN for one that was not counted yet.
 
     Attributes:
         right: C_Q(⟨V⟩) or V_zz(⟨V⟩) (Ω(⟨σ⟩) of a shielding), in Hz, V/Å² or ppm.

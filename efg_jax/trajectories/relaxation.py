@@ -104,14 +104,18 @@ def relaxation(
         isotope: nucleus.
         duration: length T of the trajectory, s.
         atoms: number of atoms that were averaged over.
-        until: lag at which to end the integral instead, s.
+        until: lag at which to end the integral instead, s; the first step at least.
         centred: the mean of each atom over this trajectory was taken off.
 
     Raises:
-        InputError: fewer than two lags, an integral below zero, or a nucleus without quadrupole moment.
+        InputError: fewer than two lags, an end before the first step, an integral below zero, or a nucleus without quadrupole moment.
     """
     if len(lags) < 2:
         raise InputError("a single frame has no autocorrelation; give a trajectory")
+    if until is not None and not until >= lags[1]:
+        raise InputError(
+            f"an integral until {until:.3g} s has no step, which takes {lags[1]:.3g} s; give a longer lag, or leave until= out"
+        )
     if values[0] <= 0.0:
         return Relaxation(float("inf"), 0.0, 0.0, 0.0, 0.0, float("inf"), True, True, find_isotope(isotope))
     end = _window(lags, values, until)

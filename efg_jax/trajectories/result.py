@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -16,32 +16,19 @@ from efg_jax.errors import InputError
 from efg_jax.report.tables import render
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.trajectories import files
-from efg_jax.trajectories.accumulation import Accumulator, along
+from efg_jax.trajectories.accumulation import Accumulator
+from efg_jax.trajectories.autocorrelation import Autocorrelation, autocorrelate
 from efg_jax.trajectories.blocks import BlockSums
 from efg_jax.trajectories.distributions import Density, kernel_density
 from efg_jax.trajectories.history import Snapshot
 from efg_jax.trajectories.relaxation import Relaxation, relaxation
-from efg_jax.trajectories.samples import column, pooled_rows
+from efg_jax.trajectories.samples import sampled
 from efg_jax.trajectories.sites import SiteAverage, frequency_factors, sites_of
 from efg_jax.trajectories.tables import sites_table
 
 FEMTOSECOND = 1e-15
 # Lowest and highest value that a quantity can have.
 BOUNDS = {"eta": (0.0, 1.0), "abs_c_q": (0.0, None), "abs_v_zz": (0.0, None), "span": (0.0, None), "skew": (-1.0, 1.0)}
-
-
-class Autocorrelation(NamedTuple):
-    """⟨x(0)·x(t)⟩, mean over atoms.
-
-    Attributes:
-        lags: fs, or frames where no time step was given.
-        values: (V/Å²)², Hz² or ppm².
-        atoms: number of atoms.
-    """
-
-    lags: Float[np.ndarray, " lags"]
-    values: Float[np.ndarray, " lags"]
-    atoms: int
 
 
 @dataclass(frozen=True)
@@ -107,35 +94,20 @@ class TrajectoryAverage:
         """⟨V(0):V(t)⟩ = ⟨Σ_ij V_ij(0) V_ij(t)⟩, which no rotation of the frame changes (of a shielding its traceless symmetric part), or ⟨ν_Q(0) ν_Q(t)⟩.
 
         Args:
-            of: the tensor, or ν_Q along the direction that was given.
+            of: the tensor, or ν_Q along the direction that was given: in Hz² where all of the atoms have a quadrupolar isotope, and where none has one
+                n·V·n in (V/Å²)²; the result says which.
             species: element over whose atoms to take the mean; None: all of them.
             atom: index of one atom instead.
             fluctuation: of the deviation from the mean over the trajectory, V − ⟨V⟩. Its integral over all lags of the trajectory is zero: look at lags much
                 shorter than that.
 
         Raises:
-            InputError: a mask or labels left out frames, so that frames are no measure of time; no direction; no such atom.
+            InputError: a mask or labels left out frames, so that frames are no measure of time; something else than these two; no direction; ν_Q of elements with
+                and without a quadrupolar isotope together; no such atom.
         """
-        if not self.sums.complete:
-            raise InputError(
-                "mask or labels left out frames, and steps between the others are no times; average without them for correlations"
-            )
-        chosen = self._chosen(species, atom)
-        kind, correlator = self.sums.kind, self.sums.tensor_correlation
-        mean = kind.unpack(self.sums.overall.mean[:, : kind.width])
-        mean = 0.5 * (mean + mean.swapaxes(1, 2))
-        factor = np.ones(len(chosen))
-        if of == "nu_q":
-            if self.sums.options.direction is None:
-                raise InputError("ν_Q needs the direction of the field; average with direction=(0, 0, 1), or another")
-            correlator, factor = self.sums.frequency_correlation, self._frequency_squared()
-            square = along(mean, self.sums.options.direction) ** 2
-        else:
-            traceless = mean - np.trace(mean, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)
-            square = np.sum(traceless**2, axis=(1, 2))
-        values = correlator.values - (square if fluctuation else 0.0 * square)
-        lags = correlator.lags * (1.0 if self.timestep is None else self.timestep)
-        return Autocorrelation(lags.astype(float), (values * factor)[:, chosen].mean(axis=1), int(chosen.sum()))
+        return autocorrelate(
+            self.sums, self.isotopes, self.timestep, of, species=species, atom=atom, fluctuation=fluctuation
+        )
 
     def relaxation(
         self, *, species: str | None = None, until: float | int | None = None, fluctuation: bool = True
@@ -144,7 +116,7 @@ class TrajectoryAverage:
 
         Args:
             species: element; may be left out where there is one.
-            until: lag at which to end the integral, fs; None: Sokal's window.
+            until: lag at which to end the integral, fs, the first step at least; None: Sokal's window.
             fluctuation: False: of the whole tensor, for a liquid whose mean tensor is zero but for the shortness of the trajectory.
 
         Raises:
@@ -156,13 +128,11 @@ class TrajectoryAverage:
             raise InputError(
                 "T₁ needs the time from one frame to the next; pass timestep= in fs (command line: --timestep)"
             )
-        symbol = species or (next(iter(self.isotopes)) if len(self.isotopes) == 1 else None)
         if self.sums.options.label is not None:
             raise InputError(
                 "steps from one label to another are no motion within either; average each phase or site in a file of its own, without label="
             )
-        if symbol not in self.isotopes:
-            raise InputError(f"name the element whose T₁ is wanted: {' or '.join(self.isotopes)}")
+        symbol = self._element(species, "T₁")
         if self.isotopes[symbol] is None:
             raise InputError(f"{symbol} has no quadrupolar isotope in the table; pass isotope=")
         found = self.autocorrelation(species=symbol, fluctuation=fluctuation)
@@ -221,20 +191,11 @@ class TrajectoryAverage:
         reference: float | int | None = None,
     ) -> Float[np.ndarray, " sample"]:
         """The sample of which `distribution` is the density; same arguments. All labels together are weighted by their numbers of frames."""
-        symbol = species or (next(iter(self.isotopes)) if len(self.isotopes) == 1 else None)
-        if symbol not in self.isotopes:
-            raise InputError(f"name the element whose distribution is wanted: {' or '.join(self.isotopes)}")
-        known = {name for name, element in self.sums.samples if element == symbol}
-        if label is not None and label not in known:
-            raise InputError(
-                f"no {symbol} has the label {label!r}; there are {', '.join(sorted(filter(None, known))) or 'none'}"
-            )
-        kept = {name: self.sums.samples[name, symbol] for name in known if label in (None, name)}
-        rows = pooled_rows(kept, self.sums.options.seed)
-        return column(self.sums, quantity, rows, self.isotopes[symbol], reference)
+        symbol = self._element(species, "distribution")
+        return sampled(self.sums, symbol, self.isotopes[symbol], quantity, label=label, reference=reference)
 
     def running(self) -> tuple[Int[np.ndarray, " snapshots"], Snapshot]:
-        """Numbers of frames, and C_Q(⟨V⟩) (V_zz without an isotope; Ω of a shielding) after each of them with its error, and ⟨C_Q⟩, (snapshots, tracked)."""
+        """Numbers of frames, and C_Q(⟨V⟩) (V_zz without an isotope; Ω of a shielding) after each of them with its error, and ⟨C_Q⟩, (snapshots, tracked); NaN before an atom is first counted."""
         series = self.sums.history.series()
         if self.target == "ms":
             return self.sums.history.frames, series
@@ -306,20 +267,9 @@ class TrajectoryAverage:
     def _sites(self, sums: BlockSums, atoms: list, symbols: list[str], label: str | None) -> list[SiteAverage]:
         return sites_of(self.sums.kind, sums, atoms, symbols, label, self.isotopes, self.sums.options.direction)
 
-    def _chosen(self, species: str | None, atom: int | None) -> np.ndarray:
-        if atom is not None:
-            chosen = self.tracked == atom
-        else:
-            chosen = self.sums.symbols == species if species is not None else np.ones(len(self.tracked), dtype=bool)
-        if not chosen.any():
-            what = f"atom {atom}" if atom is not None else str(species)
-            raise InputError(
-                f"{what} was not averaged; {', '.join(self.isotopes)} were, {len(self.tracked)} atoms in all"
-            )
-        return chosen
-
-    def _frequency_squared(self) -> np.ndarray:
-        nuclei = [self.isotopes[symbol] for symbol in self.sums.symbols.tolist()]
-        if self.target == "ms" or any(nucleus is None for nucleus in nuclei):
-            return np.ones(len(nuclei))
-        return np.array([frequency_factors(nucleus)["v_nn"] ** 2 for nucleus in nuclei])
+    def _element(self, species: str | None, wanted: str) -> str:
+        """The element that is asked for, or the only one."""
+        symbol = species or (next(iter(self.isotopes)) if len(self.isotopes) == 1 else None)
+        if symbol not in self.isotopes:
+            raise InputError(f"name the element whose {wanted} is wanted: {' or '.join(self.isotopes)}")
+        return symbol

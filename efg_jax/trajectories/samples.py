@@ -12,7 +12,36 @@ from efg_jax.trajectories.distributions import Reservoir
 from efg_jax.trajectories.sites import frequency_factors
 
 
-def column(
+def sampled(
+    sums: Accumulator,
+    symbol: str,
+    nucleus: Isotope | None,
+    quantity: str,
+    *,
+    label: str | None,
+    reference: float | int | None,
+) -> Float[np.ndarray, " sample"]:
+    """See `TrajectoryAverage.sampled`.
+
+    Args:
+        sums: of the pass over the trajectory.
+        symbol: element.
+        nucleus: of the element.
+        quantity, label, reference: as there.
+
+    Raises:
+        InputError: as there.
+    """
+    known = {name for name, element in sums.samples if element == symbol}
+    if label is not None and label not in known:
+        raise InputError(
+            f"no {symbol} has the label {label!r}; there are {', '.join(sorted(filter(None, known))) or 'none'}"
+        )
+    kept = {name: sums.samples[name, symbol] for name in known if label in (None, name)}
+    return _column(sums, quantity, _pooled_rows(kept, sums.options.seed), nucleus, reference)
+
+
+def _column(
     sums: Accumulator, quantity: str, rows: np.ndarray, nucleus: Isotope | None, reference: float | int | None
 ) -> np.ndarray:
     names = [*sums.kind.nonlinear, "iso", *(["v_nn"] if sums.options.direction is not None else [])]
@@ -41,7 +70,7 @@ def column(
     return columns[quantity]
 
 
-def pooled_rows(samples: Mapping[str | None, Reservoir], seed: int) -> Float[np.ndarray, "sample width"]:
+def _pooled_rows(samples: Mapping[str | None, Reservoir], seed: int) -> Float[np.ndarray, "sample width"]:
     """One sample of several, each with the weight of the stream that it came from."""
     if len(samples) == 1:
         return next(iter(samples.values())).rows

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2
+from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2, frequency_factor
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.trajectories.accumulation import widened
 from efg_jax.trajectories.blocks import BlockSums
@@ -115,7 +115,7 @@ def in_frequencies(quantities: Mapping[str, Estimate], nucleus: Isotope | None) 
 def frequency_factors(nucleus: Isotope) -> dict[str, float]:
     """Hz per V/Å² of V_zz (C_Q) and of n·V·n (ν_Q = 3/(2I(2I − 1)) · eQ/h · n·V·n)."""
     factor = HZ_PER_MILLIBARN_V_PER_ANGSTROM2 * nucleus.require_quadrupole()
-    return {"v_zz": factor, "v_nn": 3.0 * factor / (2.0 * nucleus.spin * (2.0 * nucleus.spin - 1.0))}
+    return {"v_zz": factor, "v_nn": frequency_factor(nucleus.spin) * factor}
 
 
 def _estimates(

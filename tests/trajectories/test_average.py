@@ -192,6 +192,18 @@ def test_masks_leave_frames_and_atoms_out(frame):
         assert_allclose(by_atom.sites[atom].tensor, values[keep[:, atom], atom].mean(axis=0), atol=1e-12)
 
 
+def test_an_atom_has_no_running_average_before_it_is_counted(frame):
+    def frames():
+        for number, row in enumerate(traceless(np.random.default_rng(10), 20, 2)):
+            atoms = frame(row)
+            atoms.arrays["near"] = np.array([True, number >= 5])
+            yield atoms
+
+    _, series = average(frames(), mask="near").running()
+    for values in (series.right, series.wrong):
+        assert np.isnan(values).tolist() == [[False, number < 5] for number in range(20)]
+
+
 def test_a_cell_that_turns_is_averaged_in_its_own_frame(frame):
     generator = np.random.default_rng(6)
 

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.constants import e, hbar
+from scipy.signal import lfilter
 from scipy.spatial.transform import Rotation
 from trajectories.conftest import traceless
 
 from efg_jax import InputError
 from efg_jax.tensors import isotope
 from efg_jax.trajectories import average, quadrupolar_t1, relaxation
+from efg_jax.trajectories.autocorrelation import autocorrelate
 
 ETA = 0.4
 TENSOR = 3.0 * np.diag([-0.5 * (1 - ETA), -0.5 * (1 + ETA), 1.0])  # V/Å²
@@ -96,8 +98,11 @@ def test_residual_and_fluctuation_add_up(frame):
     found = average((frame(v) for v in values), direction=(0, 1, 2))
     whole, part = found.autocorrelation(fluctuation=False), found.autocorrelation()
     mean = values[:, 0].mean(axis=0)
-    assert_allclose(whole.values - part.values, np.sum(mean**2), rtol=1e-9)
-    assert_allclose(part.values[0], np.mean(np.sum((values[:, 0] - mean) ** 2, axis=(1, 2))), rtol=1e-9)
+    assert_allclose(whole.values[0] - part.values[0], np.sum(mean**2), rtol=1e-9)
+    for found_values, series in ((whole.values, values[:, 0]), (part.values, values[:, 0] - mean)):
+        for lag in range(16):
+            pairs = np.sum(series[: 200 - lag] * series[lag:], axis=(1, 2))
+            assert_allclose(found_values[lag], pairs.mean(), rtol=1e-9, atol=1e-9)
     nu = found.sampled("nu_q")
     assert_allclose(found.autocorrelation("nu_q").values[0], nu.var(), rtol=1e-9)
     assert found.autocorrelation("nu_q").lags[-1] > 100
@@ -114,9 +119,46 @@ def test_a_trajectory_too_short_for_its_correlation_is_told(frame):
 
 
 def test_a_rigid_tensor_does_not_relax(frame):
-    found = average((frame([TENSOR]) for _ in range(40)), timestep=1.0)
-    result = found.relaxation()
-    assert result.t1 > 1e6
+    turn = Rotation.random(random_state=4).as_matrix()
+    found = average((frame([turn @ TENSOR @ turn.T]) for _ in range(40)), timestep=1.0, direction=(1, 2, 3))
+    assert found.relaxation().t1 == np.inf
+    assert not found.autocorrelation().values.any()
+    assert not found.autocorrelation("nu_q").values.any()
+
+
+def test_a_mean_far_beyond_the_fluctuation_changes_neither_correlation_nor_t1(frame):
+    """δV = x T with ⟨x(0) x(t)⟩ = φ^t, τ = 20 frames, about a mean of 30 standard deviations: the integral is T:T (1 + φ)/(2(1 − φ))."""
+    phi, frames, atoms = np.exp(-1 / 20), 1200, 40
+    noise = np.random.default_rng(3).normal(size=(frames, atoms)) * np.sqrt(1 - phi**2)
+    noise[0] /= np.sqrt(1 - phi**2)
+    series = lfilter([1.0], [1.0, -phi], noise, axis=0)
+
+    def found(mean):
+        return average((frame((x + mean)[:, None, None] * TENSOR) for x in series), timestep=1.0, direction=(0, 0, 1))
+
+    small, large = found(0.0), found(30.0)
+    exact = np.sum(TENSOR**2) * (1 + phi) / (2 * (1 - phi)) * 1e-15
+    result = large.relaxation(until=100.0)
+    assert abs(result.integral - exact) < 3 * result.error / result.t1 * exact
+    assert_allclose(result.integral, small.relaxation(until=100.0).integral, rtol=1e-9)
+    for of in ("tensor", "nu_q"):
+        values = large.autocorrelation(of).values
+        assert_allclose(values, small.autocorrelation(of).values, atol=1e-9 * values[0])
+
+
+def test_frequencies_are_correlated_where_there_are_some(frame):
+    """An element without a quadrupolar isotope has n·V·n in V/Å²; it changes nothing of another element's Hz, and is not averaged with them."""
+    values = traceless(np.random.default_rng(5), 30, 2)
+    found = average((frame(v, ["O", "Si"]) for v in values), direction=(0, 0, 1))
+    oxygen, silicon = (found.autocorrelation("nu_q", species=symbol) for symbol in ("O", "Si"))
+    assert (oxygen.unit, silicon.unit) == ("Hz²", "(V/Å²)²")
+    assert_allclose(oxygen.values[0], found.sampled("nu_q", species="O").var(), rtol=1e-9)
+    assert_allclose(silicon.values[0], found.sampled("v_nn", species="Si").var(), rtol=1e-9)
+    assert found.autocorrelation().unit == "(V/Å²)²"
+    with pytest.raises(InputError, match=r"Si has no quadrupolar isotope.*species="):
+        found.autocorrelation("nu_q")
+    with pytest.raises(InputError, match="no autocorrelation of 'eta'"):
+        autocorrelate(found.sums, found.isotopes, None, "eta", species=None, atom=None, fluctuation=True)
 
 
 def test_what_t1_needs(frame):
@@ -132,6 +174,9 @@ def test_what_t1_needs(frame):
         masked.relaxation()
     with pytest.raises(InputError, match="below zero"):
         relaxation(np.array([0.0, 1.0, 2.0]), np.array([1.0, -3.0, -3.0]), "7Li", duration=10.0, until=2.0)
+    for until in (-1.0, 0.0, 0.5):
+        with pytest.raises(InputError, match="has no step"):
+            relaxation(np.array([0.0, 1.0, 2.0]), np.ones(3), "7Li", duration=10.0, until=until)
     with pytest.raises(InputError, match="no quadrupole moment"):
         quadrupolar_t1(1.0, "29Si")
 
