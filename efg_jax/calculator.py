@@ -9,6 +9,7 @@ from ase.calculators.calculator import Calculator
 
 from efg_jax.errors import InputError
 from efg_jax.io.journal import fingerprint
+from efg_jax.io.units import drop_units
 from efg_jax.models import ScalarGPR, TensorGPR
 from efg_jax.models.prediction import Precision
 
@@ -76,6 +77,7 @@ class TensorCalculator(Calculator):
         """
         home = atoms.arrays if self._model.fitted.target.per == "atom" else atoms.info
         home.update({name: np.array(value) for name, value in self._predicted(atoms).items()})
+        drop_units(atoms, self._target)
         return atoms
 
     def _predicted(self, atoms: Atoms) -> dict[str, np.ndarray]:

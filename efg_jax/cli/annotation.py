@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
 
+from efg_jax.io.units import drop_units
 from efg_jax.models import ScalarGPR, TensorGPR
 from efg_jax.models.prediction import Predicted
 from efg_jax.precision import float64
@@ -32,6 +33,8 @@ def annotate(found: Predicted, model: TensorGPR | ScalarGPR, isotopes: Mapping[s
     target = model.fitted.target
     home = atoms.arrays if target.per == "atom" else atoms.info
     home[target.name] = found.values
+    drop_units(atoms, target.name)
+    atoms.info.pop("magresblock_calculation", None)  # the code that computed what was there
     if found.variance is not None:
         home[f"{target.name}_std"] = np.sqrt(found.variance)
     if target.is_efg:

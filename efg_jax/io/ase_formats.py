@@ -22,6 +22,8 @@ from ase.io.formats import (
 
 from efg_jax.errors import InputError
 
+XYZ = re.compile(r"\.(ext)?xyz(\.(gz|bz2|xz))?$")
+
 
 def read_ase(path: Path, index: int | slice | str = ":", form: str | None = None) -> list[tuple[int, Atoms]]:
     """Frames of one file, each with its number in the file (from 0).
@@ -35,14 +37,13 @@ def read_ase(path: Path, index: int | slice | str = ":", form: str | None = None
         InputError: ASE cannot read it, or the selection is empty.
     """
     wanted = selection(index)
-    # ASE seeks the frames that it is asked for. Numbers counted from the end need all of them.
-    counted_from_end = min(*_bounds(wanted)) < 0
     with _named_failures(path, index):
-        images = ase.io.read(
-            **_source(path, form), index=":" if counted_from_end else wanted, do_not_split_by_at_sign=True
-        )
+        form = form or _format(path)
+        # ASE seeks the frames that it is asked for. Numbers counted from the end need all of them, and a format of one knows no other.
+        whole = min(*_bounds(wanted)) < 0 or get_ioformat(form).single
+        images = ase.io.read(**_source(path, form), index=":" if whole else wanted, do_not_split_by_at_sign=True)
     images = [images] if isinstance(images, Atoms) else list(images)
-    if counted_from_end:
+    if whole:
         return numbered_selection(list(enumerate(images)), index, path)
     start, step = (wanted.start or 0, wanted.step or 1) if isinstance(wanted, slice) else (wanted, 1)
     numbered = [(start + i * step, atoms) for i, atoms in enumerate(images)]
@@ -90,8 +91,7 @@ def iread_ase(path: Path, start: int = 0) -> Iterator[tuple[int, Atoms]]:
 
 def _images(source: dict[str, Any], start: int) -> Iterator[Atoms]:
     """ASE's generator; formats of one frame know no other index."""
-    single = get_ioformat(source.get("format") or filetype(source["filename"])).single
-    if single:
+    if get_ioformat(source["format"]).single:
         yield from () if start else [ase.io.read(**source, do_not_split_by_at_sign=True)]
     else:
         yield from ase.io.iread(**source, index=slice(start, None), do_not_split_by_at_sign=True)
@@ -101,15 +101,17 @@ def _images(source: dict[str, Any], start: int) -> Iterator[Atoms]:
 def _unpacked(path: Path) -> Iterator[dict[str, Any]]:
     """What to read: the path, or compressed extended XYZ unpacked into a temporary file, as ASE seeks in it."""
     with _named_failures(path, 0):
-        packed_xyz = get_compression(str(path))[1] is not None and filetype(str(path)) == "extxyz"
-    if not packed_xyz:
-        yield {"filename": str(path)}
+        form = _format(path)
+    if get_compression(str(path))[1] is None or form != "extxyz":
+        yield {"filename": str(path), "format": form}
         return
     with tempfile.TemporaryFile("w+", encoding="utf-8") as plain:
         with _named_failures(path, 0), open_with_compression(str(path), "r") as packed:
             shutil.copyfileobj(packed, plain)
+        if plain.tell() == 0:
+            raise _empty(path)
         plain.seek(0)
-        yield {"filename": plain, "format": "extxyz"}
+        yield {"filename": plain, "format": form}
 
 
 @contextmanager
@@ -119,10 +121,12 @@ def _named_failures(path: Path, index: int | slice | str) -> Iterator[None]:
         yield
     except UnknownFileTypeError as error:
         if "Empty file" in str(error):
-            raise InputError("is empty; write or copy it again", file=str(path)) from error
+            raise _empty(path) from error
         raise InputError(
             "is in no format that ASE knows; convert it to extended XYZ (.extxyz) or magres", file=str(path)
         ) from error
+    except InputError:
+        raise
     except (IndexError, StopIteration) as error:
         raise _no_frame(index, path) from error
     except Exception as error:  # every ASE reader fails in its own way on a broken file
@@ -132,14 +136,23 @@ def _named_failures(path: Path, index: int | slice | str) -> Iterator[None]:
         ) from error
 
 
-def _source(path: Path, form: str | None) -> dict[str, Any]:
+def _format(path: Path) -> str:
+    """ASE's name of a file's format: XYZ goes by its suffix, whatever else the name holds (POSCAR.xyz); others as ASE finds out."""
+    return "extxyz" if XYZ.search(path.name.lower()) else filetype(str(path))
+
+
+def _source(path: Path, form: str) -> dict[str, Any]:
     """What to read: the path, or the text of compressed extended XYZ (in which ASE seeks, at ten times the cost)."""
-    if form is not None:
-        return {"filename": path, "format": form}
-    if get_compression(str(path))[1] is not None and (form := filetype(str(path))) == "extxyz":
+    if form == "extxyz" and get_compression(str(path))[1] is not None:
         with open_with_compression(str(path), "r") as file:
-            return {"filename": io.StringIO(file.read()), "format": form}
-    return {"filename": path}
+            if not (text := file.read()):
+                raise _empty(path)
+        return {"filename": io.StringIO(text), "format": form}
+    return {"filename": path, "format": form}
+
+
+def _empty(path: Path) -> InputError:
+    return InputError("is empty; write or copy it again", file=str(path))
 
 
 def selection(index: int | slice | str) -> int | slice:

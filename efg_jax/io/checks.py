@@ -1,27 +1,22 @@
 """What a structure must satisfy before anything is computed from it. Every failure names file, frame, atom and mend."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from ase import Atoms
+from jaxtyping import Float
 
 from efg_jax.errors import InputError
 from efg_jax.io.overlaps import closest_pair
-from efg_jax.targets import KNOWN, Per, different, find, missing, place_of, shaped, tensors_in
+from efg_jax.io.units import check_units
+from efg_jax.targets import KNOWN, Per, Target, different, find, missing, place_of, shaped, tensors_in
 
 OVERLAP = 0.1
 # Volume of the cell, relative to that of a box with edges of the same lengths, below which its vectors are dependent.
 SINGULAR = 1e-6
 # Principal values of field gradients reach some 10⁴ V/Å² in the heaviest compounds. Beyond this the unit is another one.
 LARGEST_EFG = 1e6
-UNIT_WORDS = {"angstrom": "a", "angstroms": "a", "ang": "a", "å": "a", "²": "2"}
-CONVERSIONS = {
-    "au": "1 a.u. = 97.173624424 V/Å²",
-    "a.u.": "1 a.u. = 97.173624424 V/Å²",
-    "v/m2": "1 V/m² = 1e-20 V/Å²",
-    "1021v/m2": "10²¹ V/m² = 10 V/Å²",
-}
 # What a symmetric, traceless tensor may be off for being printed with three decimals (VASP), in the target's own unit.
 PRINTED = 2e-3
 
@@ -50,7 +45,7 @@ def check_frames(
     Raises:
         InputError: a non-finite position or cell, a periodic direction without a cell vector, a singular cell, two
             atoms within 0.1 Å, no atoms, a missing target or one of wrong shape, a label that is partly NaN, infinite,
-            asymmetric or not traceless.
+            asymmetric or not traceless, or in other units by what the frame says.
     """
     frames = [frames] if isinstance(frames, Atoms) else list(frames)
     for position, atoms in enumerate(frames):
@@ -72,35 +67,6 @@ def checked(frames: Atoms | Iterable[Atoms]) -> Iterator[Atoms]:
     for position, atoms in enumerate([frames] if isinstance(frames, Atoms) else frames):
         _check_geometry(atoms, position)
         yield atoms
-
-
-def check_units(atoms: Atoms, position: int) -> None:
-    """Refuse tensors of which the frame itself says that they are in other units.
-
-    What tells: ``info["efg_units"]`` (or efg_unit, ms_units, ...), and ``info["magres_units"]``, which ASE's magres reader leaves beside
-    field gradients in atomic units. A file that says nothing is taken at its word; only `check_frames` looks at the numbers.
-
-    Raises:
-        InputError: other units.
-    """
-    said = {name: atoms.info[key] for name in KNOWN for key in (f"{name}_unit", f"{name}_units") if key in atoms.info}
-    magres = atoms.info.get("magres_units")
-    said |= magres if isinstance(magres, dict) else {}
-    for name, unit in said.items():
-        known = KNOWN.get(name)
-        if known is None or not known.unit or find(atoms, name) is None or not isinstance(unit, str):
-            continue
-        if _plain_unit(unit) != _plain_unit(known.unit):
-            factor = f" ({CONVERSIONS[plain]})" if (plain := _plain_unit(unit)) in CONVERSIONS else ""
-            raise InputError(
-                f"'{name}' is in {unit} by what the file says; convert it to {known.unit}{factor} and drop that note",
-                **place_of(atoms, position),
-            )
-
-
-def _plain_unit(unit: str) -> str:
-    """The many ways to write V/Å², as one."""
-    return re.sub(r"\s|\*\*|\^|angstroms?|ang|å|²", lambda found: UNIT_WORDS.get(found[0], ""), unit.lower())
 
 
 def _check_geometry(atoms: Atoms, position: int) -> None:
@@ -179,11 +145,13 @@ def with_label(atoms: Atoms, position: int, target: str, key: str, per: Per | No
     """
     known = KNOWN.get(target)
     where, raw = find(atoms, key, per)
+    check_units(atoms, position, key, target)
     _, value = shaped(raw, key, where, known.kind if known else None, atoms, position)
     rows = value if where == "atom" else value[None]
     _check_rows(rows, key, where, atoms, position)
     if known is not None and known.symmetric:
-        rows = _symmetric(rows, key, known.traceless, known.unit, where, atoms, position, tolerance)
+        numbers = range(len(atoms)) if where == "atom" else None
+        rows = symmetric_tensors(rows, key, known, atoms, position, numbers, tolerance)
     value = rows if where == "atom" else rows[0]
     home = atoms.arrays if where == "atom" else atoms.info
     present = home.get(target)
@@ -217,18 +185,41 @@ def _check_rows(rows: np.ndarray, key: str, per: Per, atoms: Atoms, position: in
         )
 
 
-def _symmetric(
-    rows: np.ndarray, key: str, traceless: bool, unit: str, per: Per, atoms: Atoms, position: int, tolerance: float
-) -> np.ndarray:
-    """Symmetric (and traceless) tensors, made exactly so where they are within the tolerance."""
+def symmetric_tensors(
+    rows: Float[np.ndarray, "rows 3 3"],
+    key: str,
+    target: Target,
+    atoms: Atoms,
+    position: int,
+    numbers: Sequence[int] | np.ndarray | None,
+    tolerance: float = 1e-3,
+) -> Float[np.ndarray, "rows 3 3"]:
+    """Symmetric (and, for an EFG, traceless) tensors, made exactly so where they are within the tolerance; rows of NaN stay.
+
+    Args:
+        rows: tensors, in the unit of the target.
+        key: name of their array, for messages.
+        target: what they are.
+        atoms: frame that carries them.
+        position: its position in the caller's list, for messages.
+        numbers: the atom of each row; None: they are of the structure.
+        tolerance: largest asymmetry and trace, relative to the norm. Rounding to three decimals is taken besides.
+
+    Raises:
+        InputError: a tensor that is not symmetric or not traceless, or an EFG of a size that there is not.
+    """
+    unit, traceless = target.unit, target.traceless
+
+    def place(i: int) -> dict[str, Any]:
+        return {"atom": None if numbers is None else name_atom(atoms, int(numbers[i])), **place_of(atoms, position)}
+
     transposed = rows.swapaxes(1, 2)
     norms = np.linalg.norm(rows, axis=(1, 2))
     if traceless and (norms > LARGEST_EFG).any():
         i = int(np.nanargmax(norms))
         raise InputError(
             f"'{key}' of {norms[i]:.3g} {unit} is no field gradient of an atom; in V/m² it must be multiplied by 1e-20",
-            atom=name_atom(atoms, i) if per == "atom" else None,
-            **place_of(atoms, position),
+            **place(i),
         )
     asymmetry = np.linalg.norm(rows - transposed, axis=(1, 2))
     trace = np.abs(np.trace(rows, axis1=1, axis2=2)) if traceless else np.zeros(len(rows))
@@ -241,8 +232,7 @@ def _symmetric(
             raise InputError(
                 f"{what} of '{key}' is {f'{measured[i]:.3g} {unit}'.strip()}, {measured[i] / norms[i]:.2g} of its norm "
                 f"(at most {tolerance:g} is taken for rounding); {mend}",
-                atom=name_atom(atoms, i) if per == "atom" else None,
-                **place_of(atoms, position),
+                **place(i),
             )
     # A trace of a few rounding errors is left alone: taking it out again and again would never end.
     if not ((asymmetry > 0) | (trace > 1e-14 * norms)).any():

@@ -19,6 +19,7 @@ from ase import Atoms
 
 from efg_jax.errors import InputError
 from efg_jax.io.atomic import atomic_write
+from efg_jax.io.sites import finite_rows, site_labels, tensors_of
 from efg_jax.targets import find, place_of, shaped
 from efg_jax.tensors.efg import V_PER_ANGSTROM2_PER_ATOMIC_UNIT
 
@@ -65,7 +66,7 @@ def read_magres(path: Path) -> Atoms:
             "has no [atoms] block, so it holds tensors without a structure; write it again with the structure in it",
             file=str(path),
         )
-    text = _with_units(text, path)
+    text = _with_units(_without_comments(text), path)
     # Couplings are left out before ASE sees them: it fails on labels and indices that CASTEP ran together.
     text = re.sub(r"^\s*(?:units\s+)?isc(?:_\w+)?\s.*\n", "", text, flags=re.MULTILINE)
     try:
@@ -101,11 +102,12 @@ def write_magres(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
         frames: the one structure, with any of ``efg``, ``ms``, ``efg_local``, ``efg_nonlocal``, shape (n, 3, 3) or (n, 9).
 
     Raises:
-        InputError: several structures (magres holds one), no tensors, or a structure that is periodic in some directions only.
+        InputError: several structures (magres holds one), no tensors, one that fails `efg_jax.io.check_frames`, or a structure that is periodic in
+            some directions only.
     """
     if len(frames) != 1:
         raise InputError(
-            f"a magres file holds one structure, and these are {len(frames)}; choose one (frames[:1], or --index 0), or write extxyz",
+            f"a magres file holds one structure, and these are {len(frames)}; choose one (frames[-1:], or --index -1), or write extxyz",
             file=str(path),
         )
     (atoms,) = frames
@@ -116,18 +118,17 @@ def write_magres(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
         )
     image = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     units = {}
-    for name, unit in UNITS.items():
-        if (found := find(atoms, name, "atom")) is not None:
-            tensors = shaped(found[1], name, "atom", "matrix", atoms, 0)[1]
-            tensors = tensors / V_PER_ANGSTROM2_PER_ATOMIC_UNIT if unit == "au" else tensors
-            # ASE leaves out what is None.
-            rows = [tensor if np.isfinite(tensor).all() else None for tensor in tensors]
-            column = np.empty(len(atoms), dtype=object)
-            column[:] = rows
-            image.arrays[name], units[name] = column, unit
+    for name, good in zip(UNITS, tensors_of(atoms, 0, PER_ATOM, required=False), strict=True):
+        if good is not None:  # what is there is written, digit by digit, not what rounding was taken out of
+            units[name] = UNITS[name]
+            tensors = shaped(find(atoms, name, "atom")[1], name, "atom", "matrix", atoms, 0)[1]
+            tensors = tensors / V_PER_ANGSTROM2_PER_ATOMIC_UNIT if units[name] == "au" else tensors
+            column = np.empty(len(atoms), dtype=object)  # ASE leaves out what is None
+            column[:] = [tensor if own else None for tensor, own in zip(tensors, finite_rows(tensors), strict=True)]
+            image.arrays[name] = column
     if not units:
         raise InputError(f"carries none of {', '.join(UNITS)}; magres is for tensors", **place_of(atoms, 0))
-    image.arrays["labels"], image.arrays["indices"] = _labels(atoms)
+    image.arrays["labels"], image.arrays["indices"] = site_labels(atoms)
     if "castep_custom_species" in atoms.arrays:
         image.arrays["castep_custom_species"] = atoms.arrays["castep_custom_species"]
     image.info["magres_units"] = units
@@ -141,16 +142,6 @@ def write_magres(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
         temporary.write_bytes(gzip.compress(raw) if temporary.suffix == ".gz" else raw)
 
 
-def _labels(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and indices that name every atom once: those that it has, or element and number."""
-    symbols = atoms.get_chemical_symbols()
-    if "labels" in atoms.arrays and "indices" in atoms.arrays:
-        labels, indices = atoms.arrays["labels"].astype(str), atoms.arrays["indices"].astype(int)
-        if len(set(zip(labels, indices, strict=True))) == len(atoms):
-            return labels, indices
-    return np.array(symbols), np.array([symbols[: i + 1].count(symbol) for i, symbol in enumerate(symbols)])
-
-
 def _text(path: Path) -> str:
     raw = path.read_bytes()
     try:
@@ -159,6 +150,12 @@ def _text(path: Path) -> str:
         return raw.decode()
     except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
         raise InputError("is no text, so no magres file; is it damaged or another format?", file=str(path)) from error
+
+
+def _without_comments(text: str) -> str:
+    """The first line begins with # and is none."""
+    head, newline, rest = text.partition("\n")
+    return head + newline + re.sub(r"[ \t]*#.*", "", rest)
 
 
 def _with_units(text: str, path: Path) -> str:

@@ -8,9 +8,10 @@ from ase import Atoms
 
 from efg_jax.errors import InputError
 from efg_jax.io.ase_formats import iread_ase, numbered_selection, read_ase, selection
-from efg_jax.io.checks import check_frames, check_units, checked
+from efg_jax.io.checks import check_frames, checked
 from efg_jax.io.magres import is_magres, read_magres
 from efg_jax.io.pymatgen_dicts import is_pymatgen_dicts, read_pymatgen_dicts
+from efg_jax.io.units import check_units
 from efg_jax.io.vasp_outcar import is_outcar, read_outcar
 from efg_jax.targets import KNOWN
 
@@ -54,7 +55,8 @@ def iread(path: str | os.PathLike[str], start: int = 0) -> Iterator[Atoms]:
     """Read structures for prediction one by one, each checked when its turn comes, from a file of any length.
 
     Args:
-        path: one file: magres, JSON of pymatgen's dictionaries, or any format that ASE reads (an OUTCAR without its tensors).
+        path: one file, as for `read`. An OUTCAR, a magres file and pymatgen's JSON are read as a whole, extended XYZ and ASE's
+            trajectories frame by frame.
         start: number of the first frame to read.
 
     Yields:
@@ -73,7 +75,12 @@ def iread(path: str | os.PathLike[str], start: int = 0) -> Iterator[Atoms]:
         numbered = list(enumerate(read_pymatgen_dicts(path)))[start:]
     else:
         numbered = iread_ase(path, start)
-    return checked(_placed(atoms, path, number) for number, atoms in numbered)
+    return checked(_in_our_units(_placed(atoms, path, number)) for number, atoms in numbered)
+
+
+def _in_our_units(atoms: Atoms) -> Atoms:
+    check_units(atoms, 0)
+    return atoms
 
 
 def _shape(atoms: Atoms) -> None:

@@ -21,6 +21,7 @@ from efg_jax.errors import InputError
 from efg_jax.io.atomic import atomic_write
 from efg_jax.io.sites import chosen_isotopes, chosen_references, chosen_sites, finite_rows, tensors_of
 from efg_jax.observables import SiteObservables, site_observables
+from efg_jax.targets import place_of
 from efg_jax.tensors.nuclei import Isotope
 
 SIMPSON = {"rotation": "passive", "efg_axes": "haeberlen"}
@@ -52,11 +53,12 @@ def write_simpson(
         observed: isotope that becomes the first channel, "17O"; None: that of the first site.
 
     Raises:
-        InputError: several structures, an empty choice, a shift without reference, no tensor at all, an unknown isotope.
+        InputError: several structures, an empty choice, a shift without reference, a reference without a shielding, no tensor at all, an unknown isotope or one
+            of an element that is not among the sites.
     """
     if len(frames) != 1:
         raise InputError(
-            f"a spin system is of one structure, and these are {len(frames)}; choose one (frames[:1], or --index 0)",
+            f"a spin system is of one structure, and these are {len(frames)}; choose one (frames[-1:], or --index -1)",
             file=str(path),
         )
     if order not in (1, 2):
@@ -75,6 +77,11 @@ def write_simpson(
     if shift and ms is not None:
         own = [i for i, site in enumerate(chosen) if finite_rows(ms)[site]]
         lines += _shifts(_only(atoms, chosen[own], "ms", ms), reference, own)
+    if reference is not None and (ms is None or not finite_rows(ms)[chosen].any()):
+        raise InputError(
+            "a reference shielding is given, but no chosen site has a shielding; leave it out, or read files with 'ms'",
+            **place_of(atoms, 0),
+        )
     if efg is not None:
         own = [i for i, site in enumerate(chosen) if finite_rows(efg)[site] and nuclei[i].is_quadrupolar]
         lines += _quadrupoles(_only(atoms, chosen[own], "efg", efg), isotopes, order, own)

@@ -44,6 +44,24 @@ def finite_rows(tensors: Float[np.ndarray, "atoms 3 3"]) -> Bool[np.ndarray, " a
     return np.isfinite(tensors).all(axis=(1, 2))
 
 
+def site_labels(atoms: Atoms) -> tuple[np.ndarray, Int[np.ndarray, " atoms"]]:
+    """Label and index that name every atom once: those that a magres file gave, or element and number among its kind, from 1.
+
+    Returns:
+        Texts and whole numbers, (atoms,) each: O 1, O 2, ...
+    """
+    labels, indices = atoms.arrays.get("labels"), atoms.arrays.get("indices")
+    if labels is not None and indices is not None and indices.dtype.kind in "iu":
+        labels, indices = labels.astype(str), indices.astype(int)
+        if len(set(zip(labels.tolist(), indices.tolist(), strict=True))) == len(atoms):
+            return labels, indices
+    numbers = np.zeros(len(atoms), dtype=int)
+    for element in np.unique(atoms.numbers):
+        own = atoms.numbers == element
+        numbers[own] = np.arange(1, own.sum() + 1)
+    return np.array(atoms.get_chemical_symbols()), numbers
+
+
 def named_species(species: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """Element symbols as a tuple; None: all."""
     return None if species is None else (species,) if isinstance(species, str) else tuple(species)
@@ -55,7 +73,7 @@ def chosen_sites(
     """Numbers of the chosen atoms, in the order asked for.
 
     Raises:
-        InputError: an atom that is not there, or nothing is left.
+        InputError: an atom that is not there or that is named twice, or nothing is left.
     """
     wanted, symbols = named_species(species), np.asarray(atoms.symbols)
     numbers = np.arange(len(atoms)) if sites is None else np.asarray(list(sites), dtype=np.int64).reshape(-1)
@@ -63,6 +81,9 @@ def chosen_sites(
         raise InputError(
             f"has no atom {outside[0]}; they are numbered 0 to {len(atoms) - 1}", **place_of(atoms, position)
         )
+    values, counts = np.unique(numbers, return_counts=True)
+    if (twice := values[counts > 1]).size:
+        raise InputError(f"atom {twice[0]} is chosen twice; name it once", **place_of(atoms, position))
     if wanted is not None:
         numbers = numbers[np.isin(symbols[numbers], wanted)]
     if not numbers.size:
@@ -76,8 +97,11 @@ def chosen_isotopes(symbols: Sequence[str], isotopes: Mapping[str, Isotope | str
     """The nucleus of each site: as given by element, or else the one that NMR uses; None for an element without any in the table.
 
     Raises:
-        InputError: an isotope of another element.
+        InputError: an isotope of another element, or of one that is not among the sites.
     """
+    if strangers := sorted(set(isotopes or ()) - set(symbols)):
+        named = ", ".join(sorted(set(symbols)))
+        raise InputError(f"an isotope of {strangers[0]} is named, but the chosen sites are of {named}; leave it out")
     given = {}
     for symbol, name in (isotopes or {}).items():
         nucleus = isotope(name)
@@ -94,7 +118,7 @@ def chosen_references(
     """The reference shielding of each site, ppm.
 
     Raises:
-        InputError: there is none for an element, or one number for several elements.
+        InputError: there is none for an element, one that is no finite number, or one number for several elements.
     """
     kinds = list(dict.fromkeys(symbols))
     if reference is None:
@@ -110,4 +134,9 @@ def chosen_references(
             f"a chemical shift of {lacking[0]} needs the shielding of its reference compound, computed as this one was; "
             f"pass reference={{'{lacking[0]}': ...}} in ppm (command line: --reference {lacking[0]}=...), or ask for the shielding"
         )
+    for symbol in kinds:
+        if not np.isfinite(reference[symbol]):
+            raise InputError(
+                f"a reference shielding of {reference[symbol]:g} ppm for {symbol} has no meaning; give a number"
+            )
     return np.array([float(reference[symbol]) for symbol in symbols])

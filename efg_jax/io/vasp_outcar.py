@@ -17,7 +17,9 @@ LNMRLEG = .FALSE.), which is read as it is.
 One table serves the last structure of the file; as many tables as structures serve one each.
 """
 
+import lzma
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -38,10 +40,12 @@ G0_HEADING = "G=0 CONTRIBUTION TO CHEMICAL SHIFT"
 CORE_HEADING = "Core NMR properties"
 SUSCEPTIBILITY_HEADING = "Core contribution to magnetic susceptibility:"
 CSA_HEADING = "CSA tensor (J. Mason"
+SIGNS = {"shielding": 1.0, "shift": -1.0}  # of what that table says that it is of
 # ppm of the induced field per 10⁻⁶ cm³/mol of susceptibility in a cell of 1 Å³: (8π/3)/(N_A · 10⁻²⁴ cm³).
 PPM_PER_SUSCEPTIBILITY = 8.0 * np.pi / 3.0 / 0.602214076
 # VASP prints the core's susceptibility with two decimals: an error of 0.07/volume ppm.
 AGREEMENT = 0.02
+NAME = re.compile(r"outcar[^.]*(\.(gz|bz2|xz))?$")
 _NUMBER = re.compile(r"[-+]?\d+\.\d*(?:[Ee][-+]?\d+)?|\*+")
 
 
@@ -59,22 +63,25 @@ class Tables(NamedTuple):
         ions: number of ions of each type.
     """
 
-    efg: list[np.ndarray]
-    tensors: list[np.ndarray]
-    g0: list[np.ndarray]
+    efg: list[Float[np.ndarray, "ions 3 3"]]
+    tensors: list[Float[np.ndarray, "ions 3 3"]]
+    g0: list[Float[np.ndarray, "3 3"]]
     core: list[float]
     susceptibility: float
-    isotropic: np.ndarray | None
-    shielding: np.ndarray | None
+    isotropic: Float[np.ndarray, " ions"] | None
+    shielding: Float[np.ndarray, "ions 3 3"] | None
     ions: list[int]
 
 
 def is_outcar(path: Path) -> bool:
-    """Whether a file is an OUTCAR, by its name or its first line."""
-    if "outcar" in path.name.lower():
+    """Whether a file is an OUTCAR, by its name (OUTCAR, run1.OUTCAR, OUTCAR_2.gz, and not OUTCAR.extxyz) or its first line."""
+    if NAME.search(path.name.lower()):
         return True
-    with path.open("rb") as file:
-        return re.match(rb"\s*vasp\.\d", file.read(16)) is not None
+    try:
+        with open_with_compression(str(path), "rb") as file:
+            return re.match(rb"\s*vasp\.\d", file.read(16)) is not None
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):  # not packed as its name says: its reader will say so
+        return False
 
 
 def read_outcar(path: Path, index: int | slice | str = ":") -> list[tuple[int, Atoms]]:
@@ -126,7 +133,7 @@ def _tables(lines: Iterator[str], path: Path) -> Tables:
         elif CORE_HEADING in line:
             found = found._replace(core=_rows(lines, len(found.ions), 1, path, CORE_HEADING)[:, 0].tolist())
         elif SUSCEPTIBILITY_HEADING in line:
-            found = found._replace(susceptibility=float(line.partition(":")[2].split()[0]))
+            found = found._replace(susceptibility=_number_after(line, SUSCEPTIBILITY_HEADING, path))
         elif CSA_HEADING in line:
             found = _csa(lines, found, path)
     return found
@@ -137,13 +144,14 @@ def _csa(lines: Iterator[str], found: Tables, path: Path) -> Tables:
     ions, of_what = sum(found.ions), None
     for line in islice(lines, 40 + 2 * ions):
         if "for chemical" in line:
-            of_what = line.split()[2]
+            of_what = next((what for what in SIGNS if f"for chemical {what}" in line), None)
+            if of_what is None:
+                raise _cut_short(CSA_HEADING, path)
         if "absolute, valence and core" in line:
             return found._replace(isotropic=_rows(lines, ions, 6, path, "absolute, valence and core")[:, 3])
         if "iso_shield" in line or (of_what and "iso_shift" in line):
             rows = _rows(lines, 3 * ions, 6, path, CSA_HEADING)[:, 3:].reshape(-1, 3, 3)
-            sign = {"shielding": 1.0, "shift": -1.0}[of_what or "shielding"]
-            return found._replace(shielding=sign * rows)
+            return found._replace(shielding=SIGNS[of_what or "shielding"] * rows)
     return found
 
 
@@ -166,6 +174,13 @@ def _rows(lines: Iterator[str], count: int, columns: int, path: Path, what: str)
         elif numbers and len(rows) and "(" not in line:
             raise _cut_short(what, path)
     return np.array(rows).reshape(count, columns)
+
+
+def _number_after(line: str, heading: str, path: Path) -> float:
+    number = _NUMBER.search(line.partition(heading)[2])
+    if number is None or "*" in number[0]:
+        raise _cut_short(heading, path)
+    return float(number[0])
 
 
 def _cut_short(what: str, path: Path) -> InputError:

@@ -25,7 +25,8 @@ FORMATS = {
     "csv": (".csv",),
     "mrsim": (".mrsim",),
 }
-COMPRESSED = (".gz", ".bz2", ".xz")
+# What their writers compress; the other formats are plain text under any name.
+COMPRESSED = {"extxyz": (".gz", ".bz2", ".xz"), "magres": (".gz",), "chemiscope": (".gz",)}
 
 
 def write(
@@ -39,7 +40,7 @@ def write(
     extxyz     .extxyz, .xyz, no      all frames and arrays; with .gz, .bz2 or .xz compressed. Tensors (n, 3, 3) become nine
                suffix                 columns, row by row, with eight digits after the point. What the format cannot hold
                                       (arrays of objects, info that is no numbers, texts or lists) is left out.
-    magres     .magres                one frame: EFG in atomic units, shielding in ppm; `efg_jax.io.magres.write_magres`
+    magres     .magres, .magres.gz    one frame: EFG in atomic units, shielding in ppm; `efg_jax.io.magres.write_magres`
     simpson    .spinsys, .in          chosen sites of one frame; `efg_jax.io.simpson.write_simpson`: species, sites, isotopes,
                                       reference, shift, order, observed
     chemiscope .json, .json.gz        frames with tensors as ellipsoids; `efg_jax.io.chemiscope_json.write_chemiscope`
@@ -55,22 +56,15 @@ def write(
         options: of the format.
 
     Raises:
-        InputError: there are no frames, the format is unknown or does not take an option, or the file cannot be written.
+        InputError: there are no frames, the format is unknown, does not take an option or is not compressed so, or the file cannot be written.
     """
     frames = [frames] if isinstance(frames, Atoms) else list(frames)
     if not frames:
         raise InputError("there are no structures to write; pass at least one", file=str(path))
     name = format_of(path, format)
     writer = _writer(name)
-    known = [
-        option
-        for option, parameter in inspect.signature(writer).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
-    takes_all = any(
-        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in inspect.signature(writer).parameters.values()
-    )
-    if not takes_all and (unknown := [option for option in options if option not in known]):
+    known = _options(name, writer)
+    if unknown := [option for option in options if option not in known]:
         takes = f"takes {', '.join(known)}" if known else "takes no options"
         raise InputError(f"'{unknown[0]}' is no option of the format {name}, which {takes}", file=str(path))
     writer(path, frames, **options)
@@ -80,22 +74,26 @@ def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
     """The format of a file to write: the one that is named, or that of its suffix.
 
     Raises:
-        InputError: an unknown name or suffix.
+        InputError: an unknown name or suffix, or the suffix of a compression that the format has not.
     """
-    if format is not None:
-        if format not in FORMATS:
-            raise InputError(f"unknown format {format!r}; known are {', '.join(FORMATS)}", file=str(path))
-        return format
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in COMPRESSED]
-    if not suffixes:
-        return "extxyz"
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    packed = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSED["extxyz"] else None
+    if format is None:
+        format = _format_of_suffix(path, suffixes[-1]) if suffixes else "extxyz"
+    elif format not in FORMATS:
+        raise InputError(f"unknown format {format!r}; known are {', '.join(FORMATS)}", file=str(path))
+    if packed is not None and packed not in (possible := COMPRESSED.get(format, ())):
+        other = f"end the name in {' or '.join(possible)}, or leave" if possible else "leave"
+        raise InputError(f"{format} is not written as {packed}; {other} {packed} out", file=str(path))
+    return format
+
+
+def _format_of_suffix(path: str | os.PathLike[str], suffix: str) -> str:
     for name, own in FORMATS.items():
-        if suffixes[-1] in own:
+        if suffix in own:
             return name
     known = ", ".join(suffix for own in FORMATS.values() for suffix in own)
-    raise InputError(
-        f"what to write as {suffixes[-1]} is unknown; use one of {known}, or name the format", file=str(path)
-    )
+    raise InputError(f"what to write as {suffix} is unknown; use one of {known}, or name the format", file=str(path))
 
 
 def _writer(name: str) -> Callable[..., None]:
@@ -119,6 +117,14 @@ def _writer(name: str) -> Callable[..., None]:
     from efg_jax.spectra import write_mrsim
 
     return write_mrsim
+
+
+def _options(name: str, writer: Callable[..., None]) -> list[str]:
+    """Names of the options of a format: what follows from its writer's signature, or from that of the table that it writes."""
+    if name == "csv":
+        from efg_jax.observables import site_observables as writer
+    parameters = inspect.signature(writer).parameters.values()
+    return [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
 def _write_extxyz(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:

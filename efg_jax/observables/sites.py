@@ -10,7 +10,15 @@ from ase import Atoms
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
-from efg_jax.io.sites import chosen_isotopes, chosen_references, chosen_sites, finite_rows, named_species, tensors_of
+from efg_jax.io.sites import (
+    chosen_isotopes,
+    chosen_references,
+    chosen_sites,
+    finite_rows,
+    named_species,
+    site_labels,
+    tensors_of,
+)
 from efg_jax.observables import columns
 from efg_jax.observables.table import SiteObservables
 from efg_jax.precision import float64
@@ -75,9 +83,6 @@ def site_observables(
     for name in names:
         _known(name, TENSORS, "tensors")
     sites = _collect(frames, named_species(species), names)
-    if strangers := sorted(set(isotopes or ()) - set(sites.symbols)):
-        named = ", ".join(sorted(set(sites.symbols)))
-        raise InputError(f"an isotope of {strangers[0]} is named, but the chosen sites are of {named}; leave it out")
     nuclei = chosen_isotopes(sites.symbols, isotopes)
     shielded = finite_rows(sites.ms) if "ms" in names else np.zeros(len(nuclei), dtype=bool)
     if "efg" in names:
@@ -116,14 +121,15 @@ class Sites(NamedTuple):
     symbols: list[str]
     labels: list[str]
     files: list[str]
-    efg: np.ndarray
-    ms: np.ndarray
+    source_frames: list[int]
+    efg: Float[np.ndarray, "sites 3 3"]
+    ms: Float[np.ndarray, "sites 3 3"]
 
 
 def _collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Sequence[str]) -> Sites:
     if not frames:
         raise InputError("there are no structures; pass at least one")
-    sites, efg, ms = Sites([], [], [], [], [], np.empty(0), np.empty(0)), [], []
+    sites, efg, ms = Sites([], [], [], [], [], [], np.empty((0, 3, 3)), np.empty((0, 3, 3))), [], []
     for position, atoms in enumerate(frames):
         # Frames without are passed over, unless all are: that is an error of the first.
         required = position == 0 and not any(find(other, name, "atom") for other in frames for name in names)
@@ -137,8 +143,11 @@ def _collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Se
         sites.frame.extend([position] * len(chosen))
         sites.atom.extend(chosen.tolist())
         sites.symbols.extend(np.asarray(atoms.symbols)[chosen].tolist())
-        sites.labels.extend(_labels(atoms)[chosen].tolist())
-        sites.files.extend([str(atoms.info.get("source_file", ""))] * len(chosen))
+        labels, indices = site_labels(atoms)
+        sites.labels.extend(f"{labels[atom]}_{indices[atom]}" for atom in chosen)
+        place = place_of(atoms, position)
+        sites.files.extend([place.get("file", "")] * len(chosen))
+        sites.source_frames.extend([place["frame"]] * len(chosen))
         efg.append(both["efg"][chosen])
         ms.append(both["ms"][chosen])
     if not sites.atom:
@@ -150,20 +159,10 @@ def _collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Se
     return sites._replace(efg=np.concatenate(efg), ms=np.concatenate(ms))
 
 
-def _labels(atoms: Atoms) -> np.ndarray:
-    """Label and index as a magres file gives them, or element and number: O_1, O_2, ..."""
-    if "labels" in atoms.arrays and "indices" in atoms.arrays:
-        names, numbers = atoms.arrays["labels"], atoms.arrays["indices"]
-    else:
-        names, numbers = np.asarray(atoms.symbols), np.zeros(len(atoms), dtype=np.int64)
-        for name in np.unique(names):
-            numbers[names == name] = np.arange(1, (names == name).sum() + 1)
-    return np.array([f"{name}_{number}" for name, number in zip(names, numbers, strict=True)])
-
-
 def _numbering(sites: Sites, nuclei: Sequence[Isotope | None]) -> dict[str, np.ndarray]:
-    files = {"file": np.array(sites.files)} if len(set(sites.files)) > 1 else {}
-    return files | {
+    """Which site a row is of; where there are several files, also which, and the number of the frame in it."""
+    sources = {"file": np.array(sites.files), "source_frame": np.array(sites.source_frames)}
+    return (sources if len(set(sites.files)) > 1 else {}) | {
         "frame": np.array(sites.frame),
         "atom": np.array(sites.atom),
         "element": np.array(sites.symbols),

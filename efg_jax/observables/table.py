@@ -44,7 +44,7 @@ class SiteObservables:
 
     Attributes:
         values: columns by name, in order; the names end in their unit. First come frame (position in the list), atom (from 0), element,
-            label and isotope.
+            label and isotope; before them, where the sites are of several files, file and source_frame (number of the frame in it).
         sense: whether the columns of shielding are of "shielding" or of "shift".
         conventions: of the shielding's anisotropy.
         rotation: sense of the Euler angles, "active" or "passive".
@@ -104,7 +104,9 @@ class SiteObservables:
         columns = {name: self.columns[name] for name in self.names(part)}
         named = [name for name in self.values if name not in KNOWN and not (name == "frame" and self._one_frame)]
         for name in named:
-            table.add_column(name, justify="right" if name in ("frame", "atom") else "left", no_wrap=True)
+            table.add_column(
+                name, justify="right" if name in ("source_frame", "frame", "atom") else "left", no_wrap=True
+            )
         for column in columns.values():
             heading = f"{column.symbol} \\[{column.unit}]" if column.unit else column.symbol
             table.add_column(heading, justify="right", no_wrap=True)

@@ -9,7 +9,7 @@ from ase import Atoms
 from efg_jax.io.atomic import atomic_write
 from efg_jax.spectra import bridge
 from efg_jax.spectra.broadening import Broadening, parse_broadening
-from efg_jax.spectra.conditions import conditions
+from efg_jax.spectra.conditions import Transitions, conditions
 from efg_jax.spectra.frequencies import larmor_frequency
 from efg_jax.spectra.simulate import DENSITY, notes, simulator_of, sites_of
 from efg_jax.spectra.sites import Sites
@@ -32,7 +32,10 @@ def write_mrsim(
     width: float | int | None = None,
     offset: float | int | None = None,
     points: int | None = None,
-    **measured: Any,
+    spinning: float | int = 0.0,
+    transitions: Transitions | None = None,
+    order: int = 2,
+    csa: bool = True,
 ) -> None:
     """Write sites and a one-dimensional method as a file that ``mrsimulator.load`` reads, whole or not at all.
 
@@ -45,15 +48,17 @@ def write_mrsim(
         frames: structure or structures, or `Sites`.
         isotope: nucleus.
         field: T; it can be changed in mrsimulator.
-        reference, shift, efg, indices, merge, broadening, width, offset, points: as for :func:`efg_jax.spectra.spectrum`.
-        measured: spinning, transitions, order, csa, as there.
+        reference, shift, efg, indices, merge, broadening, width, offset, points, spinning, transitions, order, csa: as for
+            :func:`efg_jax.spectra.spectrum`.
 
     Raises:
         InputError: as :func:`efg_jax.spectra.spectrum`, or the file cannot be written.
     """
     choice = {"reference": reference, "shift": shift, "indices": indices}
     found = sites_of(frames, isotope, choice, efg=efg, merge=merge)
-    wanted = conditions(found.isotope, field=field, efg=efg, **measured)
+    wanted = conditions(
+        found.isotope, field=field, efg=efg, spinning=spinning, transitions=transitions, order=order, csa=csa
+    )
     line = parse_broadening(broadening)
     fwhm = line.hertz(larmor_frequency(found.isotope, field))
     axis = {"width": width, "offset": offset, "points": points}

@@ -11,19 +11,17 @@ from ase import Atoms
 from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
+from efg_jax.io.checks import symmetric_tensors
+from efg_jax.io.units import check_units
 from efg_jax.precision import float64
 from efg_jax.structures import bucket
-from efg_jax.targets import find, place_of, shaped
+from efg_jax.targets import KNOWN, find, place_of, shaped
 from efg_jax.tensors.efg import asymmetry, coupling_constant
 from efg_jax.tensors.euler import euler_angles
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.tensors.principal import principal_axes
 from efg_jax.tensors.shielding import haeberlen
-
-SYMMETRIC = (
-    1e-2  # largest trace and asymmetry of an EFG, relative to its norm: printed with few digits, averaged, or predicted
-)
 
 
 class Site(NamedTuple):
@@ -200,11 +198,14 @@ def _selected(atoms: Atoms, number: int, nucleus: Isotope, indices: Sequence[int
     return np.intersect1d(own, wanted)
 
 
-def _tensors(number: int, atoms: Atoms, row: np.ndarray, name: str, mend: str) -> Float[np.ndarray, "chosen 3 3"]:
+def _tensors(
+    number: int, atoms: Atoms, row: np.ndarray, name: str, target: str, mend: str
+) -> Float[np.ndarray, "chosen 3 3"]:
     found = find(atoms, name, "atom")
     if found is None:
         there = ", ".join(sorted(set(atoms.arrays) - {"numbers", "positions"})) or "no arrays of tensors"
         raise InputError(f"has no '{name}' tensors, but {there}; {mend}", **place_of(atoms, number))
+    check_units(atoms, number, name, target)
     values = shaped(found[1], name, "atom", "matrix", atoms, number)[1][row]
     missing = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
     if len(missing):
@@ -220,24 +221,13 @@ def _tensors(number: int, atoms: Atoms, row: np.ndarray, name: str, mend: str) -
 
 def _efg(number: int, atoms: Atoms, row: np.ndarray, name: str) -> Float[np.ndarray, "chosen 3 3"]:
     mend = "predict or compute them, name their array with efg=..., or leave the field gradient out with efg=False"
-    values = _tensors(number, atoms, row, name, mend)
-    symmetric = 0.5 * (values + values.swapaxes(1, 2))
-    trace = np.trace(values, axis1=1, axis2=2)
-    wrong = np.linalg.norm(values - symmetric, axis=(1, 2)) + np.abs(trace)
-    bad = np.flatnonzero(wrong > SYMMETRIC * np.linalg.norm(values, axis=(1, 2)))
-    if len(bad):
-        atom = int(row[bad[0]])
-        raise InputError(
-            f"'{name}' is not a symmetric traceless tensor (trace {trace[bad[0]]:.3g}); an EFG in V/Å² is wanted",
-            atom=f"{atom} ({atoms.symbols[atom]})",
-            **place_of(atoms, number),
-        )
-    return symmetric - trace[:, None, None] / 3.0 * np.eye(3)
+    values = _tensors(number, atoms, row, name, "efg", mend)
+    return symmetric_tensors(values, name, KNOWN["efg"], atoms, number, row)
 
 
 def _shifts(number: int, atoms: Atoms, row: np.ndarray, name: str, reference: float) -> Float[np.ndarray, "n 3 3"]:
     mend = "a reference was given for them: predict or compute them, or pass shift=0.0 instead of the reference"
-    values = _tensors(number, atoms, row, name, mend)
+    values = _tensors(number, atoms, row, name, "ms", mend)
     shifts = (reference * np.eye(3) - values) / (1.0 - 1e-6 * reference)  # as tensors.shielding.shift_tensor
     return 0.5 * (shifts + shifts.swapaxes(1, 2))
 

@@ -8,6 +8,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
+from efg_jax.io.units import drop_units
 from efg_jax.tensors.nuclei import Isotope, default_isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.trajectories.accumulation import Accumulator, Options
@@ -140,6 +141,7 @@ def predicted(model: "TensorGPR", frames: Iterable[Atoms], **choice) -> Iterator
         raise InputError(f"the model predicts '{target.name}' of whole structures; averages are for tensors of atoms")
     for found in model.predict_stream(frames, **choice):
         found.atoms.arrays[target.name] = found.values
+        drop_units(found.atoms, target.name)
         yield found.atoms
 
 

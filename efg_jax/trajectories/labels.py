@@ -9,11 +9,12 @@ from ase.data import atomic_numbers
 from jaxtyping import Bool, Float, Int
 
 from efg_jax.errors import InputError
-from efg_jax.io.checks import PRINTED, name_atom
-from efg_jax.targets import find, missing, place_of, shaped
+from efg_jax.indices import check_indices, listed
+from efg_jax.io.checks import name_atom, symmetric_tensors
+from efg_jax.io.units import check_units
+from efg_jax.targets import KNOWN, find, missing, place_of, shaped
 
 Key = str | Callable[[Atoms], Any]
-TOLERANCE = 1e-3  # asymmetry and trace of an EFG, relative to its norm
 
 
 def tracked_atoms(
@@ -39,13 +40,9 @@ def tracked_atoms(
                 f"contains no {' or '.join(wanted) or 'element'}, but {', '.join(sorted(set(atoms.symbols)))}; choose other species", **place
             )  # fmt: skip
     if indices is not None:
-        listed = np.unique(np.asarray(list(indices), dtype=int))
-        outside = listed[(listed < 0) | (listed >= len(atoms))]
-        if len(outside):
-            raise InputError(f"has no atom {outside[0]}; its {len(atoms)} atoms are numbered from 0", **place)
-        within = np.zeros(len(atoms), dtype=bool)
-        within[listed] = True
-        chosen &= within
+        own = listed(indices)
+        check_indices(own, atoms, number)
+        chosen &= np.isin(np.arange(len(atoms)), own)
         if not chosen.any():
             raise InputError("the indices name no atom of the species; no atom is left to average", **place)
     return np.flatnonzero(chosen)
@@ -57,8 +54,9 @@ def tensors_of(
     """Tensors of the tracked atoms; those of an EFG exactly symmetric and traceless.
 
     Raises:
-        InputError: one is missing, not finite, or no EFG.
+        InputError: one is missing, not finite, no EFG, or in other units by what the frame says.
     """
+    check_units(atoms, number, array, "efg" if field_gradient else "ms")
     tensors = _raw(atoms, number, array)[tracked]
     if not np.isfinite(tensors).all():
         i = int(tracked[np.argmin(np.isfinite(tensors).all(axis=(1, 2)))])
@@ -67,18 +65,7 @@ def tensors_of(
             atom=name_atom(atoms, i),
             **place_of(atoms, number),
         )
-    if not field_gradient:
-        return tensors
-    trace = np.trace(tensors, axis1=1, axis2=2)
-    asymmetry = np.linalg.norm(tensors - tensors.swapaxes(1, 2), axis=(1, 2))
-    off = np.maximum(asymmetry, np.abs(trace)) - np.maximum(TOLERANCE * np.linalg.norm(tensors, axis=(1, 2)), PRINTED)
-    if (off > 0.0).any():
-        raise InputError(
-            f"'{array}' is no EFG: |V − Vᵀ| = {asymmetry[np.argmax(off)]:.3g}, Tr V = {trace[np.argmax(off)]:.3g} V/Å²; a shielding is averaged with target='ms'",
-            atom=name_atom(atoms, int(tracked[np.argmax(off)])),
-            **place_of(atoms, number),
-        )
-    return 0.5 * (tensors + tensors.swapaxes(1, 2)) - trace[:, None, None] / 3.0 * np.eye(3)
+    return symmetric_tensors(tensors, array, KNOWN["efg"], atoms, number, tracked) if field_gradient else tensors
 
 
 def _raw(atoms: Atoms, number: int, array: str) -> Float[np.ndarray, "atoms 3 3"]:

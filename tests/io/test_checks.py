@@ -2,6 +2,7 @@
 
 import time
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
@@ -15,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from efg_jax.errors import InputError
 from efg_jax.io import check_frames
 from efg_jax.io.overlaps import closest_pair
+from efg_jax.io.units import drop_units
 
 
 def tensors(n, seed=0, scale=30.0):
@@ -280,3 +282,45 @@ def test_two_thousand_frames_take_seconds():
     start = time.process_time()
     check_frames(frames, target="efg")
     assert time.process_time() - start < 8
+
+
+# ---- units -----------------------------------------------------------------------------------------------------------
+
+
+def test_tensors_that_ase_read_in_atomic_units_are_refused_wherever_they_are_used(tmp_path):
+    from efg_jax import io, site_observables, spectra
+    from efg_jax.trajectories import average
+
+    io.write(tmp_path / "a.magres", frame())
+    foreign = ase.io.read(tmp_path / "a.magres")
+    for use in (
+        site_observables,
+        lambda atoms: check_frames(atoms, "efg"),
+        lambda atoms: spectra.sites(atoms, "23Na", shift=0.0),
+        lambda atoms: average([atoms]),
+        lambda atoms: io.write(tmp_path / "b.magres", atoms),
+    ):
+        with pytest.raises(InputError, match=r"'efg' is in au .* 97\.17.*drop that note \(info\['magres_units'\]\)"):
+            use(foreign)
+    assert not (tmp_path / "b.magres").exists()
+    foreign.arrays["efg"] *= 97.173624424
+    drop_units(foreign, "efg")
+    assert_allclose(site_observables(foreign)["v_zz"], site_observables(frame())["v_zz"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("note", ["efg_units", "V_dft_unit"])
+def test_notes_on_an_array_of_another_name_are_heeded(note):
+    atoms = frame(array="V_dft")
+    atoms.info[note] = "au"
+    refused([frame(array="V_dft"), atoms], "frame 1: 'V_dft' is in au", note, target="efg", array="V_dft")
+
+
+def test_small_field_gradients_are_judged_alike_everywhere():
+    from efg_jax import spectra
+    from efg_jax.trajectories import average
+
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    atoms.arrays["efg"] = np.array([np.diag([1e-3, 1e-3, -1e-3])] * 2)  # printed with three decimals
+    check_frames(atoms, "efg")
+    assert len(spectra.sites(atoms, "23Na", shift=0.0)) == 1
+    assert average([atoms] * 2, species="Na").frames == 2

@@ -52,6 +52,9 @@ def test_formats_of_one_structure(tmp_path, frames, form):
     write(path, frames[0])
     assert len(list(io.iread(path))) == 1
     assert list(io.iread(path, 1)) == []
+    for index in (1, "1:"):
+        with pytest.raises(InputError, match=f"holds no frame {index}"):
+            io.read(path, target=None, index=index)
 
 
 def test_a_bad_frame_is_named_when_its_turn_comes(tmp_path, frames):
@@ -61,6 +64,18 @@ def test_a_bad_frame_is_named_when_its_turn_comes(tmp_path, frames):
     for _ in range(7):
         next(found)
     with pytest.raises(InputError, match=r"a\.traj, frame 7, atom 1 \(O\): position"):
+        next(found)
+
+
+def test_a_unit_that_the_file_names_is_heeded(tmp_path, frames):
+    for atoms in frames:
+        atoms.arrays["efg"] = np.zeros((2, 9))
+    frames[3].info["efg_units"] = "au"
+    write(tmp_path / "a.extxyz", frames)
+    found = io.iread(tmp_path / "a.extxyz")
+    for _ in range(3):
+        next(found)
+    with pytest.raises(InputError, match=r"a\.extxyz, frame 3: 'efg' is in au by what the file says"):
         next(found)
 
 

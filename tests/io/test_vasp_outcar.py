@@ -155,3 +155,30 @@ def test_what_is_wrong_is_said(crystal, write):
         whole.replace("-766.2208931", "-700.2208931"),
         r"atom 0: the parts of the shift add up to .* put together from several",
     )
+
+
+def test_only_outcars_are_taken_for_outcars(crystal, tmp_path):
+    """What is made from an OUTCAR likes to have its name; what ASE would take for a POSCAR too."""
+    from efg_jax.io import iread, write
+    from efg_jax.io.vasp_outcar import is_outcar
+
+    atoms, v, *_ = crystal
+    atoms.arrays["efg"] = v
+    for name in ("OUTCAR.extxyz", "outcar_set.xyz", "POSCAR.extxyz", "CONTCAR_pred.xyz", "OUTCAR.xyz.gz"):
+        write(tmp_path / name, [atoms, atoms])
+        for found in (read(tmp_path / name), list(iread(tmp_path / name))):
+            assert_allclose(found[1].arrays["efg"].reshape(SHAPE), v, atol=1e-8)
+    text = outcar(atoms, [v]).encode()
+    for name, raw in (("OUTCAR_2", text), ("OUTCAR.static", text), ("OUTCAR.static.gz", gzip.compress(text))):
+        (tmp_path / name).write_bytes(raw)
+        assert is_outcar(tmp_path / name)
+        assert_allclose(read(tmp_path / name)[0].arrays["efg"], v, atol=2e-3)
+
+
+def test_cut_right_after_a_heading(crystal, write):
+    atoms, _, shift, g0 = crystal
+    for new, heading in ((False, "magnetic susceptibility:"), (True, "for chemical")):
+        text = outcar(atoms, [], shift, g0, CORE, new=new)
+        assert heading in text
+        with pytest.raises(InputError, match="is cut short"):
+            read(write(text[: text.index(heading) + len(heading)]), target="ms")

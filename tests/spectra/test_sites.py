@@ -62,7 +62,7 @@ def test_reference_and_shift(oracle):
         ("no ms", {"reference": 1.0}, "no 'ms' tensors"),
         ("no ms", {}, "there is no shielding"),
         ("nan", {"shift": 0.0}, r"atom 1 \(O\).*NaN"),
-        ("trace", {"shift": 0.0}, "not a symmetric traceless"),
+        ("trace", {"shift": 0.0}, "the trace of 'efg'"),
         ("empty", {"shift": 0.0}, "no structures"),
     ],
 )
