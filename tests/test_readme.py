@@ -1,14 +1,19 @@
 """The README's examples run as they are written (on fewer structures)."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 import efg_jax as ej
+from efg_jax.cli import app
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+SMALL = {"cutoff": 4.0, "nmax": 2, "lmax": 2}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -16,6 +21,8 @@ def test_python_examples_run(monkeypatch, tmp_path, capsys):
     examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     frames = [atoms for atoms in ej.datasets.load("silica-efg") if len(atoms) <= 9][:12]
     monkeypatch.setattr(ej.datasets, "load", lambda name: frames)
+    descriptor = ej.LambdaSOAP
+    monkeypatch.setattr(ej, "LambdaSOAP", lambda **options: descriptor(**options | SMALL))
     monkeypatch.chdir(tmp_path)
     names = {}
     for example in examples:
@@ -27,7 +34,18 @@ def test_python_examples_run(monkeypatch, tmp_path, capsys):
     assert np.isnan(predicted[~oxygen]).all()
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/clusters.md"])
+def test_commands_are_understood(page):
+    commands = typer.main.get_command(app).commands
+    text = "\n".join(re.findall(r"^```\w*\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S))
+    # Behind a launcher or variables of the environment a command stands later in its line; "..." is left to the reader.
+    lines = [found for found in re.findall(r"^[^#\n]*?\befg-jax (.+)$", text, flags=re.M) if "..." not in found]
+    assert len(lines) >= 2
+    for line in lines:
+        name, *arguments = shlex.split(line, comments=True)
+        commands[name].make_context(name, arguments)  # a usage error names what is wrong
+
+
 def test_what_the_readme_shows_is_there():
-    root = Path(__file__).parents[1]
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (root / target).is_file(), target
+        assert (ROOT / target).is_file(), target

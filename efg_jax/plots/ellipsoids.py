@@ -18,10 +18,9 @@ from efg_jax.targets import find, missing, shaped
 POSITIVE, NEGATIVE = to_rgb(TENSOR), to_rgb(SCALAR)
 LARGEST = 0.85  # Å; longest semi-axis of a picture
 THINNEST = 0.12  # of an ellipsoid's longest semi-axis: where an eigenvalue is zero, something is still to be seen
-LATITUDES, LONGITUDES = 36, 72
-BLEND = (
-    0.12  # n·V·n over its largest value across which one colour becomes the other, or the border would show the faces
-)
+LATITUDES, LONGITUDES = 60, 90
+# n·V·n over its largest value across which one colour becomes the other, or the border would show the faces.
+BLEND = 0.2
 BOND = 1.2
 FACE = ((0, 0), (1, 0), (1, 1), (0, 1))
 
@@ -99,6 +98,9 @@ def draw_ellipsoid(ax: Axes, view: View, centre: Float[np.ndarray, "3"], tensor:
         tensor: symmetric; the magnitudes of its eigenvalues are the semi-axes, Å.
     """
     values, axes = np.linalg.eigh(tensor)
+    # Poles on the axis of the largest magnitude: the border of the colours of an EFG runs about it, as the rows of faces do.
+    order = np.argsort(np.abs(values))
+    values, axes = values[order], axes[:, order]
     lengths = np.maximum(np.abs(values), THINNEST * np.abs(values).max())
     polar, azimuth = np.meshgrid(
         np.linspace(0, np.pi, LATITUDES + 1), np.linspace(0, 2 * np.pi, LONGITUDES + 1), indexing="ij"

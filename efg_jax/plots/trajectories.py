@@ -189,7 +189,8 @@ def draw_autocorrelation(ax: Axes, average: "TrajectoryAverage", species: str) -
     ax.set(
         xlabel=_time(average, np.zeros(1), of_lags=True)[1].replace("time", "lag"), ylabel="autocorrelation, normalised"
     )
-    ax.legend(loc="upper right")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper right")
 
 
 def _single(draw) -> Picture:

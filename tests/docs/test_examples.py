@@ -15,7 +15,7 @@ from efg_jax.cli import app
 DOCS = Path(__file__).parents[2] / "docs"
 # The tutorials are run as notebooks.
 PAGES = sorted(page for page in DOCS.rglob("*.md") if page.parent.name != "tutorials")
-SMALL = {"nmax": 2, "lmax": 2, "cutoff": 4.0}
+SMALL = {"nmax": 2, "lmax": 1, "cutoff": 4.0}
 FENCE = re.compile(r"(?:<!-- not run: (?P<why>.+?) -->\n)?^```(?P<language>python|sh)\n(?P<code>.*?)^```$", re.M | re.S)
 
 
@@ -51,6 +51,7 @@ def workshop(frames, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("o17.npz").write_bytes(model.read_bytes())
     ej.io.write("trajectory.extxyz", copies[:3])
+    ej.io.write("more.extxyz", copies[3:5])
     trained = ej.load("o17.npz")
     ej.tuning.write_hyperparameters("small.json", ej.tuning.Hyperparameters.of(trained))
     return {"frames": copies, "atoms": copies[0]}

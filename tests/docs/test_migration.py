@@ -14,7 +14,7 @@ from efg_jax.tensors import V_PER_ANGSTROM2_PER_ATOMIC_UNIT
 PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (?P<theirs>.+?) \| `(?P<ours>[^`]+)` \| ?(?P<note>.*?) ?\|$", re.M)
 ROWS = {part.splitlines()[0]: list(ROW.finditer(part)) for part in PAGE.split("\n## ")[1:]}
-SMALL = {"cutoff": 4.0, "nmax": 3, "lmax": 2}
+SMALL = {"cutoff": 4.0, "nmax": 2, "lmax": 1}
 
 
 def code_of(text):
@@ -64,6 +64,22 @@ def test_soprano_call_runs_and_agrees_where_it_is_said_to(row, names, monkeypatc
     if row["note"] == "=":
         oxygen = np.asarray(atoms.symbols) == "O"  # Soprano's C_Q of silicon is that of its own isotope
         np.testing.assert_allclose(np.asarray(ours)[oxygen], np.asarray(theirs)[oxygen], rtol=2e-6)
+
+
+def test_calls_of_the_text_run():
+    text = "\n".join(line for line in PAGE.splitlines() if not line.startswith("|"))
+    calls = re.findall(r"`(ej\.(?:LambdaSOAP|TensorGPR)\([^`]*\))`", text)
+    assert len(calls) == 2
+    for call in calls:
+        assert eval(call, {"ej": ej}) is not None
+    assert eval(calls[-1], {"ej": ej}).cutoff_width is None  # TENSOAP's step
+
+
+def test_no_line_of_a_table_is_left_out():
+    lines = [
+        line for line in PAGE.splitlines() if line.startswith("|") and not re.match(r"\|[-|]+\||.* efg_jax \|", line)
+    ]
+    assert lines == [row[0] for rows in ROWS.values() for row in rows]
 
 
 def test_every_code_has_its_table():
