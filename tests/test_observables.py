@@ -217,6 +217,17 @@ def test_nuclei_are_chosen_by_element():
     )
 
 
+def test_sites_of_several_files_are_found_again():
+    frames = [sites(seed=seed) for seed in range(3)]
+    assert "source_frame" not in ej.site_observables(frames).values
+    for atoms, (file, number) in zip(frames, (("a.extxyz", 4), ("a.extxyz", 5), ("b.extxyz", 0)), strict=True):
+        atoms.info.update(source_file=file, source_frame=number)
+    table = ej.site_observables(frames, species="Si")
+    assert table["file"].tolist() == ["a.extxyz", "a.extxyz", "b.extxyz"]
+    assert table["source_frame"].tolist() == [4, 5, 0]
+    assert table["frame"].tolist() == [0, 1, 2]
+
+
 def test_files_hold_what_the_table_holds(tmp_path):
     atoms = sites()
     atoms.arrays["efg"][0] = np.nan

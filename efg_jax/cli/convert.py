@@ -15,7 +15,14 @@ from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
 WHOLE = ("extxyz", "magres")
-OPTIONS = {"species": "--species", "sites": "--indices", "isotopes": "--isotope", "reference": "--reference"}
+OPTIONS = {
+    "species": "--species",
+    "sites": "--indices",
+    "isotopes": "--isotope",
+    "reference": "--reference",
+    "shift": "--shift",
+}
+ONLY = {"sites": ("simpson", "mrsim"), "shift": ("mrsim",)}
 
 
 def convert(
@@ -49,12 +56,21 @@ def convert(
     ] = None,
     isotope: options.Isotopes = None,
     reference: options.References = None,
+    shift: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PPM",
+            help="Of a mrsimulator file, instead of a reference: one shift for all sites, for files without shielding: 0.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Write structures with tensors in the format of another program.
 
     extxyz, chemiscope, csv and mrsim take many structures, magres and SIMPSON one: choose it with --index. --species, --isotope and
-    --reference are for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); SIMPSON's shifts need references.
+    --reference are for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); SIMPSON's shifts need references. .extxyz is compressed
+    where .gz, .bz2 or .xz follows, .magres and .json where .gz does.
 
     [bold cyan]efg-jax convert OUTCAR --out crystal.magres[/]
 
@@ -68,7 +84,7 @@ def convert(
         progress.stage("loading JAX")
         from efg_jax.io.writing import format_of, write
 
-        given = _options(format_of(out, format), species, indices, isotope, reference)  # before anything is read
+        given = _options(format_of(out, format), species, indices, isotope, reference, shift)  # before anything is read
         progress.stage(f"reading {', '.join(files)}")
         frames = read_tensors(files, arrays, index)
         progress.stage(f"writing {out}")
@@ -82,24 +98,42 @@ def _options(
     indices: str | None,
     isotope: Sequence[str] | None,
     reference: Sequence[str] | None,
+    shift: float | None,
 ) -> dict[str, Any]:
     """What was given, as the format's writer calls it."""
     isotopes, references = options.parse_isotopes(isotope), options.parse_references(reference)
-    elements, atoms = options.parse_species(species), parse_indices(indices)
-    given: dict[str, Any] = {"species": elements, "indices" if form == "mrsim" else "sites": atoms}
-    if form != "mrsim":
-        given |= {"isotopes": isotopes or None, "reference": references}
-        if form in WHOLE and (named := [OPTIONS[name] for name, value in given.items() if value is not None]):
-            raise InputError(
-                f"{named[0]} is for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); {form} takes whole structures, so leave it out"
-            )
-    else:  # a file of mrsimulator's is of one nucleus
-        if len(isotopes) != 1:
-            raise InputError("mrsimulator's file is of one nucleus; name it, as --isotope 17O")
-        ((symbol, nucleus),) = isotopes.items()
-        if references is not None and list(references) != [symbol]:
-            raise InputError(f"--reference must be that of {symbol}, of which the file is; write {symbol}=...")
-        if elements not in (None, (symbol,)):
-            raise InputError(f"--species must be {symbol}, of which the file is; leave it out")
-        given |= {"species": None, "isotope": nucleus, "reference": None if references is None else references[symbol]}
-    return {name: value for name, value in given.items() if value is not None}
+    given: dict[str, Any] = {
+        "species": options.parse_species(species),
+        "sites": parse_indices(indices),
+        "isotopes": isotopes or None,
+        "reference": references,
+        "shift": shift,
+    }
+    named = {name: value for name, value in given.items() if value is not None}
+    if form in WHOLE and named:
+        raise InputError(
+            f"{OPTIONS[next(iter(named))]} is for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); {form} takes whole structures, so leave it out"
+        )
+    for name, forms in ONLY.items():
+        if name in named and form not in forms:
+            raise InputError(f"{OPTIONS[name]} is for {' and '.join(forms)}, not for {form}; leave it out")
+    return _of_one_nucleus(named) if form == "mrsim" else named
+
+
+def _of_one_nucleus(given: dict[str, Any]) -> dict[str, Any]:
+    """The same for a file of mrsimulator's."""
+    isotopes, references = given.get("isotopes", {}), given.get("reference")
+    if len(isotopes) != 1:
+        raise InputError("mrsimulator's file is of one nucleus; name it, as --isotope 17O")
+    ((symbol, nucleus),) = isotopes.items()
+    if references is not None and list(references) != [symbol]:
+        raise InputError(f"--reference must be that of {symbol}, of which the file is; write {symbol}=...")
+    if given.get("species", (symbol,)) != (symbol,):
+        raise InputError(f"--species must be {symbol}, of which the file is; leave it out")
+    found = {
+        "isotope": nucleus,
+        "indices": given.get("sites"),
+        "reference": None if references is None else references[symbol],
+        "shift": given.get("shift"),
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -17,7 +17,7 @@ Data = Annotated[
     list[str],
     typer.Argument(
         metavar="DATA",
-        help="Structures with tensors: extended XYZ, magres, or any other file that ASE reads; or the name of a data set that ships "
+        help="Structures with tensors: extended XYZ, magres, OUTCAR, JSON of pymatgen, or any other file that ASE reads; or the name of a data set that ships "
         "(see [cyan]efg-jax datasets[/]). Atoms whose tensor is NaN count as unlabelled.",
         show_default=False,
     ),
@@ -254,7 +254,7 @@ def parse_references(values: Sequence[str] | None, option: str = "--reference") 
 
 
 def parse_arrays(values: Sequence[str] | None) -> dict[str, str]:
-    """Names that tensors have in the files: ["efg=V", "sigma"] → {"efg": "V"} and so on; a name alone is the field gradient's."""
+    """Names that tensors have in the files: ["V", "ms=sigma"] → {"efg": "V", "ms": "sigma"}; a name alone is the field gradient's."""
     arrays: dict[str, str] = {}
     for value in values or ():
         tensor, equals, name = value.partition("=")

@@ -1,5 +1,6 @@
 """Structures with tensors as ellipsoids for chemiscope (https://chemiscope.org), in a browser or a notebook."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,8 +14,11 @@ from efg_jax.io.atomic import atomic_write
 from efg_jax.io.sites import chosen_sites, finite_rows, tensors_of
 from efg_jax.tensors.nuclei import Isotope
 
+SUFFIXES = (".json", ".json.gz")
 # Semi-axis that stands for zero: chemiscope draws no ellipsoid without a volume.
 THINNEST = 1e-3
+
+logger = logging.getLogger(__name__)
 
 
 def write_chemiscope(
@@ -33,6 +37,7 @@ def write_chemiscope(
 
     The semi-axes of an ellipsoid lie along the principal axes; their lengths are |V_xx|, |V_yy|, |V_zz| of an EFG, and those of the
     deviation from the mean, |σ_xx − σ_iso| ..., of a shielding: the signs are in the observables. The largest in the file is `size` long.
+    A map has no empty values: observables that some of the sites lack (C_Q of a nucleus of spin ½) are left out, and a warning names them.
 
     Args:
         path: file to write, .json or .json.gz.
@@ -46,8 +51,10 @@ def write_chemiscope(
         name: title of the map.
 
     Raises:
-        InputError: chemiscope is not installed, there are no tensors of the species, a property of another length.
+        InputError: another suffix, chemiscope is not installed, there are no tensors of the species, a property of another length.
     """
+    if not str(path).endswith(SUFFIXES):
+        raise InputError(f"chemiscope's files end in {' or '.join(SUFFIXES)}; name it so", file=str(path))
     chemiscope = required_chemiscope(str(path))
     content = chemiscope_content(
         frames,
@@ -87,12 +94,32 @@ def chemiscope_content(
     cutoff: float = 4.0,
     name: str = "tensors",
 ) -> dict[str, Any]:
-    """What `write_chemiscope` writes, as the arguments of chemiscope's own functions."""
+    """What `write_chemiscope` writes, as the arguments of chemiscope's own functions (``write_input``, ``show``).
+
+    Args:
+        frames: structures with ``efg`` (V/Å²) or ``ms`` (ppm) or both.
+        species, isotopes, reference, properties, size, cutoff, name: as for `write_chemiscope`.
+
+    Returns:
+        "structures" without their arrays, "properties" of the sites with their units, "environments" (one (structure, atom, cutoff) a site),
+        "shapes" of all atoms and "metadata".
+
+    Raises:
+        InputError: chemiscope is not installed, there are no tensors of the species, a property of another length.
+    """
     from efg_jax.observables import site_observables
 
     table = site_observables(frames, species=species, isotopes=isotopes, reference=reference)
     sites = list(zip(table["frame"].tolist(), table["atom"].tolist(), strict=True))
-    values = {key: entry for key, entry in table.described().items() if np.all(np.isfinite(entry["values"]))}
+    described = table.described()
+    values = {key: entry for key, entry in described.items() if np.all(np.isfinite(entry["values"]))}
+    # What no site has was not asked for.
+    if partly := [key for key in described if key not in values and np.any(np.isfinite(described[key]["values"]))]:
+        logger.warning(
+            "not on the map, as some of the %d sites have no such value: %s; choose sites alike with species",
+            len(sites),
+            ", ".join(partly),
+        )
     for key, entry in (properties or {}).items():
         if len(entry["values"]) != len(sites):
             raise InputError(
@@ -126,7 +153,8 @@ def _ellipsoids(frames: Sequence[Atoms], species: str | Sequence[str] | None, si
         if finite_rows(rows).any():
             squares = _squared_deviation(rows)
             # The root of the largest eigenvalue is the longest axis; chemiscope takes the root.
-            scale = size / np.sqrt(np.linalg.eigvalsh(squares)[:, 2].max())
+            longest = np.sqrt(max(np.linalg.eigvalsh(squares)[:, 2].max(), 0.0))
+            scale = size / longest if longest > 0.0 else 1.0  # by symmetry every tensor may be zero
             thin = (THINNEST * size / scale) ** 2 * np.eye(3)
             speck = ellipsoid(thin, scale=scale)
             drawn = zip(squares, finite_rows(rows).tolist(), strict=True)

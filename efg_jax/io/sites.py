@@ -7,6 +7,7 @@ from ase import Atoms
 from jaxtyping import Bool, Float, Int
 
 from efg_jax.errors import InputError
+from efg_jax.indices import check_indices, listed
 from efg_jax.io.checks import with_label
 from efg_jax.targets import find, place_of, tensors_in
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
@@ -76,14 +77,13 @@ def chosen_sites(
         InputError: an atom that is not there or that is named twice, or nothing is left.
     """
     wanted, symbols = named_species(species), np.asarray(atoms.symbols)
-    numbers = np.arange(len(atoms)) if sites is None else np.asarray(list(sites), dtype=np.int64).reshape(-1)
-    if (outside := numbers[(numbers < 0) | (numbers >= len(atoms))]).size:
-        raise InputError(
-            f"has no atom {outside[0]}; they are numbered 0 to {len(atoms) - 1}", **place_of(atoms, position)
-        )
-    values, counts = np.unique(numbers, return_counts=True)
-    if (twice := values[counts > 1]).size:
-        raise InputError(f"atom {twice[0]} is chosen twice; name it once", **place_of(atoms, position))
+    numbers = np.arange(len(atoms))
+    if sites is not None:
+        own, numbers = listed(sites), np.array(list(sites), dtype=np.int64)
+        check_indices(own, atoms, position)
+        if len(own) < len(numbers):
+            twice = next(one for one in own.tolist() if (numbers == one).sum() > 1)
+            raise InputError(f"atom {twice} is chosen twice; name it once", **place_of(atoms, position))
     if wanted is not None:
         numbers = numbers[np.isin(symbols[numbers], wanted)]
     if not numbers.size:

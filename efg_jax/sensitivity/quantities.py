@@ -114,8 +114,10 @@ def shielding_quantity(name: str, tensor: Float[np.ndarray, "3 3"], reference: f
     if name == "sigma_iso":
         return Quantity(name, iso, third)
     if name == "delta_iso":
-        if reference is None:
-            raise InputError("a chemical shift needs the shielding of a reference compound; pass reference=... in ppm")
+        if reference is None or not np.isfinite(reference):
+            raise InputError(
+                "a chemical shift needs the shielding of a reference compound; pass reference=..., a number in ppm"
+            )
         scale = 1.0 - 1e-6 * reference
         return Quantity(name, (reference - iso) / scale, -third / scale)
     deviation = 0.5 * (tensor + tensor.T) - iso * np.eye(3)

@@ -50,9 +50,9 @@ def _column(
     if sums.kind.name == "ms":
         columns["sigma_iso"] = iso
         if quantity == "delta_iso":
-            if reference is None:
+            if reference is None or not np.isfinite(reference):
                 raise InputError(
-                    "a chemical shift needs the shielding of a reference compound; pass reference=... in ppm"
+                    "a chemical shift needs the shielding of a reference compound; pass reference=..., a number in ppm"
                 )
             return (reference - iso) / (1.0 - 1e-6 * reference)
         columns.pop("v_nn", None)

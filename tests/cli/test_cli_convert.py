@@ -72,7 +72,13 @@ def test_many_structures_are_converted(efg_jax_command, shielded, tmp_path, name
     assert result.exit_code == 0, result.stderr
     assert f"wrote {tmp_path / name} (3 structures)" in result.stderr
     io.write(tmp_path / f"b{name}", io.read(shielded, target=None))
-    if not name.endswith(".gz"):
+    if name.endswith(".gz"):  # with the time in it
+        assert (tmp_path / name).read_bytes()[:2] == b"\x1f\x8b"
+        for one, other in zip(io.read(tmp_path / name), io.read(shielded), strict=True):
+            assert_allclose(one.positions, other.positions, atol=1e-8)
+            for tensor in ("efg", "ms"):
+                assert_allclose(one.arrays[tensor], other.arrays[tensor], atol=2e-8)
+    else:
         assert (tmp_path / name).read_bytes() == (tmp_path / f"b{name}").read_bytes()
 
 
@@ -86,6 +92,17 @@ def test_a_spin_system_of_chosen_sites(efg_jax_command, shielded, tmp_path):
     assert out.read_text() == (tmp_path / "b.in").read_text()
 
 
+def test_a_file_for_mrsimulator_without_shielding(efg_jax_command, structures, save, tmp_path):
+    out = tmp_path / "a.mrsim"
+    chosen = ("--index", "0", "--isotope", "17O", "--shift", "5", "--out", out)
+    result = efg_jax_command("convert", save(structures), *chosen)
+    assert result.exit_code == 0, result.stderr
+    systems = json.loads(out.read_text())["simulator"]["spin_systems"]
+    shifts = [site["isotropic_chemical_shift"] for system in systems for site in system["sites"]]
+    assert len(shifts) == 4
+    assert_allclose([float(str(shift).split()[0]) for shift in shifts], 5.0)
+
+
 def test_arrays_of_other_names(efg_jax_command, structures, save, tmp_path):
     for atoms in structures:
         atoms.arrays["V_dft"] = atoms.arrays.pop("efg")
@@ -96,6 +113,23 @@ def test_arrays_of_other_names(efg_jax_command, structures, save, tmp_path):
     result = efg_jax_command("convert", file, "--array", "efg=V_dft", "--out", tmp_path / "a.extxyz")
     assert result.exit_code == 0, result.stderr
     assert io.read(tmp_path / "a.extxyz")[0].arrays["efg"].shape == (6, 3, 3)
+    structures[1].info["V_dft_units"] = "au"
+    result = efg_jax_command("observables", save(structures), "--array", "efg=V_dft")
+    assert result.exit_code == 2
+    assert "frame 1: 'V_dft' is in au" in result.stderr
+
+
+def test_a_model_s_tensors_are_not_said_to_be_the_code_s(efg_jax_command, trained, structures, tmp_path):
+    atoms = structures[0]
+    atoms.arrays["efg"] = atoms.arrays["efg"].reshape(-1, 3, 3)
+    atoms.info["magresblock_calculation"] = {"calc_code": [["CASTEP"]], "calc_code_version": [["24.1"]]}
+    computed, predicted, out = (tmp_path / name for name in ("a.magres", "p.extxyz", "p.magres"))
+    io.write(computed, atoms)
+    assert "CASTEP" in computed.read_text()
+    result = efg_jax_command("predict", trained.model, computed, "--out", predicted)
+    assert result.exit_code == 0, result.stderr
+    assert efg_jax_command("convert", predicted, "--out", out).exit_code == 0
+    assert "CASTEP" not in out.read_text()
 
 
 def test_data_sets_that_ship(efg_jax_command):
@@ -122,6 +156,12 @@ def test_data_sets_that_ship(efg_jax_command):
         (("convert", "--out", "a.spinsys", "--index", "0"), "needs the shielding of its reference compound"),
         (("convert", "--out", "a.cif"), "what to write as .cif is unknown"),
         (("convert", "--out", "a.extxyz", "--species", "O"), "--species is for formats of sites"),
+        (("convert", "--out", "a.csv", "--indices", "0-3"), "--indices is for simpson and mrsim, not for csv"),
+        (("convert", "--out", "a.csv", "--shift", "0"), "--shift is for mrsim, not for csv"),
+        (("convert", "--out", "map", "--format", "chemiscope"), "chemiscope's files end in .json or .json.gz"),
+        (("convert", "--out", "a.json.xz"), "chemiscope is not written as .xz; end the name in .gz, or leave .xz out"),
+        (("convert", "--out", "a.csv.gz"), "csv is not written as .gz; leave .gz out"),
+        (("convert", "--out", "a.spinsys", "--index", "0", "--species", "O", "--isotope", "27Al"), "an isotope of Al"),
         (("convert", "--out", "a.mrsim"), "name it, as --isotope 17O"),
         (("convert", "--out", "a.mrsim", "--isotope", "17O", "--reference", "Si=330"), "--reference must be that of O"),
     ],

@@ -65,6 +65,13 @@ def test_units_are_converted_and_nothing_else(magres):
     assert "magres_units" not in atoms.info, "units that no longer hold"
 
 
+def test_comments_are_left_out(magres):
+    commented = magres(("[magres]\n", "[magres]\n# [notes] by hand\n"), ("units efg au", "units efg au  # as CASTEP"))
+    expected, found = read(magres(name="b.magres"))[0], read(commented)[0]
+    for name in ("efg", "ms"):
+        assert_array_equal(found.arrays[name], expected.arrays[name])
+
+
 def test_it_is_known_by_its_head_and_read_compressed(magres, tmp_path):
     expected = read(magres())[0].arrays["efg"]
     assert_array_equal(read(magres(name="output.txt"))[0].arrays["efg"], expected)

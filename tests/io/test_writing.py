@@ -127,6 +127,10 @@ def test_what_magres_cannot_hold(tmp_path):
     slab.pbc = [True, True, False]
     refused(slab, "crystals and molecules, nothing in between")
     refused(Atoms("O"), "carries none of ms, efg")
+    for spoiled, match in ((np.nan, r"atom 2 \(H\): 'efg' is partly NaN"), (1e3, r"atom 2 \(H\): the trace of 'efg'")):
+        atoms = water()
+        atoms.arrays["efg"][2, 0, 0] = spoiled
+        refused(atoms, match)
 
 
 # ---- SIMPSON ---------------------------------------------------------------------------------------------------------
@@ -215,6 +219,12 @@ def test_what_simpson_cannot_be_given(tmp_path):
     refused("order=3", order=3)
     refused("observed='29Si' is none of the chosen", observed="29Si", reference=REFERENCES)
     refused("27Al is no isotope of O", isotopes={"O": "27Al"})
+    refused("an isotope of Al is named, but the chosen sites are of O", species="O", isotopes={"Al": "27Al"})
+    refused("atom 3 is chosen twice; name it once", sites=[3, 0, 3])
+    refused("a reference shielding of nan ppm for O has no meaning", species="O", reference=float("nan"))
+    bare = water()
+    del bare.arrays["ms"]
+    refused("frame 0: a reference shielding is given, but no chosen site has", frames=bare, reference=REFERENCES)
     refused("'colour' is no option of the format simpson, which takes species, sites", colour="red")
 
 
@@ -254,6 +264,23 @@ def test_chemiscope_takes_more_properties(tmp_path):
     assert not (tmp_path / "b.json").exists()
 
 
+def test_what_some_sites_lack_is_not_on_the_map_and_said(tmp_path, caplog):
+    write(tmp_path / "a.json", water())
+    properties = json.loads((tmp_path / "a.json").read_text())["properties"]
+    assert "iso_ppm" in properties
+    assert "c_q_mhz" not in properties
+    assert "as some of the 4 sites have no such value: v_zz, c_q_mhz, p_q_mhz" in caplog.text
+
+
+def test_chemiscope_draws_field_gradients_that_are_zero(tmp_path):
+    atoms = water()
+    atoms.arrays["efg"] = np.zeros((4, 3, 3))
+    del atoms.arrays["ms"]
+    write(tmp_path / "a.json", atoms)
+    shapes = json.loads((tmp_path / "a.json").read_text())["shapes"]["efg"]["parameters"]["atom"]
+    assert_allclose([shape["semiaxes"] for shape in shapes], 1e-3)
+
+
 def test_csv_has_one_line_a_site(tmp_path):
     from efg_jax import site_observables
 
@@ -279,6 +306,14 @@ def test_the_name_says_the_format(tmp_path):
         write(tmp_path / "a", water(), format="castep")
     with pytest.raises(InputError, match="'species' is no option of the format magres, which takes no options"):
         write(tmp_path / "a.magres", water(), species="O")
+    for name in ("a.csv", "a.mrsim"):
+        with pytest.raises(InputError, match=f"'colour' is no option of the format {name[2:]}, which takes"):
+            write(tmp_path / name, water(), colour=1)
+    for name in ("a.csv.gz", "a.spinsys.gz", "a.magres.bz2", "a.mrsim.gz", "a.json.xz"):
+        with pytest.raises(InputError, match=f"is not written as {Path(name).suffix}"):
+            write(tmp_path / name, water())
+    with pytest.raises(InputError, match="chemiscope's files end in"):
+        write(tmp_path / "map", water(), format="chemiscope")
     with pytest.raises(InputError, match="there are no structures"):
         write(tmp_path / "a.csv", [])
 
