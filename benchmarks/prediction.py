@@ -211,18 +211,18 @@ def show_scaling(console, scaling: list[dict], figure: Path | None) -> None:
 
 def draw(atoms: np.ndarray, seconds: np.ndarray, memory: np.ndarray, slope: float, path: Path) -> None:
     """Time and memory against atoms, both axes logarithmic."""
-    from matplotlib.figure import Figure
-
     from efg_jax import plots
 
-    figure = Figure(figsize=(6.4, 3.0), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.loglog(atoms, seconds, "o", color="C0")
-    left.loglog(atoms, seconds[-1] * atoms / atoms[-1], "--", color="0.6", label="linear")
-    left.set(xlabel="atoms in the cell", ylabel="CPU time (s)", title=f"∝ atoms$^{{{slope:.2f}}}$ from 3000 atoms on")
-    left.legend(frameon=False)
-    right.semilogx(atoms, memory, "o-", color="C1")
-    right.set(xlabel="atoms in the cell", ylabel="peak memory (GiB)", ylim=(0, 1.2 * memory.max()))
+    with plots.style():
+        figure = plots.Picture(figsize=(6.4, 3.0), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.loglog(atoms, seconds, "o", color=plots.TENSOR, label="measured")
+        left.loglog(atoms, seconds[-1] * atoms / atoms[-1], "--", color=plots.GREY, label="in proportion to the atoms")
+        title = f"from 3000 atoms on as atoms$^{{{slope:.2f}}}$"
+        left.set(xlabel="atoms in the cell", ylabel="CPU time without compilation (s)", title=title)
+        left.legend()
+        right.semilogx(atoms, memory, "o-", color=plots.TENSOR)
+        right.set(xlabel="atoms in the cell", ylabel="peak memory (GiB)", ylim=(0, 1.2 * memory.max()))
     plots.save(figure, path)
 
 

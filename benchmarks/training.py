@@ -149,19 +149,27 @@ def name(options: dict) -> str:
 
 def draw(results: list[dict], path: Path) -> None:
     """Error against the number of inducing environments."""
-    from matplotlib.figure import Figure
-
     from efg_jax import plots
 
-    figure = Figure(figsize=(4.6, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for selection, marker in (("fps", "o-"), ("cur", "s--")):
+    with plots.style():
+        figure = plots.Picture(figsize=(4.6, 3.2), layout="constrained")
+        _draw_errors(figure.subplots(), results)
+    plots.save(figure, path)
+
+
+def _draw_errors(axes, results: list[dict]) -> None:
+    from efg_jax import plots
+
+    chosen = (
+        ("fps", "o-", plots.TENSOR, "sparse, farthest-point sampling"),
+        ("cur", "s--", plots.SCALAR, "sparse, greedy CUR"),
+    )
+    for selection, marker, colour, label in chosen:
         some = [one for one in results if one["options"].get("selection") == selection]
-        axes.loglog(
-            [one["options"]["inducing"] for one in some], [one["rmse_percent"] for one in some], marker, label=selection
-        )
+        sizes, errors = [one["options"]["inducing"] for one in some], [one["rmse_percent"] for one in some]
+        axes.loglog(sizes, errors, marker, color=colour, label=label)
     for one, style in ((results[-1], ":"), (results[0], "-.")):
-        axes.axhline(one["rmse_percent"], color="0.4", linestyle=style, label=name(one["options"]))
+        axes.axhline(one["rmse_percent"], color=plots.GREY, linestyle=style, label=name(one["options"]))
     sizes = sorted({one["options"]["inducing"] for one in results if "inducing" in one["options"]})
     axes.set_xticks(sizes, map(str, sizes), minor=False)
     axes.minorticks_off()
@@ -170,9 +178,8 @@ def draw(results: list[dict], path: Path) -> None:
     axes.set_ylim(
         0.95 * min(one["rmse_percent"] for one in results), 1.05 * max(one["rmse_percent"] for one in results)
     )
-    axes.set(xlabel="inducing environments", ylabel="%RMSE", title="¹⁷O in silica")
-    axes.legend(frameon=False)
-    plots.save(figure, path)
+    axes.set(xlabel="inducing environments", ylabel="%RMSE of held-out structures", title="¹⁷O in silica")
+    axes.legend()
 
 
 if __name__ == "__main__":

@@ -86,8 +86,8 @@ def euler_picture() -> Picture:
     for ax in (left, middle, right):
         _frame(ax, np.eye(3), ("X", "Y", "Z"), GREY, 1.05)
     _axis(left, axes[:, 2], "z", TENSOR)
-    _arc(left, 0.55, angles[1] * t, np.full(40, angles[0]), r"$\beta$", TENSOR)
-    _arc(left, 0.75, np.full(40, np.pi / 2), angles[0] * t, r"$\alpha$", RED)
+    _arc(left, 0.55, angles[1] * t, np.full(40, angles[0]), r"$\beta$", TENSOR, 1.35)
+    _arc(left, 0.75, np.full(40, np.pi / 2), angles[0] * t, r"$\alpha$", RED, 1.32)
     shadow = np.array([axes[0, 2], axes[1, 2], 0.0])
     left.plot(*np.stack([np.zeros(3), shadow, axes[:, 2]]).T, color=GREY, linewidth=0.7, linestyle=":")
     _axis(middle, before[:, 0], "x₀", GREY, dashed=True)
@@ -98,7 +98,7 @@ def euler_picture() -> Picture:
     middle.text(*(1.25 * turn[20]), r"$\gamma$", color=SCALAR)
     for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)):
         for k in range(3):
-            _axis(right, signs[k] * axes[:, k], f"{'−' if signs[k] < 0 else ''}{'xyz'[k]}", AXIS_COLOURS[k])
+            _axis(right, signs[k] * axes[:, k], f"{'−' if signs[k] < 0 else ''}{'xyz'[k]}", AXIS_COLOURS[k], away=1.25)
     left.set_title("active α and β turn Z into z", fontsize=9)
     middle.set_title("γ turns x₀ into x about z", fontsize=9)
     right.set_title("four frames, one tensor", fontsize=9)
@@ -114,15 +114,17 @@ def _frame(ax: Axes3D, axes: np.ndarray, names: tuple[str, ...], colour: str, le
     ax.set_axis_off()
 
 
-def _axis(ax: Axes3D, end: np.ndarray, name: str, colour: str, dashed: bool = False) -> None:
+def _axis(ax: Axes3D, end: np.ndarray, name: str, colour: str, dashed: bool = False, away: float = 1.15) -> None:
     ax.plot(*np.stack([np.zeros(3), end]).T, color=colour, linewidth=1.6, linestyle="--" if dashed else "-")
-    ax.text(*(1.12 * end), name, color=colour, ha="center", va="center")
+    ax.text(*(away * end), name, color=colour, ha="center", va="center")
 
 
-def _arc(ax: Axes3D, radius: float, polar: np.ndarray, azimuth: np.ndarray, name: str, colour: str) -> None:
+def _arc(
+    ax: Axes3D, radius: float, polar: np.ndarray, azimuth: np.ndarray, name: str, colour: str, outwards: float = 1.2
+) -> None:
     line = radius * np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)])
     ax.plot(*line, color=colour)
-    ax.text(*(1.2 * line[:, 20]), name, color=colour)
+    ax.text(*(outwards * line[:, 20]), name, color=colour, ha="center", va="center")
 
 
 def frequency_picture() -> Picture:
@@ -151,8 +153,8 @@ def frequency_picture() -> Picture:
         label="paper_quadrupolar_frequency: −",
     )
     ax.set(
-        xlabel="azimuth φ of the field from the x axis (°), at θ = 60°",
-        ylabel="ν_Q of ¹⁷O (kHz)",
+        xlabel=r"azimuth $\varphi$ of the field from the x axis (°), at $\theta$ = 60°",
+        ylabel=r"$\nu_Q$ of ¹⁷O (kHz)",
         xticks=range(0, 181, 45),
     )
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -165,7 +167,13 @@ def irreps_picture() -> Picture:
     polar, azimuth = np.meshgrid(np.linspace(0, np.pi, 46), np.linspace(0, 2 * np.pi, 73), indexing="ij")
     n = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=-1)
     components = np.asarray(to_spherical(jnp.asarray(n[..., :, None] * n[..., None, :]), 2))
-    names = ("√2 V_xy", "√2 V_yz", "(2V_zz − V_xx − V_yy)/√6", "√2 V_xz", "(V_xx − V_yy)/√2")
+    names = (
+        r"$\sqrt{2}\,V_{xy}$",
+        r"$\sqrt{2}\,V_{yz}$",
+        r"$(2V_{zz}-V_{xx}-V_{yy})/\sqrt{6}$",
+        r"$\sqrt{2}\,V_{xz}$",
+        r"$(V_{xx}-V_{yy})/\sqrt{2}$",
+    )
     for k, name in enumerate(names):
         ax = figure.add_subplot(1, 5, k + 1, projection="3d")
         value = components[..., k]
@@ -181,7 +189,11 @@ def irreps_picture() -> Picture:
         ax.set_box_aspect((1, 1, 1), zoom=1.05)
         ax.view_init(elev=24, azim=35)
         ax.set_axis_off()
-        ax.set_title(f"m = {k - 2}\n{name}".replace("-", "−"), fontsize=8)
+        ax.set_title(f"$m = {k - 2}$\n{name}", fontsize=8)
+    figure.supxlabel(
+        r"$V = \mathbf{n}\mathbf{n}^T$: distance from the centre is the component's size along $\mathbf{n}$; blue positive, orange negative",
+        fontsize=8,
+    )
     return figure
 
 

@@ -36,7 +36,7 @@ def study(out: Path, quick: bool, seed: int, say, nuclei: dict[str, str] = datas
     """All stages, in order; of the nuclei, lithium must be one."""
     frames = dataset.with_sites(ej.datasets.load("lto-efg"))
     train, test = ej.split(frames, test=0.2, seed=seed)
-    descriptor = ej.LambdaSOAP(cutoff=4.0, nmax=2, lmax=2) if quick else ej.LambdaSOAP()
+    descriptor = ej.LambdaSOAP(cutoff=4.0, nmax=2, lmax=1) if quick else ej.LambdaSOAP()
     sampling = replace(cells.Sampling(), cells=2, sweeps=60) if quick else cells.Sampling()
     stages = Stages(out, say)
     data = {
@@ -48,7 +48,7 @@ def study(out: Path, quick: bool, seed: int, say, nuclei: dict[str, str] = datas
     stages.run("data", data, lambda folder: dataset.draw(frames, folder / "dataset.png"))
     budget, repeats = (3, 1) if quick else (25, 3)
     sizes = tuple(size for size in SIZES if size <= len(train))
-    sizes = (2, 4) if quick or len(sizes) < 2 else sizes
+    sizes = (len(train) // 2, len(train)) if quick or len(sizes) < 2 else sizes
     fitted = {}
     for species, isotope in nuclei.items():
         tuned = stages.run(
