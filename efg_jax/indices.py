@@ -1,6 +1,7 @@
 """Atoms that a user chooses by their indices, the same way everywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -10,7 +11,7 @@ from efg_jax.errors import InputError
 from efg_jax.targets import place_of
 
 
-def listed(indices: Sequence[int] | Int[np.ndarray, " given"]) -> Int[np.ndarray, " chosen"]:
+def listed(indices: Iterable[Any]) -> Int[np.ndarray, " chosen"]:
     """The indices, each once, ascending.
 
     Raises:

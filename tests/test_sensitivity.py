@@ -5,6 +5,7 @@ The commands that want a model (`sensitivity`, `average --model`) are tested her
 
 import csv
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 import efg_jax as ej
 from efg_jax import InputError, sensitivity, tensors
 from efg_jax.cli import app
+from efg_jax.cli.sensitivity import parse_quantity
 from efg_jax.sensitivity import Cluster, efg_quantity, internal_coordinates, shielding_quantity
 
 SOAP = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=1, sigma=0.5, cutoff_width=0.5)
@@ -151,7 +153,7 @@ def test_slopes_of_a_shieldings_numbers(name):
         assert_allclose(found.value, known[name], rtol=1e-4)
 
 
-def test_kinks_are_told(model, atoms):
+def test_kinks_are_told():
     axial, rhombic = np.diag([-1.0, -1.0, 2.0]), np.diag([0.0, -1.0, 1.0])
     with pytest.raises(InputError, match=r"η is 0 here.*eta_squared"):
         efg_quantity("eta", axial, O17, None)
@@ -168,11 +170,21 @@ def test_kinks_are_told(model, atoms):
     assert_allclose(near.kink, 0.01 / 2.01)
 
 
-def test_reach_is_where_the_kink_is(model, atoms):
-    """Moving the most sensitive atom by `reach` against the gradient of η brings η to its kink, to first order."""
+def test_reach_is_where_the_kink_is(model, atoms, monkeypatch):
+    """Of a tensor that is linear in the displacements: the most sensitive neighbour, moved by `reach` against its slope, makes it axial."""
+    real = sensitivity.tensor_derivatives(model, atoms, 1)
+    axes = Rotation.random(random_state=5).as_matrix()
+    slopes = np.random.default_rng(3).normal(size=real.displacement.shape)
+    tensor, change = (axes @ np.diag(values) @ axes.T for values in ((-1.0, -1.03, 2.03), (0.2, -0.2, 0.0)))
+    linear = real._replace(tensor=tensor, gradient=np.einsum("ij,kc->ijkc", change, slopes))
+    monkeypatch.setattr(sys.modules["efg_jax.sensitivity.gradient"], "tensor_derivatives", lambda *_: linear)
     found = sensitivity.gradient(model, atoms, 1, "eta")
-    steepest = np.linalg.norm(found.cluster_gradient[1:], axis=1).max()
-    assert_allclose(found.reach * steepest, min(found.quantity.value, 1 - found.quantity.value))
+    strengths = np.linalg.norm(found.cluster_gradient[1:], axis=1)
+    steepest = int(strengths.argmax())
+    step = -found.reach * found.cluster_gradient[1 + steepest] / strengths[steepest]
+    there = tensor + np.einsum("ijc,c->ij", linear.gradient[:, :, steepest], step)
+    assert_allclose(found.quantity.value, 0.03 / 2.03)
+    assert_allclose(float(tensors.asymmetry(tensors.principal_axes(jnp.asarray(there)).values)), 0.0, atol=1e-9)
 
 
 WATER = Cluster(["O", "H", "H"], ["O0", "H1", "H2"], np.array([[0, 0, 0], [0.96, 0, 0], [-0.3, 0.95, 0.2]]))
@@ -205,8 +217,6 @@ def test_a_function_of_bonds_and_angles_has_the_derivatives_it_was_made_with():
 
 def test_what_bonds_and_angles_do_not_hold_is_told():
     """A turn of the molecule changes no bond: all of its gradient is missing."""
-    spin = np.cross([0.3, 0.2, 1.0], WATER.positions)
-    spin -= spin.mean(axis=0)
     found, missing = internal_coordinates(WATER, np.cross([0.3, 0.2, 1.0], WATER.positions), shells=1, bond_scale=1.25)
     assert_allclose(missing, 1.0)
     assert_allclose([one.derivative for one in found], 0.0, atol=1e-12)
@@ -338,6 +348,13 @@ def test_the_command_gives_the_librarys_numbers(model, files):
     )
     assert result.exit_code == 0, result.stderr
     assert len((files / "s.csv").read_text().splitlines()) == 6
+
+
+def test_symbols_of_quantities():
+    """Δ and δ are one letter in lower case, and two quantities."""
+    given = ("Δ", "δ", "δ_iso", "Ω", "C_Q", "eta", "η²")
+    expected = ["anisotropy", "delta_iso", "delta_iso", "span", "c_q", "eta", "eta_squared"]
+    assert [parse_quantity(text) for text in given] == expected
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from efg_jax.trajectories import TrajectoryAverage
 
 ATOMS, FRAMES, SPACE = "Choice of atoms", "Frames", "Frame of space and time"
-FORMATS = (".json", ".csv", ".extxyz", ".extxyz.gz", ".xyz")
+TABLES = (".json", ".csv")
+FORMATS = (*TABLES, ".extxyz", ".extxyz.gz", ".xyz")
 
 
 def average(
@@ -143,7 +144,7 @@ def average(
 
     [bold cyan]efg-jax average md.extxyz --model li7.npz --species Li --timestep 10 --out li.csv --plots pictures[/]
     """
-    written = _outputs(out or [])
+    written = _outputs(out or [], pool)
     check_outputs(written, folder=plots, inputs=[*trajectory, *([str(model)] if model else [])])
     nuclei, atoms, elements = options.parse_isotopes(isotope), parse_indices(indices), options.parse_species(species)
     choice = {
@@ -168,8 +169,9 @@ def average(
             frames, target, array = _predicted(str(model), frames, array, elements, atoms, progress)
         progress.stage(f"averaging {', '.join(trajectory)}")
         found = trajectories.average(frames, target, array=array, progress=_Told(progress), **choice)
+    print_report(found)  # first, so that a file that cannot be written after all does not take the table with it
+    with Progress(quiet) as progress:
         _write(found, written, plots, progress)
-    print_report(found)
 
 
 def _predicted(model: str, frames: "Iterator[Atoms]", array: str | None, species, indices, progress: Progress):
@@ -197,12 +199,17 @@ class _Told:
             self._last = time.monotonic()
 
 
-def _outputs(paths: Sequence[Path]) -> dict[str, Path]:
-    """Files by option, each of a format that is known."""
+def _outputs(paths: Sequence[Path], pool: bool) -> dict[str, Path]:
+    """Files by option, each of a format that is known, and that holds what is averaged."""
     for path in paths:
         if not path.name.lower().endswith(FORMATS):
             raise InputError(
                 f"is of no format that averages are written in; name it {', '.join('*' + form for form in FORMATS)}",
+                file=str(path),
+            )
+        if pool and not path.name.lower().endswith(TABLES):
+            raise InputError(
+                f"holds structures, and pooled atoms have none; name it {' or '.join('*' + form for form in TABLES)}, or leave --pool out",
                 file=str(path),
             )
     return {f"--out {path}" if len(paths) > 1 else "--out": path for path in paths}

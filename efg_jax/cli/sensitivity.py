@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from efg_jax.sensitivity import Sensitivity
 
 QUANTITY = "Quantity"
-NAMES = {"cq": "c_q", "pq": "p_q", "nuq": "nu_q", "vzz": "v_zz", "η": "eta", "η²": "eta_squared", "eta2": "eta_squared", "δ_iso": "delta_iso", "σ_iso": "sigma_iso", "ω": "span", "κ": "skew", "δ": "anisotropy"}  # fmt: skip
+NAMES = {"cq": "c_q", "pq": "p_q", "nuq": "nu_q", "vzz": "v_zz", "η": "eta", "η²": "eta_squared", "eta2": "eta_squared", "δ_iso": "delta_iso", "σ_iso": "sigma_iso", "ω": "span", "κ": "skew", "δ": "delta_iso"}  # fmt: skip
 
 
 def sensitivity(
@@ -100,7 +100,7 @@ def sensitivity(
         raise InputError("is of no format that derivatives are written in; name it *.csv or *.json", file=str(out))
     check_outputs({"--out": out, "--plot": plot}, inputs=[model, structure])
     towards = parse_direction(direction)
-    name = None if quantity is None else NAMES.get(quantity.lower(), quantity.lower())
+    name = None if quantity is None else parse_quantity(quantity)
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
         from efg_jax import io, load
@@ -117,6 +117,11 @@ def sensitivity(
         )
         _write(found, out, plot, progress)
     _print(found, strain)
+
+
+def parse_quantity(text: str) -> str:
+    """A quantity by its name or symbol, whose case means nothing but for Δ (the anisotropy) and δ (the shift)."""
+    return "anisotropy" if text == "Δ" else NAMES.get(text.lower(), text.lower())
 
 
 def _write(found: "Sensitivity", out: Path | None, plot: Path | None, progress: Progress) -> None:

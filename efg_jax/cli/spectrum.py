@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,9 +13,6 @@ from efg_jax.cli.outputs import check_outputs, require_suffix
 from efg_jax.cli.predict import parse_indices
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 SAMPLE, MEASUREMENT, WINDOW = "Sites", "Measurement", "Axis"
 
@@ -162,11 +159,12 @@ def spectrum(
 
         progress.stage(f"reading {', '.join(files)}")
         frames = read_tensors(files, options.parse_arrays(array), index)
-        progress.stage("simulating")
-        if mqmas is not None:
-            found = spectra.mqmas(frames, quanta=mqmas, per_site=per_site, **common)
-        else:
-            found = spectra.spectrum(frames, per_site=per_site, **common, **one)
+        if out is not None or plot is not None:
+            progress.stage("simulating")
+            if mqmas is not None:
+                found = spectra.mqmas(frames, quanta=mqmas, per_site=per_site, **common)
+            else:
+                found = spectra.spectrum(frames, per_site=per_site, **common, **one)
         progress.stage("writing")
         if out is not None:
             found.to_csv(out)

@@ -6,13 +6,14 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float
 
+from efg_jax.crystal_frame import unit_direction
 from efg_jax.errors import InputError
 from efg_jax.models import TensorGPR
 from efg_jax.sensitivity.derivatives import tensor_derivatives
 from efg_jax.sensitivity.internal import Cluster, internal_coordinates
 from efg_jax.sensitivity.quantities import Quantity, efg_quantity, shielding_quantity
 from efg_jax.sensitivity.result import Sensitivity
-from efg_jax.tensors.nuclei import Isotope, default_isotope
+from efg_jax.tensors.nuclei import Isotope, default_quadrupolar_isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 
 BOND_SCALE = 1.25
@@ -49,16 +50,18 @@ def gradient(
         bond_scale: atoms nearer than this times the sum of their covalent radii are bonded.
 
     Raises:
-        InputError: a model of another kind; no such atom; an unknown quantity, or one without what it needs; a quantity on its kink.
+        InputError: a model of another kind; not one structure; no such atom; an unknown quantity, or one without what it needs; a quantity on its kink.
     """
     if shells < 1 or not bond_scale > 0:
         raise InputError(f"shells = {shells} and bond_scale = {bond_scale} must be positive")
+    if not isinstance(atoms, Atoms):
+        raise InputError(f"a gradient is one structure's, and this is a {type(atoms).__name__}; pass one ase.Atoms")
     found = tensor_derivatives(model, atoms, atom)
     nucleus = None
     if model.fitted.target.is_efg:
         nucleus = _nucleus(isotope, str(atoms.symbols[atom]))
         name = quantity or ("v_zz" if nucleus is None else "c_q")
-        number = efg_quantity(name, found.tensor, nucleus, None if direction is None else _unit(direction))
+        number = efg_quantity(name, found.tensor, nucleus, None if direction is None else unit_direction(direction))
     else:
         number = shielding_quantity(
             quantity or "sigma_iso", found.tensor, None if reference is None else float(reference)
@@ -105,17 +108,9 @@ def _cluster(atoms: Atoms, atom: int, neighbour: np.ndarray, displacement: np.nd
 
 def _nucleus(isotope: Isotope | str | None, symbol: str) -> Isotope | None:
     if isotope is None:
-        nucleus = default_isotope(symbol)
-        return nucleus if nucleus is not None and nucleus.quadrupole_moment is not None else None
+        return default_quadrupolar_isotope(symbol)
     nucleus = find_isotope(isotope)
     if nucleus.symbol != symbol:
         raise InputError(f"{nucleus} is no isotope of {symbol}; choose one of {symbol}, or another atom")
     nucleus.require_quadrupole()
     return nucleus
-
-
-def _unit(direction: Sequence[float | int] | np.ndarray) -> np.ndarray:
-    vector = np.asarray(direction, dtype=float)
-    if vector.shape != (3,) or not np.isfinite(vector).all() or not np.linalg.norm(vector) > 0.0:
-        raise InputError(f"direction = {direction} is no direction; give three numbers, not all zero: (0, 0, 1)")
-    return vector / np.linalg.norm(vector)

@@ -11,6 +11,8 @@ from ase import Atoms
 from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
+from efg_jax.frames import each
+from efg_jax.indices import check_indices, listed
 from efg_jax.io.checks import symmetric_tensors
 from efg_jax.io.units import check_units
 from efg_jax.precision import float64
@@ -143,7 +145,7 @@ def sites(
             and traceless.
     """
     nucleus = find_isotope(isotope)
-    frames = [atoms] if isinstance(atoms, Atoms) else list(atoms)
+    frames = list(each(atoms))
     _check_reference(nucleus, reference, shift, frames, shielding)
     rows = [_selected(frame, number, nucleus, indices) for number, frame in enumerate(frames)]
     if not any(len(row) for row in rows):
@@ -189,12 +191,8 @@ def _selected(atoms: Atoms, number: int, nucleus: Isotope, indices: Sequence[int
     own = np.flatnonzero(np.asarray(atoms.symbols) == nucleus.symbol)
     if indices is None:
         return own
-    wanted = np.unique(np.asarray(indices, dtype=int))
-    outside = wanted[(wanted < 0) | (wanted >= len(atoms))]
-    if len(outside):
-        raise InputError(
-            f"has no atom {outside[0]}; its {len(atoms)} atoms are numbered from 0", **place_of(atoms, number)
-        )
+    wanted = listed(indices)
+    check_indices(wanted, atoms, number)
     return np.intersect1d(own, wanted)
 
 

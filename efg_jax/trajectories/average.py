@@ -7,9 +7,12 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float
 
+from efg_jax.crystal_frame import unit_direction
 from efg_jax.errors import InputError
+from efg_jax.frames import each
+from efg_jax.indices import listed
 from efg_jax.io.units import drop_units
-from efg_jax.tensors.nuclei import Isotope, default_isotope
+from efg_jax.tensors.nuclei import Isotope, default_quadrupolar_isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.trajectories.accumulation import Accumulator, Options
 from efg_jax.trajectories.continuity import JUMP
@@ -71,19 +74,19 @@ def average(
         progress: called with the number of frames done.
 
     Raises:
-        InputError: no frame or no atom is left; frames of different composition or order of atoms; a tensor, label or mask is missing; a jump; mixed units; a cell
-            that turns; an isotope without quadrupole moment; a direction of length zero.
+        InputError: a path instead of structures; no frame or no atom is left; frames of different composition or order of atoms; a tensor, label or mask is missing; a jump; mixed units; a cell
+            that turns, or none where its frame is wanted; an isotope without quadrupole moment; a direction of length zero.
     """
     options = Options(
         target=target,
         array=array or target,
         species=(species,) if isinstance(species, str) else None if species is None else tuple(species),
-        indices=None if indices is None else tuple(int(i) for i in indices),
+        indices=None if indices is None else tuple(listed(indices).tolist()),
         label=label,
         mask=mask,
         pool=pool,
         frame=frame,
-        direction=None if direction is None else _unit(direction),
+        direction=None if direction is None else unit_direction(direction),
         jump=None if jump is None else float(jump),
         check_units=check_units,
         sample=sample,
@@ -97,7 +100,7 @@ def average(
         raise InputError(f"frame = {frame!r} is unknown; choose 'fixed' or 'crystal'")
     sums = Accumulator(options)
     chosen = _isotopes(isotope, quadrupolar=sums.kind.name == "efg")
-    for atoms in [frames] if isinstance(frames, Atoms) else frames:
+    for atoms in each(frames):
         sums.add(atoms)
         if progress is not None:
             progress(sums.frames)
@@ -112,7 +115,7 @@ def average(
         )
     nuclei: dict[str, Isotope | None] = dict.fromkeys(elements)
     if sums.kind.name == "efg":
-        nuclei = {symbol: chosen.get(symbol) or _default(symbol) for symbol in elements}
+        nuclei = {symbol: chosen.get(symbol) or default_quadrupolar_isotope(symbol) for symbol in elements}
     return TrajectoryAverage(sums, nuclei, None if timestep is None else float(timestep))
 
 
@@ -145,13 +148,6 @@ def predicted(model: "TensorGPR", frames: Iterable[Atoms], **choice) -> Iterator
         yield found.atoms
 
 
-def _unit(direction: Sequence[float | int] | np.ndarray) -> np.ndarray:
-    vector = np.asarray(direction, dtype=float)
-    if vector.shape != (3,) or not np.isfinite(vector).all() or not np.linalg.norm(vector) > 0.0:
-        raise InputError(f"direction = {direction} is no direction; give three numbers, not all zero: (0, 0, 1)")
-    return vector / np.linalg.norm(vector)
-
-
 def _isotopes(given: Isotope | str | Mapping[str, Isotope | str] | None, *, quadrupolar: bool) -> dict[str, Isotope]:
     """Nuclei by element, checked before the work begins."""
     if isinstance(given, Isotope | str):
@@ -163,8 +159,3 @@ def _isotopes(given: Isotope | str | Mapping[str, Isotope | str] | None, *, quad
         if quadrupolar:
             nucleus.require_quadrupole()
     return found
-
-
-def _default(symbol: str) -> Isotope | None:
-    nucleus = default_isotope(symbol)
-    return nucleus if nucleus is not None and nucleus.quadrupole_moment is not None else None

@@ -59,6 +59,10 @@ def test_an_average_of_tensors_in_a_file(trajectory, efg_jax_command, tmp_path):
         (("--jump", "far"), "--jump far is neither a distance in Å nor 'any'"),
         (("--jump", "0.001"), "frame 1, atom"),
         (("--out", "a.png"), "is of no format that averages are written in"),
+        (
+            ("--species", "O", "--pool", "--out", "mean.extxyz"),
+            "holds structures, and pooled atoms have none; name it *.json or *.csv",
+        ),
         (("--label", "where"), "has no label 'where'"),
         (("--target", "ms"), "no 'ms' here"),
         (("--isotope", "29Si"), "29Si has spin 0.5 and no quadrupole moment"),

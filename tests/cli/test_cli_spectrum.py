@@ -93,6 +93,14 @@ def test_a_name_that_promises_another_format(silica, save, efg_jax_command, tmp_
     assert not (tmp_path / "a.xls").exists()
 
 
+def test_a_file_of_mrsimulator_alone_takes_no_simulation(silica, save, efg_jax_command, tmp_path):
+    result = efg_jax_command("spectrum", save(silica[:1]), *O17, "--shift", "0", "--mrsim", tmp_path / "a.mrsim")
+    assert result.exit_code == 0, result.stderr
+    assert "writing" in result.stderr
+    assert "simulating" not in result.stderr
+    assert (tmp_path / "a.mrsim").stat().st_size > 0
+
+
 def test_nothing_to_write(silica, save, efg_jax_command):
     result = efg_jax_command("spectrum", save(silica[:1]), *O17, "--shift", "0")
     assert result.exit_code == 2

@@ -80,6 +80,15 @@ def test_a_cell_that_turned(frames):
         average(some, jump=None)
 
 
+def test_a_frame_that_a_cell_would_carry_but_there_is_none(frames):
+    some = frames()
+    for atoms in some:
+        atoms.pbc = [True, True, False]
+    assert average(some).frames == 12
+    with pytest.raises(InputError, match=r"md.extxyz, frame 0: is no crystal.*frame='fixed'"):
+        average(some, frame="crystal")
+
+
 def test_units_that_are_mixed(frames):
     some = frames()
     for atoms in some[6:]:
@@ -130,6 +139,7 @@ def test_frames_that_lack_something(frames, spoil, message):
         ({"species": "Lithium"}, "'Lithium' is no element"),
         ({"species": ()}, "choose other species"),
         ({"indices": [3]}, "has no atom 3; its 3 atoms"),
+        ({"indices": [True, False, True]}, "flatnonzero"),
         ({"indices": [2], "species": "Li"}, "no atom is left"),
         ({"label": "phase"}, "frame 0: has no label 'phase', neither in its info nor an atom; it has source_file"),
         ({"mask": "good"}, "has no mask 'good'"),
