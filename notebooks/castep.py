@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import efg_jax as ej
+from efg_jax import plots
 
 Path("castep").mkdir(exist_ok=True)
 quartz = [atoms for atoms in ej.datasets.load("silica-efg") if len(atoms) == 9][:24]
@@ -62,6 +63,8 @@ report
 report.plot()[0]
 
 # %% [markdown]
+# C_Q has a large %RMSE and C̃_Q, which leaves its sign out, a small one: a site with η near 1, where V_zz and V_yy are equal in size and opposite in sign, took the other sign.
+#
 # ## Predict, and hand back
 #
 # A structure without tensors gains them, and goes out as magres (for Soprano and MagresView), as SIMPSON spin system, or as CSV of observables. Only oxygen is predicted, so the silicon
@@ -75,6 +78,12 @@ ej.io.write("predicted.magres", new)
 again = ej.io.read("predicted.magres")[0]
 oxygen = np.asarray(new.symbols) == "O"
 np.abs(again.arrays["efg"] - new.arrays["efg"])[oxygen].max(), np.isnan(again.arrays["efg"][~oxygen]).all()
+
+# %% [markdown]
+# In a notebook [chemiscope](https://chemiscope.org) shows the tensors as ellipsoids on their atoms, to be turned with the mouse (`pip install 'efg-jax[view]'`; a page like this one has no room for it):
+
+# %%
+plots.view(new, species="O")
 
 # %%
 ej.io.write("predicted.csv", new, species="O")

@@ -47,7 +47,7 @@ result = average(predicted(model, trajectory(400)), species="O", direction=(0, 0
 result
 
 # %% [markdown]
-# The first columns are what a spectrometer sees; those of the mean over frames are what it does not. Errors are standard errors of block averages.
+# The columns of ⟨V⟩, and ν_Q, are what a spectrometer sees; those of the mean over frames are what it does not. Errors are standard errors of block averages.
 
 # %%
 site = result.sites[0]
@@ -85,7 +85,8 @@ print(halves)
 # %% [markdown]
 # ## On to the spectrum
 #
-# `to_atoms` gives the mean structure with the mean tensors, for [spectra](spectra.md), observables and files.
+# `to_atoms` gives the mean structure with the mean tensors, for [spectra](spectra.md), observables and files. Its ν_Q is 3C_Q/(2I(2I − 1)), the value for a field along the principal z axis, while the
+# table of the average has that for the field along `direction`: hence the two numbers for one atom.
 
 # %%
 mean = result.to_atoms()

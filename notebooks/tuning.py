@@ -15,7 +15,7 @@
 # cross-validated loss, through metric, eigenvalues, Cholesky factor, kernel and descriptor. This notebook follows that gradient, shows how each
 # hyperparameter moved and what it bought, and says when another method is the better one.
 #
-# It uses a part of the silica set and a small descriptor so that it runs in a minute or two; `experiments/tuning` has the study.
+# It uses a part of the silica set and a small descriptor so that it runs in a minute; `experiments/tuning` has the study.
 
 # %%
 import numpy as np
@@ -26,7 +26,7 @@ from efg_jax.tuning import figures, search
 
 frames = ej.datasets.load("silica-efg")[::4]
 train, test = ej.split(frames, test=0.4, seed=0)
-start = ej.TensorGPR(ej.LambdaSOAP(nmax=4, lmax=3, species=("O", "Si")), species="Si")
+start = ej.TensorGPR(ej.LambdaSOAP(nmax=3, lmax=2, species=("O", "Si")), species="Si")
 start
 
 # %% [markdown]
@@ -43,7 +43,7 @@ f"{found.start.loss:.5f} → {found.best.loss:.5f} in {len(found.trials)} evalua
 # %% [markdown]
 # ## How the hyperparameters moved
 #
-# Dots are evaluations, lines the best so far, dashes bounds. What moves far matters, or is weakly determined: look at what the loss gained meanwhile.
+# Dots are evaluations, lines the best so far, bounds dashes where they are near. What moves far matters, or is weakly determined: look at what the loss gained meanwhile.
 
 # %%
 figures.parameters_figure(found)
@@ -62,15 +62,20 @@ for name, model in (("start", before), ("tuned", after)):
     print(f"{name}: %RMSE {entry['rmse_percent']:.2f}", errors, f"1 − q̃ {1 - entry['q_tilde']['mean']:.4f}")
 
 # %% [markdown]
+# The loss on the folds falls by 44 %, the errors on the test set by 11 to 36 %: part of what the folds gain is fitted to them. The better the start, the larger that part. With
+# `nmax=4, lmax=3` the same 37 structures are too few: the loss falls by a quarter, and nearly all test errors get worse (%RMSE from 12.9 to 13.5). With 198 structures (`experiments/tuning`)
+# and the default descriptor the same mean of errors falls by a fifth on the test set for Si, and not at all for ¹⁷O.
+
+# %% [markdown]
 # ## More parameters than any design could hold
 #
-# The density has species × n channels for each l. A matrix that contracts them to fewer makes features smaller by its square, and can be learned too: hundreds
-# of numbers, for the price of the same gradient. It starts from the principal components of the training densities. That many
+# The density has species × n channels for each l. A matrix that contracts them to fewer makes features smaller by its square, and can be learned too: with the default
+# descriptor a thousand numbers, for the price of the same gradient. It starts from the principal components of the training densities. That many
 # parameters can overfit the folds: judge it on the test set, never by the loss alone.
 
 # %%
 contracted = search(
-    ej.TensorGPR(principal_contraction(start.descriptor, train, 5), species="Si"), train, budget=10, environments=None
+    ej.TensorGPR(principal_contraction(start.descriptor, train, 4), species="Si"), train, budget=10, environments=None
 )
 print(
     f"{contracted.start.loss:.5f} → {contracted.best.loss:.5f}, {contracted.best.values['contraction'].size} numbers in the matrix"

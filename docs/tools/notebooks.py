@@ -68,6 +68,8 @@ def _content(output: NotebookNode) -> tuple[list[bytes], str]:
     if output.output_type == "stream":
         return [], output.text if output.name == "stdout" else ""
     data = output.get("data", {})
+    if "application/vnd.jupyter.widget-view+json" in data:
+        return [], ""  # lives in a notebook only
     if "image/png" in data:
         return [base64.b64decode(data["image/png"])], ""
     markup = data.get("text/html", "")
