@@ -19,7 +19,14 @@ from jaxtyping import Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.io.atomic import atomic_write
-from efg_jax.io.sites import chosen_isotopes, chosen_references, chosen_sites, finite_rows, tensors_of
+from efg_jax.io.sites import (
+    NEEDLESS_REFERENCE,
+    chosen_isotopes,
+    chosen_references,
+    chosen_sites,
+    finite_rows,
+    tensors_of,
+)
 from efg_jax.observables import SiteObservables, site_observables
 from efg_jax.targets import place_of
 from efg_jax.tensors.nuclei import Isotope
@@ -78,10 +85,7 @@ def write_simpson(
         own = [i for i, site in enumerate(chosen) if finite_rows(ms)[site]]
         lines += _shifts(_only(atoms, chosen[own], "ms", ms), reference, own)
     if reference is not None and (ms is None or not finite_rows(ms)[chosen].any()):
-        raise InputError(
-            "a reference shielding is given, but no chosen site has a shielding; leave it out, or read files with 'ms'",
-            **place_of(atoms, 0),
-        )
+        raise InputError(NEEDLESS_REFERENCE, **place_of(atoms, 0))
     if efg is not None:
         own = [i for i, site in enumerate(chosen) if finite_rows(efg)[site] and nuclei[i].is_quadrupolar]
         lines += _quadrupoles(_only(atoms, chosen[own], "efg", efg), isotopes, order, own)

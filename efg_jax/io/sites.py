@@ -12,6 +12,10 @@ from efg_jax.io.checks import with_label
 from efg_jax.targets import find, place_of, tensors_in
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
 
+NEEDLESS_REFERENCE = (
+    "a reference shielding is given, but no chosen site has a shielding; leave it out, or read files with 'ms'"
+)
+
 
 def tensors_of(
     atoms: Atoms, position: int, names: Sequence[str], required: bool = True

@@ -1,7 +1,6 @@
 """Tensors of atoms to observables of sites."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +10,17 @@ from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
 from efg_jax.io.sites import (
+    NEEDLESS_REFERENCE,
     chosen_isotopes,
     chosen_references,
-    chosen_sites,
     finite_rows,
     named_species,
-    site_labels,
-    tensors_of,
 )
 from efg_jax.observables import columns
+from efg_jax.observables.collecting import TENSORS, Sites, collect, numbering
 from efg_jax.observables.table import SiteObservables
 from efg_jax.precision import float64
 from efg_jax.structures import bucket
-from efg_jax.targets import find, place_of
 from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2
 from efg_jax.tensors.euler import euler_angles
 from efg_jax.tensors.nuclei import Isotope
@@ -32,7 +29,6 @@ from efg_jax.tensors.principal import CONVENTIONS as AXES
 from efg_jax.tensors.principal import principal_axes
 
 ROTATIONS = ("active", "passive")
-TENSORS = ("efg", "ms")
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -82,12 +78,12 @@ def site_observables(
     names = (tensors,) if isinstance(tensors, str) else tuple(tensors)
     for name in names:
         _known(name, TENSORS, "tensors")
-    sites = _collect(frames, named_species(species), names)
+    sites = collect(frames, named_species(species), names)
     nuclei = chosen_isotopes(sites.symbols, isotopes)
     shielded = finite_rows(sites.ms) if "ms" in names else np.zeros(len(nuclei), dtype=bool)
     if "efg" in names:
         _refuse_spin_half(isotopes or {}, sites, shielded)
-    given = _numbering(sites, nuclei)
+    given = numbering(sites, nuclei)
     sense = "shielding" if reference is None else "shift"
     with float64():
         efg_frames = cs_frames = None
@@ -102,73 +98,13 @@ def site_observables(
             cs_frames, angles, values = _shielding(sites.ms, references, sense, conventions)
             given |= values | _in_degrees(angles, "cs", rotation)
         elif reference is not None:
-            raise InputError(
-                "a reference shielding is given, but no chosen site has a shielding; leave it out, or read files with 'ms'"
-            )
+            raise InputError(NEEDLESS_REFERENCE)
         if efg_frames is not None and cs_frames is not None:
             (angles,) = _padded(_relative_angles, None, efg_frames, cs_frames)
             given |= _in_degrees(angles, "rel", rotation)
     return SiteObservables(
         given, sense, conventions, rotation, efg_axes, {str(nucleus): nucleus for nucleus in nuclei if nucleus}
     )
-
-
-class Sites(NamedTuple):
-    """All chosen sites, one after the other; NaN for a tensor that is not there."""
-
-    frame: list[int]
-    atom: list[int]
-    symbols: list[str]
-    labels: list[str]
-    files: list[str]
-    source_frames: list[int]
-    efg: Float[np.ndarray, "sites 3 3"]
-    ms: Float[np.ndarray, "sites 3 3"]
-
-
-def _collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Sequence[str]) -> Sites:
-    if not frames:
-        raise InputError("there are no structures; pass at least one")
-    sites, efg, ms = Sites([], [], [], [], [], [], np.empty((0, 3, 3)), np.empty((0, 3, 3))), [], []
-    for position, atoms in enumerate(frames):
-        # Frames without are passed over, unless all are: that is an error of the first.
-        required = position == 0 and not any(find(other, name, "atom") for other in frames for name in names)
-        both = dict(zip(names, tensors_of(atoms, position, names, required), strict=True))
-        blank = np.full((len(atoms), 3, 3), np.nan)
-        both = {name: blank if both.get(name) is None else both[name] for name in TENSORS}
-        present = finite_rows(both["efg"]) | finite_rows(both["ms"])
-        if species is not None:
-            present &= np.isin(np.asarray(atoms.symbols), species)
-        chosen = np.flatnonzero(present)
-        sites.frame.extend([position] * len(chosen))
-        sites.atom.extend(chosen.tolist())
-        sites.symbols.extend(np.asarray(atoms.symbols)[chosen].tolist())
-        labels, indices = site_labels(atoms)
-        sites.labels.extend(f"{labels[atom]}_{indices[atom]}" for atom in chosen)
-        place = place_of(atoms, position)
-        sites.files.extend([place.get("file", "")] * len(chosen))
-        sites.source_frames.extend([place["frame"]] * len(chosen))
-        efg.append(both["efg"][chosen])
-        ms.append(both["ms"][chosen])
-    if not sites.atom:
-        for position, atoms in enumerate(frames):
-            if species is None or np.isin(np.asarray(atoms.symbols), species).any():
-                named = f" of {', '.join(species)}" if species else ""
-                raise InputError(f"no atom{named} has a tensor; all are NaN", **place_of(atoms, position))
-        chosen_sites(frames[0], 0, species)  # says what there is instead
-    return sites._replace(efg=np.concatenate(efg), ms=np.concatenate(ms))
-
-
-def _numbering(sites: Sites, nuclei: Sequence[Isotope | None]) -> dict[str, np.ndarray]:
-    """Which site a row is of; where there are several files, also which, and the number of the frame in it."""
-    sources = {"file": np.array(sites.files), "source_frame": np.array(sites.source_frames)}
-    return (sources if len(set(sites.files)) > 1 else {}) | {
-        "frame": np.array(sites.frame),
-        "atom": np.array(sites.atom),
-        "element": np.array(sites.symbols),
-        "label": np.array(sites.labels),
-        "isotope": np.array(["" if nucleus is None else str(nucleus) for nucleus in nuclei]),
-    }
 
 
 def _quadrupolar(
