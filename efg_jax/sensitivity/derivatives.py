@@ -62,9 +62,11 @@ def tensor_derivatives(model: TensorGPR, atoms: Atoms, atom: int) -> TensorDeriv
         atom: index of the atom.
 
     Raises:
-        InputError: the model is not fitted, or of another kind; no such atom, or an element that the model does not predict; a bad structure.
+        InputError: the model is not fitted, or of another kind; not one structure; no such atom, or an element that the model does not predict; a bad structure.
     """
     _check_model(model)
+    if not isinstance(atoms, Atoms):
+        raise InputError(f"derivatives are one structure's, and this is a {type(atoms).__name__}; pass one ase.Atoms")
     (atoms,) = check_frames(atoms)
     if not 0 <= atom < len(atoms):
         raise InputError(f"has no atom {atom}; its {len(atoms)} atoms are numbered from 0", **place_of(atoms, 0))

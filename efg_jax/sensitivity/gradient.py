@@ -54,8 +54,6 @@ def gradient(
     """
     if shells < 1 or not bond_scale > 0:
         raise InputError(f"shells = {shells} and bond_scale = {bond_scale} must be positive")
-    if not isinstance(atoms, Atoms):
-        raise InputError(f"a gradient is one structure's, and this is a {type(atoms).__name__}; pass one ase.Atoms")
     found = tensor_derivatives(model, atoms, atom)
     nucleus = None
     if model.fitted.target.is_efg:

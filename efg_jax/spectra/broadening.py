@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -83,19 +84,24 @@ def broaden(
     fwhm: Float[Array, ""] | float | int,
     shape: Shape = "gaussian",
 ) -> Float[Array, "*batch points"]:
-    """Convolution with a normalised line, differentiable; nothing comes round from the other end of the axis.
+    """Convolution with a normalised line, differentiable.
+
+    The axis is doubled with zeros first, so that of a Gaussian nothing comes round from the other end; of a Lorentzian, whose wings reach on, it is at most
+    fwhm/(2π · width of the axis) of the area.
 
     Args:
         intensities: on an even axis.
         step: of the axis.
-        fwhm: full width at half maximum, in the unit of the step; 0 changes nothing.
+        fwhm: full width at half maximum, in the unit of the step, not negative; 0 changes nothing.
         shape: "gaussian" or "lorentzian".
 
     Raises:
-        InputError: unknown shape.
+        InputError: unknown shape, or a negative width (unless it is traced).
     """
     if shape not in get_args(Shape):
         raise InputError(f"shape {shape!r} is unknown; give 'gaussian' or 'lorentzian'")
+    if not isinstance(fwhm, jax.core.Tracer) and not fwhm >= 0.0:
+        raise InputError(f"a broadening of {float(fwhm):g} has no meaning; give 0 or more")
     intensities = jnp.asarray(intensities)
     if isinstance(fwhm, float | int) and fwhm == 0:
         return intensities

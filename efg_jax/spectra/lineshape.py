@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 from efg_jax.errors import InputError
 from efg_jax.spectra.broadening import Shape, broaden
@@ -25,11 +25,12 @@ NARROWEST = 1e-3  # spread of a triangle's frequencies, in bins, below which it 
 EVEN = 1e-6  # relative to a bin: what the spacing of an axis may vary by
 
 Tensors = Float[Array, "sites 3 3"]
+Given = Real[Array, "sites 3 3"]  # whole numbers, too
 
 
 def powder_spectrum(
-    efg: Tensors | None,
-    shift: Tensors | Float[Array, " sites"],
+    efg: Given | None,
+    shift: Given | Real[Array, " sites"],
     frequencies: Float[Array | np.ndarray, " points"],
     *,
     isotope: Isotope | str,
@@ -76,10 +77,10 @@ def powder_spectrum(
             "sidebands of a finite rate are not in this line shape; take spinning=0, inf, or spectrum(...)"
         )
     first, width = _axis(np.asarray(frequencies))
-    shift = jnp.asarray(shift)
+    shift = _floating(shift)
     if shift.ndim == 1:
         shift = shift[:, None, None] * jnp.eye(3, dtype=shift.dtype)[None]
-    efg = jnp.zeros_like(shift) if efg is None else jnp.asarray(efg)
+    efg = jnp.zeros_like(shift) if efg is None else _floating(efg)
     grid = octahedral_grid(density)
     lines, shares = _lines(nucleus, wanted)
     numbers = [jnp.asarray(value, dtype=shift.dtype) for value in (lines, shares, grid.directions, grid.weights)]
@@ -87,6 +88,11 @@ def powder_spectrum(
     raw = _sites(efg, shift, *numbers, jnp.asarray(grid.triangles), axis, wanted.mode, len(frequencies))
     broadened = broaden(raw, width, fwhm, shape)
     return broadened if weights is None else broadened * weights[:, None]
+
+
+def _floating(values: Real[Array, "..."]) -> Float[Array, "..."]:
+    values = jnp.asarray(values)
+    return values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(float)
 
 
 def _lines(nucleus: Isotope, wanted: Conditions) -> tuple[Float[np.ndarray, "lines 5"], Float[np.ndarray, " lines"]]:

@@ -135,7 +135,7 @@ def isotropic_positions(found: Sites, wanted: Conditions, quanta: int) -> Float[
     """
     k, scale = shear(found.isotope.spin, quanta)
     of_central, of_multiple = (
-        isotropic_frequencies(found, transition(found.isotope, wanted.field, m, -m, order=wanted.order))
+        isotropic_frequencies(found, wanted, transition(found.isotope, wanted.field, m, -m, order=wanted.order))
         for m in (0.5, 0.5 * quanta)
     )
     return (of_multiple + k * of_central) / scale

@@ -158,7 +158,7 @@ def notes(found: Sites, wanted: Conditions, broadening: Broadening, choice: dict
         "transitions": wanted.transitions,
         "order": wanted.order,
         "csa": wanted.csa,
-        "efg": wanted.efg,
+        "efg": wanted.efg and found.efg is not None,
         "broadening": str(broadening),
         "sites": len(found),
         "nuclei": float(found.count.sum()),
@@ -198,26 +198,27 @@ def _whole(setup: Setup, density: int, per_site: bool) -> tuple[Setup, Float[np.
 
 def _simulate(setup: Setup, density: int, per_site: bool) -> Float[np.ndarray, "curves points"]:
     """Intensity per Hz of each site, its number of nuclei included; or one curve, their sum."""
-    curves = [
-        _simulate_piece(setup._replace(found=piece), density)
-        for piece in pieces(setup.found, PIECE // setup.window.points)
-    ]
-    return np.concatenate(curves) if per_site else sum(curve.sum(axis=0, keepdims=True) for curve in curves)
-
-
-def pieces(found: Sites, size: int) -> Iterator[Sites]:
-    """The sites in pieces, so that memory does not grow with a trajectory."""
-    size = max(1, size)
-    for start in range(0, len(found), size):
-        yield found.select(np.arange(start, min(start + size, len(found))))
-
-
-def _simulate_piece(setup: Setup, density: int) -> Float[np.ndarray, "sites points"]:
     found, wanted = setup.found, setup.wanted
     # mrsimulator leaves out sites whose isotropic frequency lies outside of the window, with all that they have in it.
     low, high = isotropic_range(found, wanted)
     margin = MARGIN * (high - low) + 2.0 * setup.window.step
     window, asked_for = setup.window.extended(low - margin, high + margin)
+    curves = [
+        _simulate_piece(piece, wanted, window, density)[:, asked_for] for piece in pieces(found, PIECE // window.points)
+    ]
+    return np.concatenate(curves) if per_site else sum(curve.sum(axis=0, keepdims=True) for curve in curves)
+
+
+def pieces(found: Sites, size: int) -> Iterator[Sites]:
+    """The sites in pieces, so that what mrsimulator holds at a time does not grow with their number."""
+    size = max(1, size)
+    for start in range(0, len(found), size):
+        yield found.select(np.arange(start, min(start + size, len(found))))
+
+
+def _simulate_piece(
+    found: Sites, wanted: Conditions, window: Window, density: int
+) -> Float[np.ndarray, "sites points"]:
     simulator = simulator_of(found, wanted, window, density, exact=True)
     # A last site, isotropic and in the middle, is the yardstick: what mrsimulator gives for one nucleus depends on its settings.
     lines = transitions(found.isotope, wanted)
@@ -233,7 +234,7 @@ def _simulate_piece(setup: Setup, density: int) -> Float[np.ndarray, "sites poin
     amplitudes = np.asarray(simulator.methods[0].simulation).real
     area = amplitudes.sum(axis=-1)[-1] * window.step
     # Abundances are shares of all; counts are wanted.
-    return amplitudes[:-1, asked_for] / area * float(found.count.sum())
+    return amplitudes[:-1] / area * float(found.count.sum())
 
 
 def _yardstick(nucleus: Isotope, shift: float) -> Any:

@@ -77,27 +77,30 @@ def pattern_range(
 
 def isotropic_range(found: Sites, conditions: Conditions) -> tuple[float, float]:
     """Lowest and highest of the orientation averages of the transitions of all sites, Hz."""
-    averages = [isotropic_frequencies(found, line) for line in transitions(found.isotope, conditions)]
+    averages = [isotropic_frequencies(found, conditions, line) for line in transitions(found.isotope, conditions)]
     return float(np.min(averages)), float(np.max(averages))
 
 
-def isotropic_frequencies(found: Sites, line: Transition) -> Float[np.ndarray, " sites"]:
+def isotropic_frequencies(found: Sites, conditions: Conditions, line: Transition) -> Float[np.ndarray, " sites"]:
     """Orientation average of a transition of each site, Hz: n·V·n → 0, (n·V·n)² → 2/15 Tr V², n·V²·n → 1/3 Tr V²; so |V₁|² → 1/5 and |V₂|² → 4/5 of Tr V².
 
-    The cross term averages to the trace of Vδ, (1/3 − 2/15) of it.
+    The cross term averages to the trace of Vδ, (1/3 − 2/15) of it; without anisotropy of the shift there is none.
     """
     shifts = line.shift * found.isotropic_shift
     if found.efg is None:
         return shifts
     strength = np.sum(found.efg**2, axis=(1, 2))
-    mixed = np.sum(found.efg * found.shift, axis=(1, 2))
+    mixed = np.sum(found.efg * _shifts(found, conditions), axis=(1, 2))
     return shifts + (line.single / 5.0 + line.double * 0.8) * strength + line.cross * mixed / 5.0
 
 
+def _shifts(found: Sites, conditions: Conditions) -> Float[np.ndarray, "sites 3 3"]:
+    """Shift tensors as far as they count."""
+    return found.shift if conditions.csa else found.isotropic_shift[:, None, None] * np.eye(3)
+
+
 def _range(found: Sites, conditions: Conditions, lines: tuple[Transition, ...]) -> tuple[float, float]:
-    shift = found.shift
-    if not conditions.csa:
-        shift = found.isotropic_shift[:, None, None] * np.eye(3)
+    shift = _shifts(found, conditions)
     efg = found.efg if found.efg is not None and conditions.efg else np.zeros_like(shift)
     extra = bucket(len(shift)) - len(shift)
     tensors = [jnp.asarray(np.concatenate([t, np.repeat(t[:1], extra, axis=0)])) for t in (efg, shift)]
@@ -120,8 +123,13 @@ def _ends(
     line = Transition.of(coefficients)
     kernel = spinning_frequency if infinite else static_frequency
     over_sites = jax.vmap(kernel, in_axes=(0, 0, None, None))
-    at = jax.lax.map(lambda n: over_sites(efg, shift, n, line), directions)
-    return jnp.min(at), jnp.max(at)
+
+    def at(direction: Float[Array, "3"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        frequencies = over_sites(efg, shift, direction, line)
+        return jnp.min(frequencies), jnp.max(frequencies)
+
+    low, high = jax.lax.map(at, directions)
+    return jnp.min(low), jnp.max(high)
 
 
 def choose_window(

@@ -195,6 +195,17 @@ def test_a_spectrum_is_a_loss_of_positions():
     assert_allclose(slope, (above - below) / (2 * step), rtol=1e-4)
 
 
+def test_whole_numbers_are_numbers():
+    """Integer tensors would otherwise cut directions and weights down to integers."""
+    axis = np.linspace(-12e3, 12e3, 601)
+    values = np.diag([-60, 20, 130])[None]
+    whole, floating = (
+        ej.spectra.powder_spectrum(None, jnp.asarray(shift), axis, isotope="29Si", field=9.4, fwhm=250.0)
+        for shift in (values, values.astype(float))
+    )
+    assert_allclose(whole, floating, rtol=1e-12)
+
+
 def test_lines_may_be_sites_of_a_batch(tensor):
     """vmap over the sites is the same as the function's own axis; weights multiply."""
     nucleus = isotope("7Li")

@@ -1,5 +1,7 @@
 """Spectra by mrsimulator against exact diagonalisation, closed formulas and the library's own line shape."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,6 +10,10 @@ from oracles.spin_hamiltonian import directions, frequencies, gaussian, histogra
 
 import efg_jax as ej
 from efg_jax.spectra import Sites
+from efg_jax.spectra.bridge import spin_systems
+from efg_jax.spectra.conditions import conditions
+from efg_jax.spectra.frequencies import transition
+from efg_jax.spectra.window import isotropic_frequencies
 from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2 as HZ
 from efg_jax.tensors.nuclei import isotope, isotopes
 
@@ -50,7 +56,6 @@ def test_spectra_are_those_of_exact_diagonalisation(molecule, spinning):
 def test_relative_orientation_matters(molecule):
     """Turning one tensor against the other changes a static spectrum; turning both does not."""
     q = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
-    kept = ej.spectra.spectrum(molecule, broadening=300.0, **SILICATES)
     axis = {"width": 30e3, "offset": 5e3, "points": 1024}
     both, one = molecule.copy(), molecule.copy()
     both.arrays["efg"] = q @ molecule.arrays["efg"] @ q.T
@@ -99,6 +104,8 @@ def test_every_isotope_of_the_table(part):
             efg = np.diag([-0.5 * v_zz * (1 - eta), -0.5 * v_zz * (1 + eta), v_zz])
             square = (c_q / larmor) ** 2 * (1 + eta**2 / 3)
             induced = -3 / 40 * square * (spin * (spin + 1) - 0.75) / (spin**2 * (2 * spin - 1) ** 2) * 1e6
+            (system,) = spin_systems(site(nucleus, efg, np.zeros((3, 3))), exact=True)
+            assert_allclose(system.sites[0].quadrupolar.Cq, c_q, rtol=1e-9, err_msg=str(nucleus))
         integer = float(spin).is_integer()
         if integer:
             efg, induced = None, 0.0  # all transitions together have another centre
@@ -118,6 +125,42 @@ def test_a_nucleus_is_the_users_to_change(molecule):
     small, large, again = (ej.spectra.spectrum(molecule, isotope=n, **options) for n in (nucleus, doubled, nucleus))
     assert_allclose(large.centre_of_gravity, 4 * small.centre_of_gravity, rtol=2e-3)
     assert_allclose(again.total, small.total)
+
+
+def test_the_centre_of_a_satellite_without_anisotropy_is_that_of_the_isotropic_shift(molecule):
+    found = ej.spectra.sites(molecule, "17O", reference=287.5)
+    plain = replace(found, shift=found.isotropic_shift[:, None, None] * np.eye(3))
+    left_out, isotropic, with_csa = (
+        isotropic_frequencies(
+            sites, conditions(found.isotope, field=TESLA, csa=csa), transition(found.isotope, TESLA, 1.5, 0.5)
+        )
+        for sites, csa in ((found, False), (plain, True), (found, True))
+    )
+    assert_allclose(left_out, isotropic, rtol=1e-12)
+    assert np.abs(with_csa - isotropic).min() > 0.1  # Hz, of the cross term
+
+
+@pytest.mark.parametrize("rate", [900.0, 2500.0])
+def test_sidebands_have_the_second_moment_of_the_static_pattern(tensor, rate):
+    """Spinning moves intensity into sidebands, and leaves the second moment (M. M. Maricq, J. S. Waugh, J. Chem. Phys. 70 (1979) 3300).
+
+    It is ζ²(1 + η²/3)/5 of an anisotropic shift; of a spin 1 (3C_Q/4)²(1 + η²/3)/5 to first order.
+    """
+    window = {"field": 9.4, "spinning": rate, "width": 60e3, "points": 8192}
+    delta, zeta, eta = -30.0, -100.0, 0.8
+    shift = tensor(delta + zeta * np.array([-0.5 * (1 - eta), -0.5 * (1 + eta), 1.0]), 3)
+    larmor = ej.spectra.larmor_frequency(isotope("29Si"), 9.4) * 1e-6
+    deuterium, c_q = isotope("2H"), 8e3
+    v_zz = c_q / (HZ * deuterium.quadrupole_moment)
+    efg = tensor(v_zz * np.array([-0.5 * (1 - eta), -0.5 * (1 + eta), 1.0]), 4)
+    for one, strength, options in (
+        (site(isotope("29Si"), None, shift), zeta * larmor, {"offset": delta * larmor}),
+        (site(deuterium, efg, np.zeros((3, 3))), 0.75 * c_q, {"offset": 0.0, "order": 1}),
+    ):
+        found = ej.spectra.spectrum(one, **window, **options)
+        distance_from_centre = found.frequency - options["offset"]
+        moment = (distance_from_centre**2 * found.total).sum() / found.total.sum()
+        assert_allclose(moment, strength**2 * (1 + eta**2 / 3) / 5, rtol=5e-4)
 
 
 def test_sidebands_stand_a_rate_apart(tensor):
@@ -150,8 +193,8 @@ def test_transitions_have_the_weights_of_an_ideal_pulse(tensor):
     assert_allclose(beyond, 10 / 35 * (1 - np.sqrt(2 / 3)), atol=0.003)
 
 
-def test_windows(molecule, caplog):
-    """A window that was asked for cuts and does not fold, and says so; one that was not holds everything."""
+def test_windows(molecule, caplog, monkeypatch):
+    """A window that was asked for cuts and does not fold, and says so; one that was not holds everything. Sites in pieces are the same sites."""
     whole = ej.spectra.spectrum(molecule, points=4096, **SILICATES)
     assert_allclose(whole.integral, 2.0, rtol=1e-6)
     assert not caplog.records
@@ -167,6 +210,9 @@ def test_windows(molecule, caplog):
         assert "outside the window" in caplog.text
         inside = np.abs(whole.frequency - offset) < 2e3
         assert_allclose(part.integral, whole.total[inside].sum() * step, rtol=0.01)
+    monkeypatch.setattr("efg_jax.spectra.simulate.PIECE", 1)
+    again = ej.spectra.spectrum(molecule, width=4e3, offset=offset, points=512, **SILICATES)
+    assert_allclose(again.per_site, part.per_site, rtol=1e-9, atol=1e-9 * part.total.max())
 
 
 def test_equivalent_sites_are_merged(molecule):
@@ -204,6 +250,8 @@ def test_interactions_can_be_left_out(molecule):
     assert_allclose(first.centre_of_gravity, delta.mean(), atol=0.2)
     no_shielding = ej.spectra.spectrum(molecule, isotope="17O", field=TESLA, shift=12.0, order=1)
     assert_allclose(no_shielding.centre_of_gravity, 12.0, atol=0.2)
+    assert first.metadata["efg"]
+    assert not ej.spectra.spectrum(site(isotope("17O"), None, np.eye(3)), field=TESLA).metadata["efg"]
 
 
 def test_broadening_keeps_area_and_has_its_width():
@@ -215,9 +263,15 @@ def test_broadening_keeps_area_and_has_its_width():
         above = axis[curve > 0.5 * curve.max()]
         assert_allclose(above.max() - above.min(), 40.0, atol=2.1)
         assert_allclose(curve.sum(), 1.0, atol=0.03)
+    for wrong in (-1.0, jnp.asarray(-1.0), float("nan")):
+        with pytest.raises(ej.InputError, match="0 or more"):
+            ej.spectra.broaden(line, 1.0, wrong, "lorentzian")
     edge = np.zeros(1000)
     edge[2] = 1.0
     assert np.asarray(ej.spectra.broaden(edge, 1.0, 40.0))[-200:].max() < 1e-12  # not round the corner
+    kept = np.asarray(ej.spectra.broaden(edge, 1.0, 40.0, "lorentzian")).sum()
+    wings = kept - (np.arctan(997.5 / 20.0) + np.arctan(2.5 / 20.0)) / np.pi
+    assert 0.0 < wings < 40.0 / (2 * np.pi * 1000)
 
 
 @pytest.mark.parametrize(
