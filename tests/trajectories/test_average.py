@@ -192,18 +192,6 @@ def test_masks_leave_frames_and_atoms_out(frame):
         assert_allclose(by_atom.sites[atom].tensor, values[keep[:, atom], atom].mean(axis=0), atol=1e-12)
 
 
-def test_an_atom_has_no_running_average_before_it_is_counted(frame):
-    def frames():
-        for number, row in enumerate(traceless(np.random.default_rng(10), 20, 2)):
-            atoms = frame(row)
-            atoms.arrays["near"] = np.array([True, number >= 5])
-            yield atoms
-
-    _, series = average(frames(), mask="near").running()
-    for values in (series.right, series.wrong):
-        assert np.isnan(values).tolist() == [[False, number < 5] for number in range(20)]
-
-
 def test_a_cell_that_turns_is_averaged_in_its_own_frame(frame):
     generator = np.random.default_rng(6)
 
@@ -286,16 +274,3 @@ def test_distributions_are_of_all_frames(frame, quantity, bounds):
     if quantity == "nu_q":
         expected = tensors.quadrupolar_frequency(jnp.asarray(values), jnp.asarray([0.0, 1.0, 1.0]), "7Li")
         assert_allclose(np.sort(density.sample), np.sort(np.ravel(expected)), rtol=1e-9)
-
-
-def test_running_averages_end_at_the_average(frame):
-    generator = np.random.default_rng(9)
-    values = traceless(generator, 300, 1) + 6 * AXIAL
-    found = average(frame(v) for v in values)
-    frames, series = found.running()
-    assert len(frames) <= 128
-    assert frames[-1] > 295
-    k = len(frames) // 2
-    mean = values[: frames[k], 0].mean(axis=0)
-    zz = max(np.linalg.eigvalsh(mean), key=abs)
-    assert_allclose(series.right[k, 0], -40.1 * MEGAHERTZ * 1e6 * zz, rtol=1e-9)
