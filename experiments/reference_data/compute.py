@@ -100,6 +100,7 @@ def compute(
         {**atoms.info, **provenance(atoms, code=f"GPAW {gpaw.__version__}")},
         iterations=int(calculator.get_number_of_iterations()),
         cpu_seconds=round(time.process_time() - start),
+        smearing_eV=SMEARING,
         gap_eV=round(_gap(calculator, electrons // 2), 3),
     )
     result.arrays["efg"] = efg.reshape(-1, 9)

@@ -32,12 +32,12 @@ def write_input(
     """
     grid = kpoints(atoms, grid)
     shift = [0.0 if points == 1 else 0.5 for points in grid]
-    lines = ["tasks", "  0", "  115", "xctype", "  20", "rgkmax", f"  {cutoff}", "gmaxvr", "  18.0"]
-    lines += ["ngridk", "  " + " ".join(map(str, grid)), "vkloff", "  " + " ".join(map(str, shift))]
-    lines += ["sppath", f"  '{SPECIES}'", "avec"]
+    lines = ["tasks", "  0", "  115", "", "xctype", "  20", "", "rgkmax", f"  {cutoff}", "", "gmaxvr", "  18.0", ""]
+    lines += ["ngridk", "  " + " ".join(map(str, grid)), "", "vkloff", "  " + " ".join(map(str, shift)), ""]
+    lines += ["sppath", f"  '{SPECIES}'", "", "avec"]
     lines += ["  " + " ".join(f"{x:.12f}" for x in vector) for vector in atoms.cell.array / Bohr]
     places = atoms.get_scaled_positions(wrap=True)
-    lines += ["atoms", f"  {len(_species(atoms))}"]
+    lines += ["", "atoms", f"  {len(_species(atoms))}"]
     for symbol, members in _species(atoms).items():
         lines += [f"  '{symbol}.in'", f"  {len(members)}"]
         lines += ["  " + " ".join(f"{x:.12f}" for x in places[atom]) + "  0 0 0" for atom in members]
