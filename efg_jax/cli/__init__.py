@@ -22,6 +22,7 @@ from efg_jax.cli import (
     tune,
 )
 from efg_jax.cli.commands import Commands, help_of
+from efg_jax.cli.interrupts import heed_interrupts
 from efg_jax.compilation import use_environment
 
 __all__ = ["app", "main"]
@@ -84,5 +85,6 @@ def main() -> None:
     """Entry point of the `efg-jax` script."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # η and λ must not fail on a terminal that cannot show them
+    heed_interrupts()
     use_environment()  # JAX reads it when it is imported
     app()

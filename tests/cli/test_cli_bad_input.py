@@ -372,3 +372,31 @@ def test_ctrl_c_leaves_nothing(tmp_path):
     assert stderr.splitlines()[-1] == "efg-jax: interrupted"
     assert "Traceback" not in stderr
     assert not list(tmp_path.iterdir())
+
+
+LOST = """
+import time
+from efg_jax.cli.interrupts import heed_interrupts
+import signal
+
+heard = []
+
+def _xla_gc_callback():
+    signal.raise_signal(signal.SIGINT)
+    heard.append("not in the callback")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+heed_interrupts()
+try:
+    _xla_gc_callback()
+    time.sleep(60)
+except KeyboardInterrupt:
+    heard.append("after it")
+print(*heard, sep=", ")
+"""
+
+
+def test_ctrl_c_within_the_garbage_collector_is_heard_after_it():
+    """What is raised within JAX's callback of the collector, Python would print and forget."""
+    run = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=50, check=True)
+    assert run.stdout == "not in the callback, after it\n"
