@@ -1,4 +1,4 @@
-"""The README's examples run as they are written (on fewer structures)."""
+"""The README's examples run as they are written (on fewer structures, with a smaller descriptor)."""
 
 import re
 import shlex

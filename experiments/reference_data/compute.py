@@ -10,9 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from experiments.reference_data.materials import MATERIALS
 from experiments.reference_data.provenance import kpoints, provenance
 
-# Convergence of the orbitals, eV² per valence electron, over that of the density, electrons per valence electron.
-EIGENSTATES = 0.04
-# eV. Nothing to an insulator; but where two levels nearly meet at the gap, which of them is filled would change at every iteration.
+# eV. Where two levels nearly meet at the gap, which of them is filled would otherwise change from one iteration to the next.
 SMEARING = 0.05
 ITERATIONS = 120  # after which a structure is given up
 EMPTY = 14  # electrons to an empty band: bands that cross on the way to self-consistency must be among those that are computed
@@ -77,7 +75,7 @@ def compute(
         maxiter=ITERATIONS,
         convergence={
             "density": material.density,
-            "eigenstates": EIGENSTATES * material.density,
+            "eigenstates": material.eigenstates,
             "bands": "occupied",
         },
     )

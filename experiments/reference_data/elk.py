@@ -1,6 +1,7 @@
 """The independent code: input for Elk (all-electron, full-potential LAPW) and the field gradients that it writes.
 
-Elk is `elk-lapw` on Debian. It knows neither PAW datasets nor pseudo-densities, so that its tensors share no approximation with GPAW's but the functional.
+Elk is `elk-lapw` on Debian; it knows neither PAW datasets nor pseudo-densities. The form of its files is that of its examples; whether its sign is
+ours has not been seen in a run yet: look at the last column of `comparison`.
 """
 
 import os
@@ -24,7 +25,7 @@ def write_input(
     Args:
         atoms: periodic in three directions.
         folder: made if it is missing; Elk is to be run in it.
-        cutoff: of the augmented plane waves times the smallest muffin-tin radius (``rgkmax``); 8 leaves about 1 % in silica.
+        cutoff: of the augmented plane waves times the smallest muffin-tin radius (``rgkmax``).
         grid: of k-points, shifted off Γ; None: even, of spacing 0.8 Å⁻¹, as silica's is with GPAW.
 
     Returns:
@@ -48,7 +49,7 @@ def write_input(
 
 
 def read_gradients(atoms: Atoms, folder: str | os.PathLike[str]) -> np.ndarray:
-    """Tensors (atoms, 3, 3), V/Å², in the order of the atoms that `write_input` was given, of the sign of ∂²V/∂x_i∂x_j.
+    """Tensors (atoms, 3, 3), V/Å² as Elk gives them, in the order of the atoms that `write_input` was given.
 
     Raises:
         ValueError: the file has not one tensor for every atom.

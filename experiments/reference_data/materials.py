@@ -23,6 +23,7 @@ class Material:
         cutoff: of the plane waves, eV.
         kpoints: Monkhorst–Pack grid shifted off Γ; None: even, of spacing 0.8 Å⁻¹.
         density: electrons per valence electron that may still move at self-consistency. The README has what that leaves in the tensors.
+        eigenstates: residual of the orbitals then, eV² per valence electron.
     """
 
     parents: Callable[[], dict[str, tuple[int, Atoms]]]
@@ -32,6 +33,7 @@ class Material:
     cutoff: float = 700.0
     kpoints: tuple[int, int, int] | None = None
     density: float = 1e-5
+    eigenstates: float = 1e-7
 
 
 SETUPS = {
@@ -62,5 +64,6 @@ MATERIALS = {
         setups={"O": "gen", "Li": "gen3e", "Ti": "gen12e"},
         kpoints=(2, 2, 1),
         density=1e-4,
+        eigenstates=4e-6,
     ),
 }

@@ -20,7 +20,9 @@ LONG = 0.3  # step of the longest waves, relative to that
 WAVE = 0.8  # wave vector, 1/bohr, about which the step changes
 ONSITE = 0.01  # hartree: weight of the density matrices
 HISTORY = 20
-REGULARISATION = 1e-5  # of residuals scaled to 1: what the unconverged orbitals make uncertain in them, squared
+REGULARISATION = (
+    1e-5  # of the overlaps of residuals scaled to 1, so that errors of unconverged orbitals are not extrapolated
+)
 
 
 class Past(NamedTuple):

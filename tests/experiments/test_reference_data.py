@@ -159,7 +159,7 @@ def pushed(atoms):
 
 
 def unheld(atoms):
-    atoms.calc.results["forces"][0] += 0.3
+    atoms.calc.results["forces"][0] += 0.2
 
 
 def elsewhere(atoms):
@@ -180,7 +180,7 @@ def twice(atoms):
         (other_level, r"another level of theory: ecut_eV = 400.0, not 700.0"),
         (moved, "atoms lie 1.0e-02 Å from where parent and index put them"),
         (pushed, "a force of 86.6 eV/Å"),
-        (unheld, "forces add up to 0.300 eV/Å"),
+        (unheld, "forces add up to 0.200 eV/Å"),
         (elsewhere, "an energy of -4.000 eV per atom, where -7.000 is usual"),
         (twice, "are the same structure"),
     ],
