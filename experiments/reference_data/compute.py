@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from pathlib import Path
 
 from ase import Atoms
@@ -89,6 +90,9 @@ def compute(
     start_from = None if densities is None else StartingDensity(Path(densities), run)
     if start_from is not None:
         start_from.watch(calculator.density)
+    warnings.filterwarnings(
+        "ignore", "Custom convergence criterion", UserWarning
+    )  # of files, which are not written here
     try:
         energy, forces = run.get_potential_energy(), run.get_forces()
     except KohnShamConvergenceError as error:

@@ -57,25 +57,30 @@ def test_formats_of_one_structure(tmp_path, frames, form):
             io.read(path, target=None, index=index)
 
 
-def test_a_bad_frame_is_named_when_its_turn_comes(tmp_path, frames):
-    frames[7].positions[1] = np.nan
-    write(tmp_path / "a.traj", frames)
-    found = io.iread(tmp_path / "a.traj")
-    for _ in range(7):
-        next(found)
-    with pytest.raises(InputError, match=r"a\.traj, frame 7, atom 1 \(O\): position"):
-        next(found)
+def misplaced(frames):
+    frames[3].positions[1] = np.nan
 
 
-def test_a_unit_that_the_file_names_is_heeded(tmp_path, frames):
+def in_atomic_units(frames):
     for atoms in frames:
         atoms.arrays["efg"] = np.zeros((2, 9))
     frames[3].info["efg_units"] = "au"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (misplaced, r"frame 3, atom 1 \(O\): position"),
+        (in_atomic_units, "frame 3: 'efg' is in au by what the file says"),
+    ],
+)
+def test_a_bad_frame_is_named_when_its_turn_comes(tmp_path, frames, spoil, says):
+    spoil(frames)
     write(tmp_path / "a.extxyz", frames)
     found = io.iread(tmp_path / "a.extxyz")
     for _ in range(3):
         next(found)
-    with pytest.raises(InputError, match=r"a\.extxyz, frame 3: 'efg' is in au by what the file says"):
+    with pytest.raises(InputError, match=rf"a\.extxyz, {says}"):
         next(found)
 
 
