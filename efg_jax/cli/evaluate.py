@@ -12,6 +12,7 @@ def evaluate(
     model: options.ModelFile,
     data: options.Data,
     array: options.ArrayName = None,
+    index: options.FrameIndex = ":",
     json: options.JsonFile = None,
     plots: options.PlotFolder = None,
     isotope: options.Isotopes = None,
@@ -33,7 +34,7 @@ def evaluate(
         progress.stage(f"reading {model}")
         fitted = load(model)
         progress.stage(f"reading {', '.join(data)}")
-        frames = read_labelled(data, fitted.target, array or fitted.array)
+        frames = read_labelled(data, fitted.target, array or fitted.array, index=index)
         progress.stage(f"predicting {len(frames)} structures")
         # Reading has brought the labels under the target's own name.
         report = replace(fitted, array=None).evaluate(frames, title=f"{len(frames)} structures", isotopes=isotopes)

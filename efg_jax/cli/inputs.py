@@ -14,31 +14,16 @@ if TYPE_CHECKING:
     from efg_jax.targets import Per
 
 
-def read_structures(sources: Sequence[str]) -> "list[Atoms]":
+def read_structures(sources: Sequence[str], index: str = ":") -> "list[Atoms]":
     """Structures of files or data sets, in the order given.
-
-    Raises:
-        InputError: a source is neither file nor data set, is given twice (the same structure could be in training and test), or
-            is damaged.
-    """
-    from efg_jax import datasets, io
-
-    frames = []
-    for source, is_data_set in resolved(sources):
-        frames += datasets.load(source) if is_data_set else io.read(source, target=None)
-    return frames
-
-
-def read_tensors(sources: Sequence[str], arrays: Mapping[str, str], index: str = ":") -> "list[Atoms]":
-    """Structures with the tensors that they carry, under their own names.
 
     Args:
         sources: files or data sets.
-        arrays: names in the files by tensor, where they differ: {"efg": "V"}.
         index: structures to take from each source, in ASE's notation.
 
     Raises:
-        InputError: as `read_structures`; a structure does not carry a tensor under the name given; an empty choice.
+        InputError: a source is neither file nor data set, is given twice (the same structure could be in training and test), or
+            is damaged; an empty choice.
     """
     from efg_jax import datasets, io
     from efg_jax.io.ase_formats import numbered_selection
@@ -50,6 +35,23 @@ def read_tensors(sources: Sequence[str], arrays: Mapping[str, str], index: str =
             frames += [atoms for _, atoms in numbered_selection(numbered, index, Path(source))]
         else:
             frames += io.read(source, target=None, index=index)
+    return frames
+
+
+def read_tensors(sources: Sequence[str], arrays: Mapping[str, str], index: str = ":") -> "list[Atoms]":
+    """The same with the tensors that they carry, under their own names.
+
+    Args:
+        sources: files or data sets.
+        arrays: names in the files by tensor, where they differ: {"efg": "V"}.
+        index: structures to take from each source.
+
+    Raises:
+        InputError: as `read_structures`; a structure does not carry a tensor under the name given.
+    """
+    from efg_jax import io
+
+    frames = read_structures(sources, index)
     for tensor, name in arrays.items():
         frames = io.check_frames(frames, tensor, name)
     return frames
@@ -114,14 +116,16 @@ def resolved(sources: Sequence[str]) -> list[tuple[str, bool]]:
     return found
 
 
-def read_labelled(sources: Sequence[str], target: str, array: str | None, per: "Per | None" = None) -> "list[Atoms]":
+def read_labelled(
+    sources: Sequence[str], target: str, array: str | None, per: "Per | None" = None, index: str = ":"
+) -> "list[Atoms]":
     """The same with a target, which all structures carry under its own name afterwards.
 
     All sources are checked together: structures with different targets must not meet in one training set.
     """
     from efg_jax.io import check_frames
 
-    return check_frames(read_structures(sources), target, array, per=per)
+    return check_frames(read_structures(sources, index), target, array, per=per)
 
 
 def contracted(

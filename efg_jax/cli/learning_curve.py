@@ -29,6 +29,7 @@ def learning_curve(
     target: options.TargetName = "efg",
     species: options.SpeciesNames = None,
     array: options.ArrayName = None,
+    index: options.FrameIndex = ":",
     per: options.PerWhat = None,
     test: Annotated[
         float,
@@ -117,7 +118,7 @@ def learning_curve(
         from efg_jax.targets import target_of
 
         progress.stage(f"reading {', '.join(data)}")
-        frames = read_labelled(data, target, array, per)
+        frames = read_labelled(data, target, array, per, index)
         is_efg = target_of(target, frames, per).is_efg
         models = _models(model or ("both" if is_efg else "tensor"), chosen, target, per, hyperparameters)
         curve = _measure(progress, models, frames, numbers, repeats, test, seed, cache, resume)

@@ -33,6 +33,7 @@ def train(
     target: options.TargetName = "efg",
     species: options.SpeciesNames = None,
     array: options.ArrayName = None,
+    index: options.FrameIndex = ":",
     per: options.PerWhat = None,
     test: Annotated[
         float,
@@ -187,7 +188,7 @@ def train(
 
             untrained = read_hyperparameters(hyperparameters).apply(untrained)
         progress.stage(f"reading {', '.join(data)}")
-        frames = read_labelled(data, target, array, per)
+        frames = read_labelled(data, target, array, per, index)
         training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
         _check_held_out(training, held_out, target_of(target, frames, per), chosen)
         fitted = _fit(contracted(untrained, training, contract), training, cache, resume, progress)

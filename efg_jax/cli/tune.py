@@ -25,6 +25,7 @@ def tune(
     target: options.TargetName = "efg",
     species: options.SpeciesNames = None,
     array: options.ArrayName = None,
+    index: options.FrameIndex = ":",
     per: options.PerWhat = None,
     method: Annotated[
         Literal["gradient", "box-behnken", "bayes"],
@@ -151,7 +152,7 @@ def tune(
         limits, weights = parse_bounds(bounds or []), options.parse_weights(weight)
         names = options.parse_names(parameters)
         progress.stage(f"reading {', '.join(data)}")
-        frames = read_labelled(data, target, array, per)
+        frames = read_labelled(data, target, array, per, index)
         start = _start(model, target, chosen, per, hyperparameters, contract, frames)
         if not loss:
             loss = "observables" if target_of(target, frames, per).is_efg else "rmse"

@@ -192,6 +192,8 @@ def test_files_that_are_no_structures(tmp_path, structures, save, refused, out):
     refused("train", tmp_path, *out, says=(str(tmp_path), "folder"))
     file = save(structures)
     refused("train", file, file, *out, says=(str(file), "twice"))
+    refused("train", file, *out, "--index", "50:", says=(str(file), "holds no frame 50:"))
+    refused("train", "silica-efg", *out, "--index", "9000:", says=("silica-efg", "holds no frame 9000:"))
     text = file.read_text()
     file.write_text(text[: len(text) // 2])
     refused("train", file, *out, says=(str(file), "damaged"))

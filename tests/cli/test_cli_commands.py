@@ -60,6 +60,12 @@ def test_evaluate_repeats_what_train_reported(trained, efg_jax_command, silica, 
     assert np.isclose(ours["rmse_percent"], theirs["rmse_percent"], rtol=1e-6)
 
 
+def test_some_structures_of_a_file(trained, efg_jax_command, silica, save):
+    result = efg_jax_command("evaluate", trained.model, save(silica), "--index", "::3", "--quiet")
+    assert result.exit_code == 0
+    assert "3 structures" in result.stdout
+
+
 def test_labels_under_another_name(trained, efg_jax_command, structures, save, tmp_path):
     for atoms in structures:
         atoms.arrays["V"] = atoms.arrays.pop("efg")
