@@ -24,7 +24,7 @@ import efg_jax as ej
 from efg_jax.descriptors import principal_contraction
 from efg_jax.tuning import figures, search
 
-frames = ej.datasets.load("silica-efg")[::4]
+frames = ej.datasets.load("silica-efg")[:247:4]
 train, test = ej.split(frames, test=0.4, seed=0)
 start = ej.TensorGPR(ej.LambdaSOAP(nmax=3, lmax=2, species=("O", "Si")), species="Si")
 start

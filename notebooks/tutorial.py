@@ -25,7 +25,7 @@ import efg_jax as ej
 from efg_jax import plots
 from efg_jax.tensors import principal_axes
 
-frames = ej.datasets.load("silica-efg")  # list of ase.Atoms, arrays["efg"] in V/Å²
+frames = ej.datasets.load("silica-efg")[:247]  # list of ase.Atoms, arrays["efg"] in V/Å²
 frames[0], frames[0].arrays["efg"].shape
 
 # %% [markdown]

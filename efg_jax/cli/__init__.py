@@ -58,7 +58,7 @@ def _efg_jax(
 
     A first look, on data that ship:
 
-    [bold cyan]efg-jax train silica-efg --species O --out o17.npz[/]
+    [bold cyan]efg-jax train silica-efg --index :247 --species O --out o17.npz[/]
 
     Tables go to stdout, progress and errors to stderr. Exit status: 0 done, 2 bad input or usage, 130 interrupted.
     """

@@ -103,7 +103,7 @@ def learning_curve(
     Part of the structures is held out. Models are trained on growing parts of the rest, in several random orders, and judged on what was
     held out. The means, their standard errors, and the slopes in a log-log plot are printed, a table per element.
 
-    [bold cyan]efg-jax learning-curve silica-efg --species O --sizes 10,20,40,80 --repeats 4 --out curve.csv --plot curve.png[/]
+    [bold cyan]efg-jax learning-curve silica-efg --index :247 --species O --sizes 10,20,40,80 --repeats 4 --out curve.csv --plot curve.png[/]
 
     A run that was stopped goes on where it was with [cyan]--resume[/].
     """

@@ -144,7 +144,7 @@ def train(
     The structures are split at random; the model is fitted to the larger part, and its errors on the rest are printed, a table per
     element. What works for most data is preset.
 
-    [bold cyan]efg-jax train silica-efg --species O --out o17.npz[/]
+    [bold cyan]efg-jax train silica-efg --index :247 --species O --out o17.npz[/]
 
     [bold cyan]efg-jax train trajectory.extxyz --species Li --inducing 1000 --out li.npz[/]
 

@@ -134,9 +134,9 @@ def tune(
     structures for testing apart: tuning has seen all of these. Every evaluation is on disk when it is done, so that a search that was
     stopped at any moment goes on with --resume.
 
-    [bold cyan]efg-jax tune silica-efg --species O --out best.json[/]
+    [bold cyan]efg-jax tune silica-efg --index :247 --species O --out best.json[/]
 
-    [bold cyan]efg-jax train silica-efg --species O --hyperparameters best.json --out o17.npz[/]
+    [bold cyan]efg-jax train silica-efg --index :247 --species O --hyperparameters best.json --out o17.npz[/]
     """
     inputs = [*data] if hyperparameters is None else [*data, str(hyperparameters)]
     check_outputs({"--out": out, "--csv": csv}, plots, inputs=inputs)
