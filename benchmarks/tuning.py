@@ -19,7 +19,7 @@ REPEATS = 5
 
 
 def main() -> None:
-    frames = ej.datasets.load("silica-efg")[:247]  # of 500: what all numbers of the documentation refer to
+    frames = ej.datasets.load("silica-efg")[:247]  # the set grows; all numbers of the documentation are of these
     train, _ = ej.split(frames, test=0.2, seed=0)
     table = Table(
         "species", "environments", "hyperparameters", "compile value (s)", "compile gradient (s)", "value (CPU s)",

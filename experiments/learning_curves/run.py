@@ -44,7 +44,7 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace, console: Console) -> LearningCurve:
     """Fit everything that is not there yet, a line a fit."""
-    frames = ej.datasets.load("silica-efg")[:247]  # of 500: what all numbers of the documentation refer to
+    frames = ej.datasets.load("silica-efg")[:247]  # the set grows; all numbers of the documentation are of these
     descriptor, sizes, repeats = ej.LambdaSOAP(), arguments.sizes or SIZES, arguments.repeats
     if arguments.quick:
         frames = [atoms for atoms in frames if len(atoms) == 6][:18]

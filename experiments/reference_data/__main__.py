@@ -1,4 +1,4 @@
-"""Reference structures and their first-principles field gradients: `setups`, `build`, `run`, `collect`, `elk` (see the README)."""
+"""Reference structures and their first-principles field gradients: `setups`, `ideal`, `relax`, `build`, `run`, `collect`, `elk` (see the README)."""
 
 import argparse
 import subprocess
@@ -12,6 +12,8 @@ from experiments.reference_data.campaign import work
 from experiments.reference_data.collect import collect
 from experiments.reference_data.elk import EFG_FILE, comparison, write_input
 from experiments.reference_data.materials import MATERIALS, SETUPS
+from experiments.reference_data.parents import lto_ideal
+from experiments.reference_data.relaxation import relax
 from experiments.reference_data.speed import environment, restart_with
 
 
@@ -30,6 +32,15 @@ def _setups(arguments) -> None:
     for (symbol, name), options in SETUPS.items():
         if not (arguments.folder / f"{symbol}.{name}.PBE").exists():
             subprocess.run(["gpaw", "dataset", *options], cwd=arguments.folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def _ideal(arguments) -> None:
+    _write(arguments.out, lto_ideal())
+
+
+def _relax(arguments) -> None:
+    restart_with(environment())
+    relax(ase.io.read(arguments.crystals, ":"), arguments.out, arguments.setups)
 
 
 def _build(arguments) -> None:
@@ -70,6 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     setups = commands.add_parser("setups", help="make the PAW datasets that GPAW does not ship")
     setups.add_argument("folder", type=Path)
     setups.set_defaults(run=_setups)
+    ideal = commands.add_parser(
+        "ideal", help="write the configurations of Li4Ti5O12 with every atom on its ideal place"
+    )
+    ideal.add_argument("--out", type=Path, required=True)
+    ideal.set_defaults(run=_ideal)
+    relax = commands.add_parser("relax", help="relax crystals in their cells (under the Python that has GPAW)")
+    relax.add_argument("crystals", type=Path)
+    relax.add_argument("--out", type=Path, required=True, help="folder of results, a file each")
+    relax.add_argument("--setups", type=Path, required=True, help="folder that `setups` filled")
+    relax.set_defaults(run=_relax)
     build = commands.add_parser("build", help="write the first COUNT structures of a material")
     build.add_argument("kind", choices=sorted(MATERIALS))
     build.add_argument("count", type=int)

@@ -8,11 +8,9 @@ from pathlib import Path
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from experiments.reference_data.materials import MATERIALS
+from experiments.reference_data.materials import MATERIALS, Material
 from experiments.reference_data.provenance import kpoints, provenance
 
-# eV. Where two levels nearly meet at the gap, which of them is filled would otherwise change from one iteration to the next.
-SMEARING = 0.05
 NET_FORCE = 0.04  # eV/Å: `collect` refuses 0.05
 ITERATIONS = 120  # after which a structure is given up
 EMPTY = 14  # electrons to an empty band: bands that cross on the way to self-consistency must be among those that are computed
@@ -43,50 +41,30 @@ def compute(
         Unconverged: the density did not settle.
     """
     import gpaw
-    from gpaw import GPAW, PW, KohnShamConvergenceError, setup_paths
 
     from experiments.reference_data.gradients import HARTREE_PER_E_BOHR2_IN_V_PER_ANG2, electric_field_gradients
-    from experiments.reference_data.mixing import MIXER
     from experiments.reference_data.net_force import NetForce
-    from experiments.reference_data.speed import hasten_gpaw
     from experiments.reference_data.starting_density import StartingDensity
 
-    hasten_gpaw()
-
     material = MATERIALS[atoms.info["kind"]]
-    if str(setups) not in setup_paths:
-        setup_paths.insert(0, str(setups))  # in front of GPAW's own, which the variable GPAW_SETUP_PATH would replace
-    missing = [
-        f"{symbol}.{name}.PBE"
-        for symbol, name in material.setups.items()
-        if not Path(setups, f"{symbol}.{name}.PBE").exists()
-    ]
-    if missing:
-        raise FileNotFoundError(f"{setups} lacks {', '.join(missing)}; make them with the command 'setups'")
-    electrons = sum(material.valence[symbol] for symbol in atoms.symbols)
     start = time.process_time()
-    calculator = GPAW(
-        mode=PW(material.cutoff),
-        xc="PBE",
-        setups=dict(material.setups),
-        kpts={"size": kpoints(atoms, material.kpoints), "gamma": False},
-        txt=str(log),
-        symmetry={"point_group": False},
-        occupations={"name": "fermi-dirac", "width": SMEARING},
-        nbands=electrons // 2 + max(2, electrons // EMPTY),
-        mixer=MIXER,
-        maxiter=ITERATIONS,
+    calculator = gpaw_calculator(
+        material,
+        atoms,
+        setups,
+        log,
+        smearing=material.smearing,
+        cutoff=material.cutoff,
+        grid={"size": kpoints(atoms, material.kpoints), "gamma": False},
         convergence={
             "density": material.density,
             "eigenstates": material.eigenstates,
-            "bands": "occupied",
             "custom": NetForce(NET_FORCE),
         },
     )
     run = atoms.copy()
     run.calc = calculator
-    calculator.initialize(run)
-    calculator.density.mixer.basemixers[0].watch(calculator.density)
+    initialise(calculator, run)
     start_from = None if densities is None else StartingDensity(Path(densities), run)
     if start_from is not None:
         start_from.watch(calculator.density)
@@ -95,7 +73,7 @@ def compute(
     )  # of files, which are not written here
     try:
         energy, forces = run.get_potential_energy(), run.get_forces()
-    except KohnShamConvergenceError as error:
+    except gpaw.KohnShamConvergenceError as error:
         raise Unconverged(f"not converged in {ITERATIONS} iterations") from error
     if start_from is not None:
         start_from.keep(calculator.density)
@@ -105,12 +83,67 @@ def compute(
         {**atoms.info, **provenance(atoms, code=f"GPAW {gpaw.__version__}")},
         iterations=int(calculator.get_number_of_iterations()),
         cpu_seconds=round(time.process_time() - start),
-        smearing_eV=SMEARING,
-        gap_eV=round(_gap(calculator, electrons // 2), 3),
+        gap_eV=round(_gap(calculator, _electrons(material, atoms) // 2), 3),
     )
     result.arrays["efg"] = efg.reshape(-1, 9)
     result.calc = SinglePointCalculator(result, energy=energy, forces=forces)
     return result
+
+
+def gpaw_calculator(
+    material: Material,
+    atoms: Atoms,
+    setups: str | os.PathLike[str],
+    log: str | os.PathLike[str],
+    *,
+    smearing: float,
+    cutoff: float,
+    grid: dict | list,
+    convergence: dict,
+):
+    """GPAW as a material needs it, with this smearing and cutoff (eV), and the rest in GPAW's notation; `initialise` it before use."""
+    from gpaw import GPAW, PW, setup_paths
+
+    from experiments.reference_data.mixing import MIXER
+    from experiments.reference_data.speed import hasten_gpaw
+
+    hasten_gpaw()
+    if str(setups) not in setup_paths:
+        setup_paths.insert(0, str(setups))  # in front of GPAW's own, which the variable GPAW_SETUP_PATH would replace
+    missing = [
+        f"{symbol}.{name}.PBE"
+        for symbol, name in material.setups.items()
+        if not Path(setups, f"{symbol}.{name}.PBE").exists()
+    ]
+    if missing:
+        raise FileNotFoundError(f"{setups} lacks {', '.join(missing)}; make them with the command 'setups'")
+    electrons = _electrons(material, atoms)
+    return GPAW(
+        mode=PW(cutoff),
+        xc="PBE",
+        setups=dict(material.setups),
+        kpts=grid,
+        txt=str(log),
+        symmetry={"point_group": False},
+        occupations={"name": "fermi-dirac", "width": smearing} if smearing else {"name": "fixed-uniform"},
+        nbands=electrons // 2 + max(2, electrons // EMPTY),
+        mixer=MIXER,
+        maxiter=ITERATIONS,
+        convergence={"bands": "occupied", **convergence},
+    )
+
+
+def initialise(calculator, atoms: Atoms) -> None:
+    """Make a calculator's arrays, and let its mixer see the density whose charge it weighs."""
+    with warnings.catch_warnings():
+        # It is about files, which are not written here.
+        warnings.filterwarnings("ignore", "Custom convergence criterion", UserWarning)
+        calculator.initialize(atoms)
+    calculator.density.mixer.basemixers[0].watch(calculator.density)
+
+
+def _electrons(material: Material, atoms: Atoms) -> int:
+    return sum(material.valence[symbol] for symbol in atoms.symbols)
 
 
 def _gap(calculator, occupied: int) -> float:

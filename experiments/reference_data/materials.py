@@ -24,6 +24,7 @@ class Material:
         kpoints: Monkhorst–Pack grid shifted off Γ; None: even, of spacing 0.8 Å⁻¹.
         density: electrons per valence electron that may still move at self-consistency. The README has what that leaves in the tensors.
         eigenstates: residual of the orbitals then, eV² per valence electron.
+        smearing: width of Fermi–Dirac occupations, eV; 0: fixed occupations.
     """
 
     parents: Callable[[], dict[str, tuple[int, Atoms]]]
@@ -34,6 +35,7 @@ class Material:
     kpoints: tuple[int, int, int] | None = None
     density: float = 1e-5
     eigenstates: float = 1e-7
+    smearing: float = 0.0
 
 
 SETUPS = {
@@ -65,5 +67,6 @@ MATERIALS = {
         kpoints=(2, 2, 1),
         density=1e-4,
         eigenstates=4e-6,
+        smearing=0.05,
     ),
 }

@@ -1,12 +1,15 @@
 """Crystals that the reference structures are made from."""
 
 from itertools import combinations
+from pathlib import Path
 
+import ase.io
 import numpy as np
 from ase import Atoms
 from ase.build import make_supercell
 from ase.spacegroup import crystal
 
+RELAXED = Path(__file__).with_name("relaxed")
 LTO_LATTICE, LTO_OXYGEN = 8.36, 0.2625  # Å, and the oxygen's free coordinate in Fd-3m (origin at the inversion centre)
 
 
@@ -131,14 +134,20 @@ def lto_configurations() -> list[list[tuple[int, int]]]:
     return sorted(classes.values(), key=len)
 
 
-def lto_parents() -> dict[str, tuple[int, Atoms]]:
-    """The six configurations of Li4Ti5O12, by number and multiplicity; each gives one structure in a round."""
-    spinel, parents = spinel_42(), {}
+def lto_ideal() -> list[Atoms]:
+    """The six configurations of Li4Ti5O12 with every atom on its ideal place, named by number and multiplicity."""
+    spinel, crystals = spinel_42(), []
     for number, pairs in enumerate(lto_configurations()):
         atoms = spinel.copy()
         atoms.symbols[list(pairs[0])] = "Li"
-        parents[f"config{number}_x{len(pairs)}"] = (1, atoms)
-    return parents
+        atoms.info = {"kind": "lto", "parent": f"relaxed{number}_x{len(pairs)}"}
+        crystals.append(atoms)
+    return crystals
+
+
+def lto_parents() -> dict[str, tuple[int, Atoms]]:
+    """The same, relaxed at the ideal cell (`relaxation.py`); each gives one structure in a round."""
+    return {atoms.info["parent"]: (1, atoms) for atoms in ase.io.read(RELAXED / "lto.extxyz", ":")}
 
 
 def _image(atoms: Atoms, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:

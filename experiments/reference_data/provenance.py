@@ -5,7 +5,7 @@ from ase import Atoms
 
 from experiments.reference_data.materials import MATERIALS
 
-PROVENANCE = ("code", "xc", "ecut_eV", "kpts", "setups")
+PROVENANCE = ("code", "xc", "ecut_eV", "kpts", "setups", "smearing_eV")
 
 
 def provenance(atoms: Atoms, code: str = "GPAW 22.8.0") -> dict[str, str | float]:
@@ -17,6 +17,7 @@ def provenance(atoms: Atoms, code: str = "GPAW 22.8.0") -> dict[str, str | float
         "ecut_eV": material.cutoff,
         "kpts": "x".join(map(str, kpoints(atoms, material.kpoints))),
         "setups": " ".join(f"{symbol}.{name}" for symbol, name in sorted(material.setups.items())),
+        "smearing_eV": material.smearing,
     }
 
 

@@ -32,7 +32,7 @@ def main() -> None:
     )
     logging.getLogger("efg_jax").setLevel(logging.INFO)
     started = time.perf_counter()
-    frames = ej.datasets.load("silica-efg")[:247]  # of 500: what all numbers of the documentation refer to
+    frames = ej.datasets.load("silica-efg")[:247]  # the set grows; all numbers of the documentation are of these
     train, test = ej.split(frames, test=0.2, seed=arguments.seed)
     console.print(
         f"silica-efg: {len(frames)} structures, {len(train)} to train on, {len(test)} held out (seed {arguments.seed})"

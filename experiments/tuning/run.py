@@ -75,7 +75,7 @@ def child_command(arguments: argparse.Namespace, species: str, name: str) -> lis
 
 def run_method(arguments: argparse.Namespace) -> None:
     """One method for one species: search, fit on the whole training set, judge on the test set, write all of it."""
-    frames = ej.datasets.load("silica-efg")[:247]  # of 500: what all numbers of the documentation refer to
+    frames = ej.datasets.load("silica-efg")[:247]  # the set grows; all numbers of the documentation are of these
     descriptor = ej.LambdaSOAP(species=("O", "Si"))
     if arguments.quick:
         frames = [atoms for atoms in frames if len(atoms) <= 9][:20]

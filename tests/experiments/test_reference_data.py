@@ -17,11 +17,11 @@ import efg_jax as ej
 pytest.importorskip("spglib", reason="structures are built with spglib")
 
 from experiments.reference_data import campaign, elk
-from experiments.reference_data.build import build, too_close
+from experiments.reference_data.build import build, rattled, too_close
 from experiments.reference_data.collect import collect, whole_frames
 from experiments.reference_data.compute import Unconverged
 from experiments.reference_data.materials import MATERIALS
-from experiments.reference_data.parents import lto_configurations, spinel_42
+from experiments.reference_data.parents import lto_configurations, lto_ideal, spinel_42
 from experiments.reference_data.provenance import provenance
 
 ROOT = Path(__file__).parents[2]
@@ -55,15 +55,26 @@ def test_six_configurations_with_the_multiplicities_of_the_paper():
     assert {frozenset(pairs) for pairs in classes} == {frozenset(pairs) for pairs in by_surroundings.values()}
 
 
+def test_relaxed_configurations_are_the_ideal_ones_but_for_small_displacements():
+    relaxed = MATERIALS["lto"].parents()
+    ideal = {atoms.info["parent"]: atoms for atoms in lto_ideal()}
+    assert list(relaxed) == list(ideal)
+    for name, (_, atoms) in relaxed.items():
+        assert (atoms.numbers == ideal[name].numbers).all()
+        np.testing.assert_allclose(atoms.cell.array, ideal[name].cell.array, atol=1e-7)
+        moved = np.linalg.norm(atoms.positions - ideal[name].positions, axis=1)
+        assert 0.03 < moved.mean() < 0.2
+        assert moved.max() < 0.4
+
+
 @pytest.mark.parametrize(("kind", "name"), [("silica", "silica-efg"), ("lto", "lto-efg")])
 def test_what_ships_is_what_is_built(kind, name):
-    built = {(atoms.info["parent"], atoms.info["index"]): atoms for atoms in build(kind, 14)}
-    shipped = [atoms for atoms in ej.datasets.load(name) if (atoms.info["parent"], atoms.info["index"]) in built]
-    assert len(shipped) >= 3
-    for atoms in shipped:
-        own = built[atoms.info["parent"], atoms.info["index"]]
-        assert (own.numbers == atoms.numbers).all()
-        np.testing.assert_allclose(own.positions, atoms.positions, atol=1e-7)
+    parents = MATERIALS[kind].parents()
+    for shipped in ej.datasets.load(name):
+        parent = shipped.info["parent"]
+        own = rattled(MATERIALS[kind], parent, parents[parent][1], shipped.info["index"])
+        assert (own.numbers == shipped.numbers).all()
+        np.testing.assert_allclose(own.positions, shipped.positions, atol=1e-7)
 
 
 def test_a_longer_list_begins_with_the_shorter(silica):
@@ -233,22 +244,46 @@ def python_with_gpaw():
     return None
 
 
-@pytest.mark.slow
-def test_gpaw_gives_the_tensors_that_ship(tmp_path):
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """The command line under the Python that has GPAW, and a folder with PAW datasets."""
     python = python_with_gpaw()
     if python is None:
         pytest.skip("no Python here has GPAW (on Debian: apt-get install gpaw gpaw-data)")
-    shipped = next(a for a in ej.datasets.load("silica-efg") if a.info["parent"] == "stishovite")
-    todo = next(a for a in build("silica", 14) if a.info["parent"] == "stishovite")
-    assert todo.info["index"] == shipped.info["index"]
-    ase.io.write(tmp_path / "todo.extxyz", todo)
+    setups = tmp_path_factory.mktemp("paw")
 
     def command(*arguments):
         return subprocess.run([python, "-m", "experiments.reference_data", *map(str, arguments)], cwd=ROOT, check=True)
 
-    command("setups", tmp_path / "paw")
-    command("run", tmp_path / "todo.extxyz", "--out", tmp_path / "results", "--setups", tmp_path / "paw")
+    command("setups", setups)
+    return command, setups
+
+
+@pytest.mark.slow
+def test_gpaw_gives_the_tensors_that_ship(pipeline, tmp_path):
+    command, setups = pipeline
+    shipped = next(a for a in ej.datasets.load("silica-efg") if a.info["parent"] == "stishovite")
+    todo = next(a for a in build("silica", 14) if a.info["parent"] == "stishovite")
+    assert todo.info["index"] == shipped.info["index"]
+    ase.io.write(tmp_path / "todo.extxyz", todo)
+    command("run", tmp_path / "todo.extxyz", "--out", tmp_path / "results", "--setups", setups)
     (result,) = collect([tmp_path / "results"])
     tensors = result.arrays["efg"].reshape(-1, 3, 3)
     assert np.linalg.norm(tensors - shipped.arrays["efg"]) < 1e-3 * np.linalg.norm(shipped.arrays["efg"])
     assert abs(result.get_potential_energy() - shipped.get_potential_energy()) < 1e-3
+
+
+@pytest.mark.slow
+def test_gpaw_relaxes_what_is_off_its_place(pipeline, tmp_path):
+    command, setups = pipeline
+    ideal = MATERIALS["silica"].parents()["stishovite"][1]
+    ideal.info = {"kind": "silica", "parent": "stishovite"}
+    moved = ideal.copy()
+    moved.positions[0] += (0.1, -0.05, 0.08)
+    ase.io.write(tmp_path / "moved.extxyz", moved)
+    command("relax", tmp_path / "moved.extxyz", "--out", tmp_path / "relaxed", "--setups", setups)
+    relaxed = ase.io.read(tmp_path / "relaxed" / "stishovite.extxyz")
+    np.testing.assert_allclose(relaxed.cell.array, ideal.cell.array, atol=1e-7)
+    distances = relaxed.get_all_distances(mic=True)
+    assert np.abs(distances - ideal.get_all_distances(mic=True)).max() < 0.04
+    assert np.abs(moved.get_all_distances(mic=True) - ideal.get_all_distances(mic=True)).max() > 0.1
