@@ -11,7 +11,8 @@ absolute shielding of a crystal is
 the tensors without core and G=0, the core's parts isotropic. The G=0 terms take the susceptibility of the infinite crystal, as a sphere
 of it would have. In these tables a row is the direction of the applied field and a column that of the induced one: they are transposed
 to σ_ij = −∂B_i/∂B_j. What VASP itself prints as "absolute, valence and core" including G=0 must agree, or the file is refused; its
-isotropic value, of four decimals, is taken. VASP 6.6 prints the whole sum as one table ("CSA tensor ... for chemical shielding",
+isotropic value, of four decimals, is taken. Of POTCARs that it knows too little of VASP says that their core shift, printed as 0, is
+incorrect: then a warning says so. VASP 6.6 prints the whole sum as one table ("CSA tensor ... for chemical shielding",
 LNMRLEG = .FALSE.), which is read as it is.
 
 One table serves the last structure of the file; as many tables as structures serve one each.
@@ -19,6 +20,7 @@ One table serves the last structure of the file; as many tables as structures se
 
 import lzma
 import re
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -39,6 +41,7 @@ TENSORS_HEADING = "  SYMMETRIZED TENSORS"  # with the blanks, as UNSYMMETRIZED T
 G0_HEADING = "G=0 CONTRIBUTION TO CHEMICAL SHIFT"
 CORE_HEADING = "Core NMR properties"
 SUSCEPTIBILITY_HEADING = "Core contribution to magnetic susceptibility:"
+NO_CORE_HEADING = "can not compute core contributions for atomic type:"
 CSA_HEADING = "CSA tensor (J. Mason"
 SIGNS = {"shielding": 1.0, "shift": -1.0}  # of what that table says that it is of
 # ppm of the induced field per 10⁻⁶ cm³/mol of susceptibility in a cell of 1 Å³: (8π/3)/(N_A · 10⁻²⁴ cm³).
@@ -57,6 +60,7 @@ class Tables(NamedTuple):
         tensors: space-group symmetrised δ[VASP] of the valence without G=0 for each table, (ions, 3, 3), ppm, as printed.
         g0: its G=0 contribution, (3, 3), ppm, as printed, by each of the susceptibilities that VASP tries.
         core: core shift of each type of ion, ppm.
+        no_core: types of ion, counted from 0, of which VASP says that it could not compute that.
         susceptibility: of the cores, 10⁻⁶ cm³/mol.
         isotropic: VASP's own isotropic shift, valence and core including G=0, (ions,), ppm.
         shielding: whole shielding tensors of VASP 6.6 and later, (ions, 3, 3), ppm, as printed; None where there are none.
@@ -67,6 +71,7 @@ class Tables(NamedTuple):
     tensors: list[Float[np.ndarray, "ions 3 3"]]
     g0: list[Float[np.ndarray, "3 3"]]
     core: list[float]
+    no_core: set[int]
     susceptibility: float
     isotropic: Float[np.ndarray, " ions"] | None
     shielding: Float[np.ndarray, "ions 3 3"] | None
@@ -94,6 +99,9 @@ def read_outcar(path: Path, index: int | slice | str = ":") -> list[tuple[int, A
     Returns:
         Structures with ``arrays["efg"]`` (ions, 3, 3) in V/Å² and ``arrays["ms"]`` in ppm, as far as the file has them.
 
+    Warns:
+        UserWarning: VASP could not compute the core's part of the shielding of some elements.
+
     Raises:
         InputError: ASE cannot read the structure; a table is cut short or holds what is no number; the number of tables fits no way of
             giving them to structures; the parts of the shielding are incomplete, or do not add up to what VASP says they do.
@@ -109,7 +117,19 @@ def read_outcar(path: Path, index: int | slice | str = ":") -> list[tuple[int, A
     else:
         for atoms, tensors in _dealt(tables.tensors[-1:], frames, "shielding", path):
             atoms.arrays["ms"] = _shielding(_for(atoms, tensors, path), tables, atoms.get_volume(), path)
+    if tables.no_core and "ms" in frames[-1].arrays:
+        _warn_of_cores(frames[-1], tables, path)
     return numbered_selection(numbered, index, path)
+
+
+def _warn_of_cores(atoms: Atoms, tables: Tables, path: Path) -> None:
+    types = np.repeat(np.arange(len(tables.ions)), tables.ions)
+    elements = dict.fromkeys(atoms.symbols[int(np.flatnonzero(types == one)[0])] for one in sorted(tables.no_core))
+    warnings.warn(
+        f"{path}: VASP could not compute core contributions of {', '.join(elements)}, and says so: their shieldings lack a constant each; "
+        "compare them with each other and with a reference of the same POTCAR only",
+        stacklevel=3,
+    )
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -119,7 +139,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _tables(lines: Iterator[str], path: Path) -> Tables:
-    found = Tables([], [], [], [], 0.0, None, None, [])
+    found = Tables([], [], [], [], set(), 0.0, None, None, [])
     for line in lines:
         if "ions per type" in line:
             found = found._replace(ions=[int(number) for number in line.partition("=")[2].split()])
@@ -130,6 +150,8 @@ def _tables(lines: Iterator[str], path: Path) -> Tables:
             found.tensors.append(_rows(lines, 3 * sum(found.ions), 3, path, "SYMMETRIZED TENSORS").reshape(-1, 3, 3))
         elif G0_HEADING in line:
             found.g0.append(_rows(lines, 3, 3, path, G0_HEADING))
+        elif NO_CORE_HEADING in line:
+            found.no_core.add(int(line.rpartition(":")[2]) - 1)
         elif CORE_HEADING in line:
             found = found._replace(core=_rows(lines, len(found.ions), 1, path, CORE_HEADING)[:, 0].tolist())
         elif SUSCEPTIBILITY_HEADING in line:

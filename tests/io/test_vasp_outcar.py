@@ -182,3 +182,28 @@ def test_cut_right_after_a_heading(crystal, write):
         assert heading in text
         with pytest.raises(InputError, match="is cut short"):
             read(write(text[: text.index(heading) + len(heading)]), target="ms")
+
+
+# Two Mg of hydromagnesite, ions 73 and 74 of 74, as VASP 5.4.1 printed them: test_files/nmr/cs/core.diff/hydromagnesite/OUTCAR of pymatgen (MIT licence).
+VALENCE = [
+    [[-153.781288, 0.888055, -8.504286], [5.273574, -132.210699, 2.913303], [-8.497466, 0.460163, -139.557285]],
+    [[-153.803459, -0.887630, -8.515392], [-5.270950, -132.195369, -2.927726], [-8.527458, -0.473284, -139.547450]],
+]
+G0 = [[-7.656428, -0.000020, 0.016032], [0.0, -7.505309, -0.000043], [0.025939, -0.000043, -7.616261]]
+PRINTED = [[-149.4424, 26.6228, 0.6991], [-149.4414, 26.6725, 0.6998]]  # isotropic shift, span and skew, including G=0
+WARNING = """ WARNING: MLR_CORE_SHIFTS: can not compute core contributions for atomic type:   1
+          CORE CONTRIBUTION TO SHIELDING AND SUSCEPTIBILITY ARE INCORRECT
+"""
+
+
+def test_numbers_of_a_real_run_add_up_and_what_vasp_could_not_compute_is_said(write):
+    atoms = Atoms("Mg2", positions=[[0, 0, 0], [0, 0, 3.0]], cell=[6.0, 6.0, 7.0], pbc=True)
+    text = outcar(atoms, [], np.array(VALENCE), np.array(G0), {"Mg": 0.0}, susceptibility=0.0)
+    path = write(text.replace("  Core NMR properties", f"{WARNING}\n  Core NMR properties"))
+    with pytest.warns(UserWarning, match=r"OUTCAR: VASP could not compute core contributions of Mg"):
+        (found,) = read(path, target="ms")
+    ms = found.arrays["ms"]
+    values = np.linalg.eigvalsh((ms + ms.swapaxes(1, 2)) / 2)
+    span = values[:, 2] - values[:, 0]
+    skew = 3 * (values.mean(axis=1) - values[:, 1]) / span
+    assert_allclose(np.stack([-values.mean(axis=1), span, skew], axis=1), PRINTED, atol=1e-4)
