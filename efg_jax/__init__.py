@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         io,
         metrics,
         models,
+        network,
         observables,
         parallel,
         plots,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from efg_jax.errors import InputError
     from efg_jax.learning import learning_curve
     from efg_jax.models import ScalarGPR, TensorGPR, load
+    from efg_jax.network import Architecture, EquivariantNetwork, Training
     from efg_jax.observables import SiteObservables, site_observables
     from efg_jax.precision import enable_x64, float64
     from efg_jax.report import Report, TargetReport, comparison_table
@@ -51,6 +53,7 @@ _HOMES = {
     "errors": ("InputError",),
     "learning": ("learning_curve",),
     "models": ("ScalarGPR", "TensorGPR", "load"),
+    "network": ("Architecture", "EquivariantNetwork", "Training"),
     "observables": ("SiteObservables", "site_observables"),
     "precision": ("enable_x64", "float64"),
     "report": ("Report", "TargetReport", "comparison_table"),
@@ -66,6 +69,7 @@ _MODULES = (
     "io",
     "metrics",
     "models",
+    "network",
     "observables",
     "parallel",
     "plots",
@@ -80,7 +84,9 @@ _MODULES = (
 )
 
 __all__ = [
+    "Architecture",
     "Environments",
+    "EquivariantNetwork",
     "InputError",
     "LambdaSOAP",
     "Report",
@@ -90,6 +96,7 @@ __all__ = [
     "TargetReport",
     "TensorCalculator",
     "TensorGPR",
+    "Training",
     "comparison_table",
     "compilation_cache",
     "crystal_axes",
@@ -105,6 +112,7 @@ __all__ = [
     "load",
     "metrics",
     "models",
+    "network",
     "observables",
     "parallel",
     "plots",

@@ -111,13 +111,13 @@ def environments(
     widest = max(part["mask"].shape[1] for part in parts)
     size = bucket if pad else int
     widest = size(max(widest, LEAST_NEIGHBOURS if pad else 1))
-    joined = {key: np.concatenate([_widen(part[key], widest) for part in parts]) for key in parts[0]}
+    joined = {key: np.concatenate([widen(part[key], widest) for part in parts]) for key in parts[0]}
     joined["centre_mask"] = np.ones(total, dtype=bool)
-    joined = {key: _lengthen(value, size(total)) for key, value in joined.items()}
+    joined = {key: lengthen(value, size(total)) for key, value in joined.items()}
     positions = np.concatenate([atoms.positions for atoms in structures])
     cells = np.stack([atoms.cell.array for atoms in structures])
     return Environments(
-        positions=_lengthen(positions, size(len(positions))), cells=_lengthen(cells, size(len(cells))), **joined
+        positions=lengthen(positions, size(len(positions))), cells=lengthen(cells, size(len(cells))), **joined
     )
 
 
@@ -197,12 +197,13 @@ def _gather(atoms: Atoms, kinds: np.ndarray, selected: np.ndarray, cutoff: float
     return part
 
 
-def _widen(array: np.ndarray, width: int) -> np.ndarray:
+def widen(array: np.ndarray, width: int) -> np.ndarray:
     """Pad the neighbour axis (the second), if there is one, with zeros."""
     if array.ndim < 2:
         return array
     return np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
 
 
-def _lengthen(array: np.ndarray, length: int) -> np.ndarray:
+def lengthen(array: np.ndarray, length: int) -> np.ndarray:
+    """Pad the first axis with zeros."""
     return np.pad(array, [(0, length - array.shape[0])] + [(0, 0)] * (array.ndim - 1))

@@ -22,6 +22,7 @@ from efg_jax.targets import Target
 if TYPE_CHECKING:
     from efg_jax.models.scalar_gpr import ScalarGPR
     from efg_jax.models.tensor_gpr import TensorGPR
+    from efg_jax.network import EquivariantNetwork
 
 Packed = tuple[dict[str, Any], dict[str, np.ndarray]]
 
@@ -193,14 +194,14 @@ def save(path: str | Path, model: "TensorGPR | ScalarGPR") -> None:
     write_model(path, *(pack_tensors(model) if isinstance(model, TensorGPR) else pack_scalars(model)))
 
 
-def load(path: str | Path, *, variance: bool = False) -> "TensorGPR | ScalarGPR":
+def load(path: str | Path, *, variance: bool = False) -> "TensorGPR | ScalarGPR | EquivariantNetwork":
     """Read a model that `save` wrote, ready to predict.
 
-    The features of its training environments are computed anew, which takes as long as predicting them once.
+    The features of the training environments of a kernel model are computed anew, which takes as long as predicting them once.
 
     Args:
         path: model file.
-        variance: also recompute the Cholesky factors, for ``predict(..., variance=True)``.
+        variance: also recompute the Cholesky factors, for ``predict(..., variance=True)``; a network has no need of it.
 
     Raises:
         InputError: the file is missing, damaged, no model, or of a newer version.
@@ -208,6 +209,10 @@ def load(path: str | Path, *, variance: bool = False) -> "TensorGPR | ScalarGPR"
     header, arrays = read_model(path)
     unpack = {"TensorGPR": unpack_tensors, "ScalarGPR": unpack_scalars}.get(header.get("kind"))
     try:
+        if header.get("kind") == "EquivariantNetwork":
+            from efg_jax.network import EquivariantNetwork
+
+            return EquivariantNetwork.unpack(header, arrays)
         if unpack is None:
             raise KeyError(f"unknown kind {header.get('kind')!r}")
         model = unpack(header, arrays).restored(variance=variance)

@@ -1,0 +1,37 @@
+"""Nonlinear functions of invariants, scaled so that a normal variable keeps its second moment of 1."""
+
+from collections.abc import Callable
+from math import sqrt
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+Activation = Callable[[Float[Array, "..."]], Float[Array, "..."]]
+
+
+def _normalisation(function: Callable[[np.ndarray], np.ndarray]) -> float:
+    """1/√⟨f(x)²⟩ over the standard normal distribution, by Gauss–Hermite quadrature."""
+    x, weights = np.polynomial.hermite_e.hermegauss(200)
+    return float(1.0 / np.sqrt(np.sum(weights * function(x) ** 2) / sqrt(2.0 * np.pi)))
+
+
+_SILU = _normalisation(lambda x: x / (1.0 + np.exp(-x)))
+_SIGMOID = _normalisation(lambda x: 1.0 / (1.0 + np.exp(-x)))
+_TANH = _normalisation(np.tanh)
+
+
+def silu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x/(1 + e^(−x)), for invariants."""
+    return _SILU * jax.nn.silu(x)
+
+
+def sigmoid(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """1/(1 + e^(−x)), for gates."""
+    return _SIGMOID * jax.nn.sigmoid(x)
+
+
+def tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Odd, for pseudoscalars: they change sign under inversion, and so must what becomes of them."""
+    return _TANH * jnp.tanh(x)

@@ -1,0 +1,65 @@
+"""What shapes a network: everything about it but the numbers that are learned."""
+
+from dataclasses import asdict, dataclass
+from math import isqrt
+from typing import Any, Literal
+
+from efg_jax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of an equivariant message-passing network.
+
+    Attributes:
+        species: elements that it knows; their order is that of its weights. None: those of the training set.
+        cutoff: how far an atom hears, Å; each layer hears as far again.
+        lmax: highest order of features and of the harmonics of a direction, 0 to 4. With 0 all features are invariants.
+        channels: features of each irrep.
+        layers: rounds of messages.
+        bessels: radial functions.
+        radial_width, radial_depth: hidden layers of the network that weights messages by distance.
+        neighbours: how many an atom has on average, by whose root messages are divided; None: as in the training set.
+        decomposition: how tensors are made of features: "irreps", each part from features that turn as it does, or "products", all from
+            products of tensors of one order (Ben Mahmoud et al. 2024, Eqs. 1 and 3).
+        product_order: ℓ of the tensors that are multiplied, 1 to ``lmax``.
+        products: N², how many products are summed with weights that are learned.
+    """
+
+    species: tuple[str, ...] | None = None
+    cutoff: float = 5.0
+    lmax: int = 2
+    channels: int = 32
+    layers: int = 2
+    bessels: int = 8
+    radial_width: int = 64
+    radial_depth: int = 2
+    neighbours: float | None = None
+    decomposition: Literal["irreps", "products"] = "irreps"
+    product_order: int = 2
+    products: int = 64
+
+    def __post_init__(self):
+        if self.species is not None:
+            object.__setattr__(self, "species", tuple(self.species))
+            if len(set(self.species)) != len(self.species) or not self.species:
+                raise InputError(f"species = {', '.join(self.species) or 'none'}: name each element once, at least one")
+        if not 0 <= self.lmax <= 4:
+            raise InputError(f"lmax = {self.lmax} is not in 0 to 4")
+        if not 1 <= self.layers <= 4:
+            raise InputError(f"layers = {self.layers} is not in 1 to 4")
+        for name in ("cutoff", "channels", "bessels", "radial_width", "radial_depth", "neighbours"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise InputError(f"{name} = {getattr(self, name)} is not above zero")
+        if self.decomposition not in ("irreps", "products"):
+            raise InputError(f"decomposition = {self.decomposition!r} is unknown; choose 'irreps' or 'products'")
+        if self.decomposition == "products" and not 1 <= self.product_order <= self.lmax:
+            raise InputError(
+                f"product_order = {self.product_order} is not in 1 to lmax = {self.lmax}; features go no further"
+            )
+        if isqrt(max(self.products, 0)) ** 2 != self.products or self.products < 1:
+            raise InputError(f"products = {self.products} is no square; N tensors make N² products: 1, 64, 4096, ...")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON; `Architecture(**values)` is the inverse."""
+        return asdict(self) | {"species": None if self.species is None else list(self.species)}

@@ -1,0 +1,122 @@
+"""The whole network: elements, rounds of messages, and a head for each target."""
+
+from collections.abc import Mapping, Sequence
+from math import isqrt
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from efg_jax.descriptors import INVARIANT, Irrep
+from efg_jax.errors import InputError
+from efg_jax.network.architecture import Architecture
+from efg_jax.network.edges import Edges
+from efg_jax.network.heads import IrrepHead, Parts, TensorProductHead
+from efg_jax.network.interaction import Interaction
+from efg_jax.network.irreps import hidden_irreps
+from efg_jax.network.weights import random_weights
+from efg_jax.structures import Environments
+
+Outputs = Mapping[str, Sequence[Irrep]]
+"""Irreducible parts of each target, by its name."""
+
+
+class Network(eqx.Module):
+    """Equivariant message passing as NequIP does it (Batzner et al. 2022), with a head for each tensor (Ben Mahmoud et al. 2024).
+
+    A pure function of its weights and the environments. Targets share all layers but the last linear map.
+    """
+
+    embedding: Float[Array, "species channels"]
+    interactions: list[Interaction]
+    heads: dict[str, IrrepHead | TensorProductHead]
+    architecture: Architecture = eqx.field(static=True)
+
+    def __init__(self, architecture: Architecture, outputs: Outputs, key: PRNGKeyArray):
+        """Random weights.
+
+        Args:
+            architecture: sizes.
+            outputs: irreducible parts of each target.
+            key: of the random numbers: the same key, the same network.
+
+        Raises:
+            InputError: no targets, or one with parts that these features cannot make.
+        """
+        if not outputs:
+            raise InputError("the network has nothing to predict; name at least one target")
+        irreps = hidden_irreps(architecture.lmax, architecture.layers, wanted(architecture, outputs))
+        _check_reached(architecture, irreps[-1], outputs)
+        keys = jax.random.split(key, 1 + architecture.layers + len(outputs))
+        self.embedding = random_weights(keys[0], (len(architecture.species), architecture.channels))
+        self.interactions = [
+            Interaction(architecture, before, after, k)
+            for before, after, k in zip(irreps[:-1], irreps[1:], keys[1:], strict=False)
+        ]
+        self.heads = {
+            name: _head(architecture, outputs[name], k)
+            for name, k in zip(sorted(outputs), keys[1 + architecture.layers :], strict=True)
+        }
+        self.architecture = architecture
+
+    def with_heads(self, outputs: Outputs, key: PRNGKeyArray) -> "Network":
+        """The same layers with heads for these targets: those that there are as they are, new ones with random weights.
+
+        Raises:
+            InputError: a part of a target that the features of the last layer do not make.
+        """
+        _check_reached(self.architecture, self.interactions[-1].results, outputs)
+        keys = jax.random.split(key, len(outputs))
+        heads = {
+            name: self.heads[name] if name in self.heads else _head(self.architecture, outputs[name], k)
+            for name, k in zip(sorted(outputs), keys, strict=True)
+        }
+        return eqx.tree_at(lambda network: network.heads, self, heads)
+
+    def __call__(self, environments: Environments) -> dict[str, Parts]:
+        """Irreducible parts of each target for every atom, in units of the standardised labels.
+
+        Args:
+            environments: of all atoms of the structures, in their order (`structures.environments` without centres), with at least the
+                architecture's cutoff.
+
+        Returns:
+            By target and irrep the components m = −λ..λ, one row a centre; rows of padding mean nothing.
+        """
+        edges = Edges.of(environments, self.architecture.lmax, self.architecture.cutoff)
+        species = jnp.asarray(environments.centre_species)
+        features = {INVARIANT: self.embedding[species][:, None, :]}
+        for interaction in self.interactions:
+            features = interaction(features, species, edges)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+def wanted(architecture: Architecture, outputs: Outputs) -> tuple[Irrep, ...]:
+    """Irreps of the features that the heads read."""
+    if architecture.decomposition == "products":
+        return ((architecture.product_order, 1),)
+    return tuple(dict.fromkeys(irrep for irreps in outputs.values() for irrep in irreps))
+
+
+def _head(architecture: Architecture, irreps: Sequence[Irrep], key: PRNGKeyArray) -> IrrepHead | TensorProductHead:
+    if architecture.decomposition == "products":
+        count = isqrt(architecture.products)
+        return TensorProductHead(architecture.channels, irreps, architecture.product_order, count, key)
+    return IrrepHead(architecture.channels, irreps, key)
+
+
+def _check_reached(architecture: Architecture, reached: Sequence[Irrep], outputs: Outputs) -> None:
+    """Every part of every target can be made of what the last layer has."""
+    for name, irreps in outputs.items():
+        for order, parity in irreps:
+            if architecture.decomposition == "products":  # natural ⊗ natural of one order
+                made = parity == (-1) ** order and order <= 2 * architecture.product_order
+            else:
+                made = (order, parity) in reached
+            if not made:
+                mend = "take a higher lmax" if order > architecture.lmax else "take one layer more"
+                raise InputError(
+                    f"'{name}' has a part of order {order} ({'natural' if parity == 1 else 'pseudo'} parity), which "
+                    f"{architecture.layers} layers of lmax = {architecture.lmax} do not make; {mend}"
+                )

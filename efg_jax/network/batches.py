@@ -1,0 +1,133 @@
+"""Structures as batches of one shape: packed whole, shuffled anew for every epoch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import NamedTuple
+
+import equinox as eqx
+import numpy as np
+from ase import Atoms
+from jaxtyping import Array, Float
+
+from efg_jax.network.architecture import Architecture
+from efg_jax.network.labels import Parts, Standard
+from efg_jax.structures import Environments, bucket, environments, lengthen, widen
+from efg_jax.targets import Target, labels, to_channels
+
+OF_NEIGHBOURS = (
+    "neighbour",
+    "shift",
+    "neighbour_species",
+    "mask",
+)  # fields of `Environments` with a column for each neighbour
+OF_STRUCTURES = ("cells",)  # with a row for each structure; all others have one for each atom
+
+
+class Sample(NamedTuple):
+    """One structure: its environments without padding, and by target its labels in standard units and which atoms have them."""
+
+    environments: Environments
+    labels: dict[str, Parts]
+    labelled: dict[str, np.ndarray]
+    number: int  # of the structure in the caller's list
+
+    @property
+    def atoms(self) -> int:
+        """Number of atoms."""
+        return self.environments.size
+
+
+class Batch(eqx.Module):
+    """Several structures in arrays whose shape is that of every other batch; labels of padding and of unlabelled atoms are zero."""
+
+    environments: Environments
+    labels: dict[str, dict[tuple[int, int], Float[Array | np.ndarray, "atoms _"]]]  # in standard units
+    labelled: dict[str, Float[Array | np.ndarray, " atoms"]]  # 1 or 0
+
+
+class Shape(NamedTuple):
+    """Of a batch."""
+
+    atoms: int
+    neighbours: int
+    structures: int
+
+
+def samples(
+    structures: Sequence[Atoms],
+    architecture: Architecture,
+    targets: Sequence[Target],
+    standards: Mapping[str, Standard],
+) -> list[Sample]:
+    """Structures as the network takes them (host)."""
+    found = []
+    for number, atoms in enumerate(structures):
+        batch = environments([atoms], architecture.cutoff, architecture.species, pad=False)
+        species = np.asarray(batch.centre_species)
+        own, labelled = {}, {}
+        for target in targets:
+            values = labels([atoms], target)
+            present = np.isfinite(values).reshape(len(atoms), -1).all(axis=1)
+            present &= np.array(standards[target.name].labelled)[species]
+            parts = standards[target.name].standardised(to_channels(target, values), species)
+            own[target.name] = {irrep: np.where(present[:, None], part, 0.0) for irrep, part in parts.items()}
+            labelled[target.name] = present
+        found.append(Sample(batch, own, labelled, number))
+    return found
+
+
+def common_shape(found: Sequence[Sample], edges: int) -> Shape:
+    """The one shape of all batches: about this many pairs of atoms, and room for the largest structure."""
+    neighbours = bucket(max(sample.environments.mask.shape[1] for sample in found))
+    largest = max(sample.atoms for sample in found)
+    total = sum(sample.atoms for sample in found)
+    atoms = bucket(max(min(edges // neighbours, total), largest))
+    return Shape(atoms, neighbours, max(1, atoms // min(sample.atoms for sample in found)))
+
+
+def packed(found: Sequence[Sample], order: Sequence[int], shape: Shape) -> Iterator[list[Sample]]:
+    """Samples in this order, as many to a batch as its shape holds."""
+    waiting: list[Sample] = []
+    for index in order:
+        sample = found[index]
+        if sum(s.atoms for s in waiting) + sample.atoms > shape.atoms or len(waiting) == shape.structures:
+            yield waiting
+            waiting = []
+        waiting.append(sample)
+    if waiting:
+        yield waiting
+
+
+def joined(together: Sequence[Sample], shape: Shape, dtype: np.dtype) -> Batch:
+    """One batch of these samples, padded to the shape."""
+    first = np.cumsum([0, *(sample.atoms for sample in together)])
+    parts = [_moved(sample.environments, int(first[row]), row) for row, sample in enumerate(together)]
+    rows = {}
+    for name in parts[0]:
+        columns = [widen(part[name], shape.neighbours) if name in OF_NEIGHBOURS else part[name] for part in parts]
+        length = shape.structures if name in OF_STRUCTURES else shape.atoms
+        rows[name] = _stacked(columns, length, dtype)
+    of_targets = {
+        name: {
+            irrep: _stacked([sample.labels[name][irrep] for sample in together], shape.atoms, dtype) for irrep in parts
+        }
+        for name, parts in together[0].labels.items()
+    }
+    labelled = {
+        name: _stacked([sample.labelled[name].astype(dtype) for sample in together], shape.atoms, dtype)
+        for name in of_targets
+    }
+    return Batch(Environments(**rows), of_targets, labelled)
+
+
+def _moved(environments: Environments, atom: int, structure: int) -> dict[str, np.ndarray]:
+    """Fields of a structure that begins with this atom and is this structure of the batch."""
+    values = {field.name: np.asarray(getattr(environments, field.name)) for field in fields(environments)}
+    by = {"centre": atom, "neighbour": atom, "structure": structure}
+    return {name: value + value.dtype.type(by[name]) if name in by else value for name, value in values.items()}
+
+
+def _stacked(parts: Sequence[np.ndarray], length: int, dtype: np.dtype) -> np.ndarray:
+    """Rows one after another, padded with zeros; what is real gets the precision."""
+    values = lengthen(np.concatenate(parts), length)
+    return values.astype(dtype) if values.dtype.kind == "f" else values

@@ -1,0 +1,96 @@
+"""What training leaves behind, and how it goes to a file and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from efg_jax.descriptors import Irrep
+from efg_jax.errors import InputError
+from efg_jax.metrics import Scale
+from efg_jax.network.architecture import Architecture
+from efg_jax.network.backbone import Network
+from efg_jax.network.history import History
+from efg_jax.network.labels import Standard
+from efg_jax.targets import Target
+
+
+class FittedNetworks(eqx.Module):
+    """One network, or a committee of them that differ in their seed, with all that is needed to use them."""
+
+    architecture: Architecture = eqx.field(static=True)
+    targets: dict[str, Target] = eqx.field(static=True)
+    standards: dict[str, Standard]
+    scales: dict[str, dict[str, Scale]] = eqx.field(static=True)  # of EFG targets, by element: μ and σ of |V_zz|
+    networks: tuple[Network, ...]
+    histories: tuple[History, ...] = eqx.field(static=True)
+
+    def known(self, target: str) -> list[str]:
+        """Elements whose atoms had labels of a target."""
+        labelled = self.standards[target].labelled
+        return [symbol for symbol, found in zip(self.architecture.species, labelled, strict=True) if found]
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """JSON values and arrays; `unpack` is the inverse."""
+        arrays = {}
+        for i, (network, history) in enumerate(zip(self.networks, self.histories, strict=True)):
+            arrays |= {f"network/{i}/{j}": np.asarray(leaf) for j, leaf in enumerate(jax.tree.leaves(network))}
+            arrays |= {f"of/{i}/{name}": values for name, values in history.arrays().items()}
+        for name, standard in self.standards.items():
+            arrays |= {f"standard/{name}/{key}": values for key, values in standard.pack().items()}
+        header = {
+            "architecture": self.architecture.to_dict(),
+            "targets": {name: target.to_dict() for name, target in self.targets.items()},
+            "scales": {
+                name: {symbol: [float(scale.mean), float(scale.std)] for symbol, scale in scales.items()}
+                for name, scales in self.scales.items()
+            },
+            "networks": len(self.networks),
+        }
+        return header, arrays
+
+    @classmethod
+    def unpack(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "FittedNetworks":
+        """Inverse of `pack`."""
+        architecture = Architecture(**header["architecture"])
+        targets = {name: Target.from_dict(values) for name, values in header["targets"].items()}
+        numbers = range(header["networks"])
+        return cls(
+            architecture,
+            targets,
+            {
+                name: Standard.unpack(_below(arrays, f"standard/{name}/"), target.irreps)
+                for name, target in targets.items()
+            },
+            {
+                name: {symbol: Scale(*scale) for symbol, scale in scales.items()}
+                for name, scales in header["scales"].items()
+            },
+            tuple(_network(architecture, outputs(targets), _below(arrays, f"network/{i}/")) for i in numbers),
+            tuple(History.from_arrays(_below(arrays, f"of/{i}/")) for i in numbers),
+        )
+
+
+def outputs(targets: Mapping[str, Target]) -> dict[str, tuple[Irrep, ...]]:
+    """Irreducible parts by target, as a network wants them."""
+    return {name: target.irreps for name, target in targets.items()}
+
+
+def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Arrays whose names begin so, without the beginning."""
+    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
+
+
+def _network(
+    architecture: Architecture, parts: Mapping[str, Sequence[Irrep]], leaves: Mapping[str, np.ndarray]
+) -> Network:
+    """The network of this architecture with these weights."""
+    like = eqx.filter_eval_shape(Network, architecture, parts, jax.random.key(0))
+    shapes, structure = jax.tree.flatten(like)
+    weights = [leaves[str(i)] for i in range(len(leaves))]
+    if [w.shape for w in weights] != [s.shape for s in shapes]:
+        raise InputError("the weights are those of another architecture; train again, or mend the file")
+    return jax.tree.unflatten(structure, [jnp.asarray(w, dtype=w.dtype) for w in weights])

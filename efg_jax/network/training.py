@@ -1,0 +1,226 @@
+"""How a network is trained: AdamW with warm-up and cosine decay, averaged weights, early stopping, and checkpoints that resume exactly."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from efg_jax.errors import InputError
+from efg_jax.io.checkpoint import Checkpoint
+from efg_jax.network.backbone import Network
+from efg_jax.network.batches import Batch, Sample, common_shape, joined, packed
+from efg_jax.network.history import History, percent_errors
+from efg_jax.network.loss import Loss, Objective
+
+PRECISION = np.dtype(np.float32)
+Progress = Callable[[int, int, str], None]
+"""Called after each epoch with (done, all, what)."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast a network learns.
+
+    Attributes:
+        epochs: passes through the training set, at most.
+        learning_rate: highest step of AdamW (Loshchilov & Hutter 2019).
+        weight_decay: of AdamW.
+        warmup: part of all steps over which the learning rate rises from zero; then it falls to a hundredth along half a cosine.
+        clip: largest norm of a gradient; longer ones are shortened.
+        average: decay per step of the running mean of the weights, which is what is validated and kept.
+        batch_edges: pairs of atoms in a batch, about.
+        validation: part of the structures that early stopping watches.
+        patience: epochs without a better validation loss after which training ends.
+        seed: of the first weights, of the split, and of the order of the batches.
+        loss: what is minimised.
+    """
+
+    epochs: int = 300
+    learning_rate: float = 0.005
+    weight_decay: float = 1e-4
+    warmup: float = 0.05
+    clip: float = 1.0
+    average: float = 0.99
+    batch_edges: int = 4096
+    validation: float = 0.1
+    patience: int = 60
+    seed: int = 0
+    loss: Loss = field(default_factory=Loss)
+
+    def __post_init__(self):
+        for name in ("epochs", "learning_rate", "clip", "batch_edges", "patience"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} = {getattr(self, name)} is not above zero")
+        for name in ("weight_decay", "warmup", "average", "validation"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise InputError(f"{name} = {getattr(self, name)} is not in [0, 1)")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON; `from_dict` is the inverse."""
+        return asdict(self) | {"loss": self.loss.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Training":
+        """Inverse of `to_dict`."""
+        return cls(**{**values, "loss": Loss.from_dict(values["loss"])})
+
+
+class State(eqx.Module):
+    """Everything that the next step depends on."""
+
+    weights: PyTree  # of those that are trained
+    average: PyTree  # their running mean
+    optimiser: PyTree
+    step: Int[Array, ""]
+
+
+class Trained(NamedTuple):
+    """The best network, and how it came about."""
+
+    network: Network
+    history: History
+
+
+def train(
+    network: Network,
+    objective: Objective,
+    training_set: Sequence[Sample],
+    validation_set: Sequence[Sample],
+    options: Training,
+    *,
+    trainable: PyTree,
+    checkpoint: Checkpoint,
+    describe: Callable[[Sequence[int]], str],
+    progress: Progress | None = None,
+) -> Trained:
+    """Train until the validation loss has stopped to fall, or the epochs are over.
+
+    Args:
+        network: to begin with.
+        objective: what is minimised.
+        training_set, validation_set: of which the first moves the weights, the second decides which are kept.
+        options: how.
+        trainable: a tree like the network, True where a weight may change.
+        checkpoint: where the state is kept after each epoch, and found again.
+        describe: numbers of training structures → names, for messages.
+        progress: called after each epoch.
+
+    Returns:
+        The averaged weights of the epoch with the lowest validation loss.
+
+    Raises:
+        InputError: a loss that is no number; the batch is named, and the checkpoint holds the epoch before.
+    """
+    run = _Run(network, objective, training_set, validation_set, options, trainable)
+    state, best, history = run.restored(checkpoint.load("state"))
+    for epoch in range(len(history.rows), options.epochs):
+        if history.since_best >= options.patience:
+            break
+        state, training_loss = run.epoch(state, epoch, describe)
+        history = history.with_row(run.validated(state, epoch, training_loss))
+        if history.since_best == 0:
+            best = state.average
+        checkpoint.save("state", run.arrays(state, best, history))
+        if progress is not None:
+            progress(epoch + 1, options.epochs, history.describe())
+    return Trained(run.combined(best), history)
+
+
+class _Run:
+    """One training: its shapes, its compiled steps, and its state to and from arrays."""
+
+    def __init__(self, network, objective, training_set, validation_set, options: Training, trainable):
+        self._training, self._validation, self._options = training_set, validation_set, options
+        self._objective, self._trainable = objective, trainable
+        self._shape = common_shape([*training_set, *validation_set], options.batch_edges)
+        batches = sum(1 for _ in packed(training_set, range(len(training_set)), self._shape))
+        self._rate = _schedule(options, batches * options.epochs)
+        self._optimiser = optax.chain(
+            optax.clip_by_global_norm(options.clip), optax.adamw(self._rate, weight_decay=options.weight_decay)
+        )
+        moving, self._still = eqx.partition(network, trainable)
+        self._start = State(moving, moving, self._optimiser.init(moving), jnp.zeros((), jnp.int32))
+        self._step, self._judge = eqx.filter_jit(self._step_of_batch), eqx.filter_jit(self._judged)
+
+    def _step_of_batch(self, state: State, batch: Batch) -> tuple[State, Float[Array, ""]]:
+        def loss(moving):
+            return self._objective(self.combined(moving)(batch.environments), batch)
+
+        value, gradient = eqx.filter_value_and_grad(loss)(state.weights)
+        updates, optimiser = self._optimiser.update(gradient, state.optimiser, state.weights)
+        weights = eqx.apply_updates(state.weights, updates)
+        step = state.step + 1
+        # Nearly a plain mean at first: the weights that training began with would linger otherwise.
+        decay = jnp.minimum(self._options.average, step / (step + 9.0))
+        average = jax.tree.map(lambda mean, new: decay * mean + (1.0 - decay) * new, state.average, weights)
+        return State(weights, average, optimiser, step), value
+
+    def _judged(self, network: Network, batch: Batch):
+        predicted = network(batch.environments)
+        return self._objective(predicted, batch), predicted
+
+    def epoch(self, state: State, epoch: int, describe) -> tuple[State, float]:
+        """All batches once, in the order of this epoch; the mean loss."""
+        order = np.random.default_rng([self._options.seed, epoch]).permutation(len(self._training))
+        losses, atoms = [], []
+        for number, together in enumerate(packed(self._training, order, self._shape)):
+            state, loss = self._step(state, joined(together, self._shape, PRECISION))
+            if not np.isfinite(loss):
+                raise InputError(
+                    f"training failed: the loss is {float(loss)} in batch {number} of epoch {epoch} "
+                    f"({describe([sample.number for sample in together])}); look at these labels, or lower the "
+                    "learning rate; the checkpoint holds the epoch before"
+                )
+            losses.append(float(loss))
+            atoms.append(sum(sample.atoms for sample in together))
+        return state, float(np.average(losses, weights=atoms))
+
+    def combined(self, weights: PyTree) -> Network:
+        """The whole network, with these for the weights that are trained."""
+        return eqx.combine(weights, self._still)
+
+    def validated(self, state: State, epoch: int, training_loss: float) -> dict[str, float]:
+        """One row of the history."""
+        losses, atoms, judged = [], [], []
+        network = self.combined(state.average)
+        for together in packed(self._validation, range(len(self._validation)), self._shape):
+            batch = joined(together, self._shape, PRECISION)
+            loss, predicted = self._judge(network, batch)
+            losses.append(float(loss))
+            atoms.append(sum(sample.atoms for sample in together))
+            judged.append((jax.tree.map(np.asarray, predicted), batch))
+        return {
+            "epoch": epoch,
+            "learning_rate": float(self._rate(state.step)),
+            "training_loss": training_loss,
+            "validation_loss": float(np.average(losses, weights=atoms)),
+            **percent_errors(judged),
+        }
+
+    def arrays(self, state: State, best: PyTree, history: History) -> dict[str, np.ndarray]:
+        """What a checkpoint holds."""
+        leaves = {f"leaf/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((state, best)))}
+        return leaves | history.arrays()
+
+    def restored(self, arrays: Mapping[str, np.ndarray]) -> tuple[State, PyTree, History]:
+        """State, best weights and history of a checkpoint, or those of the beginning."""
+        start = (self._start, self._start.weights)
+        if not arrays:
+            return *start, History()
+        leaves, structure = jax.tree.flatten(start)
+        kept = [jnp.asarray(arrays[f"leaf/{i}"]) for i in range(len(leaves))]
+        return *jax.tree.unflatten(structure, kept), History.from_arrays(arrays)
+
+
+def _schedule(options: Training, steps: int) -> optax.Schedule:
+    """Learning rate by step: from zero up, and down to a hundredth along half a cosine."""
+    warmup = min(max(1, round(options.warmup * steps)), steps - 1)
+    return optax.warmup_cosine_decay_schedule(
+        0.0, options.learning_rate, warmup, max(steps, 2), 0.01 * options.learning_rate
+    )

@@ -1,0 +1,115 @@
+"""What a network predicts turns with the structure, whatever its weights, in float64 to rounding."""
+
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from numpy.testing import assert_allclose
+from oracles.differences import directional
+from oracles.fixed_shape import fixed_shape
+from strategies import SPECIES, place, rotations, structures, turned
+
+from efg_jax.models.basis import cast
+from efg_jax.network import Architecture
+from efg_jax.network.backbone import Network
+from efg_jax.structures import environments, with_positions
+from efg_jax.targets import CHANNELS
+from efg_jax.tensors.irreps import to_cartesian
+
+CUTOFF = 3.5
+SMALL = {"species": SPECIES, "cutoff": CUTOFF, "channels": 3, "bessels": 4, "radial_width": 8, "neighbours": 10.0}
+KINDS = {
+    "two layers": {"lmax": 2, "layers": 2},
+    "products": {"lmax": 2, "layers": 2, "decomposition": "products", "product_order": 2, "products": 4},
+    "three layers": {"lmax": 2, "layers": 3},
+}
+
+
+@cache
+def network(kind: str) -> Network:
+    return cast(
+        Network(Architecture(**SMALL, **KINDS[kind]), {"ms": CHANNELS["matrix"]}, jax.random.key(1)),
+        np.dtype(np.float64),
+    )
+
+
+@eqx.filter_jit
+def _tensors(network, batch):
+    return to_cartesian({order: part for (order, _), part in network(batch)["ms"].items()})
+
+
+def tensors(kind: str, atoms) -> np.ndarray:
+    batch = fixed_shape(environments([atoms], CUTOFF, SPECIES, pad=False))
+    return np.asarray(_tensors(network(kind), batch))[: len(atoms)]
+
+
+def conjugated(tensors, matrix):
+    return np.einsum("ik,nkl,jl->nij", matrix, tensors, matrix)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(atoms=structures(), rotation=rotations())
+def test_tensors_turn_with_random_structures(kind, atoms, rotation):
+    before = tensors(kind, atoms)
+    close = {"rtol": 0, "atol": 1e-10 * max(np.abs(before).max(), 1.0)}
+    assert_allclose(tensors(kind, turned(atoms, rotation)), conjugated(before, rotation), **close)
+    assert_allclose(tensors(kind, turned(atoms, -np.eye(3))), before, **close)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_part_of_a_shielding_is_there(kind):
+    atoms = place(np.random.default_rng(3), ["Si", "O", "O", "H"], 4.0 * np.eye(3), np.array([True] * 3))
+    found = tensors(kind, atoms)
+    antisymmetric = found - found.swapaxes(1, 2)
+    assert np.abs(np.trace(found, axis1=1, axis2=2)).max() > 1e-3
+    assert np.linalg.norm(antisymmetric, axis=(1, 2)).max() > 1e-3
+
+
+@pytest.mark.parametrize("change", ["permuted", "moved", "repeated", "another cell"])
+def test_neither_order_nor_origin_nor_cell_matter(change):
+    atoms = place(np.random.default_rng(5), ["Si", "O", "H"], np.diag([3.1, 3.9, 4.4]) + 0.4, np.array([True] * 3))
+    before = tensors("two layers", atoms)
+    changed, expected = atoms.copy(), before
+    if change == "permuted":
+        changed, expected = atoms[[2, 0, 1]], before[[2, 0, 1]]
+    elif change == "moved":
+        changed.positions += [11.3, -7.1, 0.4]
+        changed.positions[1] += [3, -1, 2] @ changed.cell.array
+    elif change == "repeated":
+        changed, expected = atoms.repeat((1, 2, 1)), np.concatenate([before, before])
+    else:
+        changed.set_cell(np.array([[1, 2, 0], [0, 1, 0], [-1, 0, 1]]) @ atoms.cell.array)
+    assert_allclose(tensors("two layers", changed), expected, rtol=0, atol=1e-11 * np.abs(before).max())
+
+
+def test_derivatives_with_respect_to_positions_are_those_of_differences():
+    atoms = place(np.random.default_rng(7), ["Si", "O", "O", "H"], 4.2 * np.eye(3), np.array([True, True, False]))
+    batch = fixed_shape(environments([atoms], CUTOFF, SPECIES, pad=False))
+    direction = np.zeros(np.shape(batch.positions))
+    direction[: len(atoms)] = np.random.default_rng(8).normal(size=(len(atoms), 3))
+
+    @jax.jit
+    def value(positions):
+        found = _tensors(network("two layers"), with_positions(batch, positions))
+        return jnp.sum(found[: len(atoms)] ** 2)
+
+    slope = np.sum(np.asarray(jax.grad(value)(jnp.asarray(batch.positions))) * direction)
+    assert_allclose(slope, directional(lambda t: value(jnp.asarray(batch.positions + t * direction)), 1e-4), rtol=1e-7)
+
+
+def test_a_neighbour_fades_out_smoothly_at_the_cutoff():
+    def pair(distance):
+        atoms = place(np.random.default_rng(0), ["O"], 20.0 * np.eye(3), np.array([False] * 3))
+        atoms.positions[:] = 0.0
+        atoms.append("H")
+        atoms.positions[1] = [0.0, 0.0, distance]
+        return tensors("two layers", atoms)[0]
+
+    alone, close, touching = pair(CUTOFF + 0.1), pair(CUTOFF - 0.05), pair(CUTOFF - 1e-4)
+    assert_allclose(pair(CUTOFF + 1.0), alone, rtol=0, atol=1e-12)
+    assert_allclose(touching, alone, rtol=0, atol=1e-10)  # the envelope begins as a third power
+    assert np.abs(close - alone).max() > 1e-8
