@@ -7,11 +7,11 @@ from pathlib import Path
 
 import ase.io
 
-from experiments.reference_data.build import build
+from experiments.reference_data.build import KINDS, build
 from experiments.reference_data.campaign import work
 from experiments.reference_data.collect import collect
 from experiments.reference_data.elk import EFG_FILE, comparison, write_input
-from experiments.reference_data.materials import MATERIALS, SETUPS
+from experiments.reference_data.materials import SETUPS
 from experiments.reference_data.parents import lto_ideal
 from experiments.reference_data.relaxation import relax
 from experiments.reference_data.speed import environment, restart_with
@@ -21,7 +21,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         arguments.run(arguments)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
@@ -91,15 +91,18 @@ def _parser() -> argparse.ArgumentParser:
     relax.add_argument("--out", type=Path, required=True, help="folder of results, a file each")
     relax.add_argument("--setups", type=Path, required=True, help="folder that `setups` filled")
     relax.set_defaults(run=_relax)
-    build = commands.add_parser("build", help="write the first COUNT structures of a material")
-    build.add_argument("kind", choices=sorted(MATERIALS))
+    build = commands.add_parser("build", help="write the first COUNT structures of a material, or of the molecules")
+    build.add_argument("kind", choices=sorted(KINDS))
     build.add_argument("count", type=int)
     build.add_argument("--out", type=Path, required=True)
     build.set_defaults(run=_build)
-    run = commands.add_parser("run", help="compute structures that have no result yet (under the Python that has GPAW)")
+    run = commands.add_parser(
+        "run",
+        help="compute structures that have no result yet (under the Python that has GPAW, or PySCF for molecules)",
+    )
     run.add_argument("todo", type=Path)
     run.add_argument("--out", type=Path, required=True, help="folder of results")
-    run.add_argument("--setups", type=Path, required=True, help="folder that `setups` filled")
+    run.add_argument("--setups", type=Path, help="folder that `setups` filled; molecules need none")
     run.add_argument("--worker", default="0/1", metavar="K/N", help="this one of N workers, counted from 0")
     run.set_defaults(run=_run)
     collect = commands.add_parser("collect", help="check results and write them into one file")

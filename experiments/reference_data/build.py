@@ -7,17 +7,22 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from experiments.reference_data.materials import MATERIALS, Material
+from experiments.reference_data.molecules.structures import KIND as MOLECULES
+from experiments.reference_data.molecules.structures import build_molecules
 
 STRAIN = 0.04  # largest
 RATTLE = 0.02, 0.15  # Å: standard deviation of the displacements, drawn for each structure
 ATTEMPTS = 500  # at displacements that leave no two atoms too close
+KINDS = (*MATERIALS, MOLECULES)
 
 
 def build(kind: str, count: int) -> list[Atoms]:
-    """The first structures of a material, taken from its parents in rounds.
+    """The first structures of a material, or of the molecules, taken from its parents in rounds.
 
     The list for a larger count begins with the one for a smaller.
     """
+    if kind == MOLECULES:
+        return build_molecules(count)
     material = MATERIALS[kind]
     parents = material.parents()
     frames, index = [], dict.fromkeys(parents, 0)

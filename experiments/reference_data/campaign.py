@@ -5,12 +5,14 @@ Any number of workers may share a folder; one that is killed loses its current s
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
 from ase import Atoms
 
 from experiments.reference_data.compute import Unconverged, compute
+from experiments.reference_data.molecules.structures import KIND as MOLECULES
 
 STOP = "STOP"
 """A file of this name in the folder of results ends every worker after its current structure."""
@@ -21,14 +23,32 @@ def label(atoms: Atoms) -> str:
     return f"{atoms.info['kind']}-{atoms.info['parent']}-{atoms.info['index']:04d}"
 
 
-def work(todo: list[Atoms], folder: Path, setups: Path, worker: int = 0, workers: int = 1) -> None:
-    """Compute every ``workers``-th structure, beginning with number ``worker``, that has no result yet.
+def work(todo: list[Atoms], folder: Path, setups: Path | None = None, worker: int = 0, workers: int = 1) -> None:
+    """Compute every ``workers``-th structure, beginning with number ``worker``, that has no result yet: crystals with GPAW, molecules with PySCF.
 
     A structure that does not converge, or fails otherwise, is recorded in ``NAME.failed`` with the reason, and passed over from then on;
     delete that file to try again.
+
+    Raises:
+        ValueError: crystals, and no ``setups`` to compute them with.
+        ImportError: this Python lacks the code that a structure needs.
     """
+    if setups is None and any(atoms.info["kind"] != MOLECULES for atoms in todo):
+        raise ValueError("crystals are computed with PAW datasets: name their folder with --setups")
+
+    def one(atoms: Atoms) -> Atoms:
+        if atoms.info["kind"] == MOLECULES:
+            from experiments.reference_data.molecules.nmr import compute_molecule
+
+            return compute_molecule(atoms)
+        return compute(atoms, setups, folder / f"gpaw-{worker}.log", folder / "densities")
+
+    go_through(todo[worker::workers], folder, one)
+
+
+def go_through(mine: list[Atoms], folder: Path, one: Callable[[Atoms], Atoms]) -> None:
+    """Compute structures one after another, each into a file of its own; those that have one, or have failed, are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    mine = todo[worker::workers]
     for number, atoms in enumerate(mine, start=1):
         name = label(atoms)
         result, failed = folder / f"{name}.extxyz", folder / f"{name}.failed"
@@ -39,8 +59,8 @@ def work(todo: list[Atoms], folder: Path, setups: Path, worker: int = 0, workers
             continue
         start = time.monotonic()
         try:
-            done = compute(atoms, setups, folder / f"gpaw-{worker}.log", folder / "densities")
-        except FileNotFoundError:
+            done = one(atoms)
+        except (FileNotFoundError, ImportError):
             raise
         except Exception as error:  # one bad structure must not end a run of days
             outcome = str(error) if isinstance(error, Unconverged) else repr(error)

@@ -9,12 +9,15 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
-from experiments.reference_data.build import rattled
+from experiments.reference_data.build import KINDS, rattled
 from experiments.reference_data.materials import MATERIALS
-from experiments.reference_data.provenance import PROVENANCE, provenance
+from experiments.reference_data.molecules.parents import molecules
+from experiments.reference_data.molecules.structures import KIND as MOLECULES
+from experiments.reference_data.molecules.structures import rattled_molecule
+from experiments.reference_data.provenance import provenance, provenance_keys
 
 ASYMMETRY, TRACE = 1e-6, 1e-6  # V/Å²; GPAW's are 1e-12, what is written has eight decimals
-ENERGY = 1.5  # eV per atom from the median of a material
+ENERGY = 1.5  # eV per atom from the median of a material, or of a molecule
 FORCE, NET_FORCE = 40.0, 0.05  # eV/Å: on an atom, and on the cell
 PLACE = 1e-6  # Å: a structure is what its parent and index say
 
@@ -72,19 +75,19 @@ def faults_of(atoms: Atoms) -> list[str]:
     absent = [key for key in ("kind", "parent", "index") if key not in atoms.info]
     if absent:
         return [f"its info lacks {', '.join(absent)}"]
-    if atoms.info["kind"] not in MATERIALS:
-        return [f"kind {atoms.info['kind']!r} is not among {', '.join(MATERIALS)}"]
-    if "efg" not in atoms.arrays or atoms.calc is None:
-        return ["it carries no efg, or no energy and forces"]
-    faults = []
-    missing = [key for key in PROVENANCE if key not in atoms.info]
+    kind = atoms.info["kind"]
+    if kind not in KINDS:
+        return [f"kind {kind!r} is not among {', '.join(KINDS)}"]
+    tensors = ("efg", "ms") if kind == MOLECULES else ("efg",)
+    if any(name not in atoms.arrays for name in tensors) or atoms.calc is None:
+        return [f"it carries no {' or '.join(tensors)}, or no energy and forces"]
+    faults = [f"{name} is not finite" for name in tensors if not np.isfinite(atoms.arrays[name]).all()]
+    missing = [key for key in provenance_keys(kind) if key not in atoms.info]
     if missing:
         faults.append(f"its info does not say {', '.join(missing)}")
     elif wrong := _other_level(atoms):
         faults.append(wrong)
     efg = np.asarray(atoms.arrays["efg"], dtype=float).reshape(-1, 3, 3)
-    if not np.isfinite(efg).all():
-        faults.append("efg is not finite")
     if (asymmetry := np.abs(efg - efg.transpose(0, 2, 1)).max()) > ASYMMETRY:
         faults.append(f"efg is asymmetric by {asymmetry:.1e} V/Å²")
     if (trace := np.abs(np.trace(efg, axis1=1, axis2=2)).max()) > TRACE:
@@ -98,24 +101,26 @@ def faults_of(atoms: Atoms) -> list[str]:
 
 
 def _not_as_built(atoms: Atoms) -> list[str]:
-    material = MATERIALS[atoms.info["kind"]]
-    name = atoms.info["parent"]
-    parents = _parents(atoms.info["kind"])
+    kind, name, index = atoms.info["kind"], atoms.info["parent"], int(atoms.info["index"])
+    parents = _parents(kind)
     if name not in parents:
-        return [f"{atoms.info['kind']} has no parent {name!r}"]
-    built = rattled(material, name, parents[name][1], int(atoms.info["index"]))
+        return [f"{kind} has no parent {name!r}"]
+    if kind == MOLECULES:
+        built = rattled_molecule(name, parents[name], index)
+    else:
+        built = rattled(MATERIALS[kind], name, parents[name][1], index)
     if built is None or len(built) != len(atoms) or (built.numbers != atoms.numbers).any():
         return ["its atoms are not those that its parent and index give"]
     off = max(np.abs(built.positions - atoms.positions).max(), np.abs(built.cell.array - atoms.cell.array).max())
     return [f"atoms lie {off:.1e} Å from where parent and index put them"] if off > PLACE else []
 
 
-_BUILT: dict[str, dict[str, tuple[int, Atoms]]] = {}
+_BUILT: dict[str, dict] = {}
 
 
-def _parents(kind: str) -> dict[str, tuple[int, Atoms]]:
+def _parents(kind: str) -> dict:
     if kind not in _BUILT:
-        _BUILT[kind] = MATERIALS[kind].parents()
+        _BUILT[kind] = molecules() if kind == MOLECULES else MATERIALS[kind].parents()
     return _BUILT[kind]
 
 
@@ -139,12 +144,14 @@ def _duplicates(frames: list[tuple[str, Atoms]]) -> list[str]:
 
 
 def _outlying_energies(frames: list[tuple[str, Atoms]]) -> list[str]:
-    by_kind = defaultdict(list)
+    alike = defaultdict(list)  # of a material, or of a molecule
     for place, atoms in frames:
         if atoms.calc is not None:
-            by_kind[atoms.info.get("kind")].append((place, atoms.get_potential_energy() / len(atoms)))
+            kind, parent = atoms.info.get("kind"), atoms.info.get("parent")
+            group = (kind, parent) if kind == MOLECULES else kind
+            alike[group].append((place, atoms.get_potential_energy() / len(atoms)))
     faults = []
-    for found in by_kind.values():
+    for found in alike.values():
         median = np.median([energy for _, energy in found])
         faults += [
             f"{place}: an energy of {energy:.3f} eV per atom, where {median:.3f} is usual"

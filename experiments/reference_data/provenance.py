@@ -4,12 +4,21 @@ import numpy as np
 from ase import Atoms
 
 from experiments.reference_data.materials import MATERIALS
+from experiments.reference_data.molecules.level import PROVENANCE_OF_MOLECULES, provenance_of_molecules
+from experiments.reference_data.molecules.structures import KIND as MOLECULES
 
 PROVENANCE = ("code", "xc", "ecut_eV", "kpts", "setups", "smearing_eV")
 
 
+def provenance_keys(kind: str) -> tuple[str, ...]:
+    """What frames of a kind say of their level of theory."""
+    return PROVENANCE_OF_MOLECULES if kind == MOLECULES else PROVENANCE
+
+
 def provenance(atoms: Atoms, code: str = "GPAW 22.8.0") -> dict[str, str | float]:
-    """Level of theory of a structure's material."""
+    """Level of theory of a structure's material, or of the molecules."""
+    if atoms.info["kind"] == MOLECULES:
+        return provenance_of_molecules(code)
     material = MATERIALS[atoms.info["kind"]]
     return {
         "code": code,
