@@ -1,4 +1,4 @@
-"""Reference structures and their first-principles field gradients: `setups`, `ideal`, `relax`, `build`, `run`, `collect`, `elk` (see the README)."""
+"""Reference structures and their first-principles field gradients: `setups`, `ideal`, `relax`, `build`, `run`, `collect`, `published`, `elk` (see the README)."""
 
 import argparse
 import subprocess
@@ -61,6 +61,13 @@ def _collect(arguments) -> None:
     print(f"{len(frames)} structures in {arguments.out}")
 
 
+def _published(arguments) -> None:
+    from experiments.reference_data.molecules.published import table
+
+    restart_with(environment())
+    print(table())
+
+
 def _elk(arguments) -> None:
     atoms = ase.io.read(arguments.structure, arguments.frame)
     if (arguments.folder / EFG_FILE).exists():
@@ -112,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
         "--adopt", action="store_true", help="frames that do not say how they were made are as their material's"
     )
     collect.set_defaults(run=_collect)
+    published = commands.add_parser(
+        "published",
+        help="compute molecules at rest and compare with published values (under the Python that has PySCF)",
+    )
+    published.set_defaults(run=_published)
     elk = commands.add_parser(
         "elk", help="input for Elk; once it has run there, compare its tensors with the structure's"
     )

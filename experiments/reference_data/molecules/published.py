@@ -1,0 +1,85 @@
+"""The level of theory against published values, one at least for each kind of molecule, at rest."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.reference_data.molecules.nmr import field_gradients, kohn_sham, shielding
+from experiments.reference_data.molecules.parents import molecules
+
+MHZ_PER_MILLIBARN_V_PER_ANGSTROM2 = 2.4179892421e-3
+QUADRUPOLE_MOMENTS = {"2H": 2.86, "14N": 20.44, "17O": -25.58}  # millibarn; Pyykkö, Mol. Phys. 106, 1965 (2008)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One measured number.
+
+    Attributes:
+        molecule: one of those that structures are made from.
+        isotope: of the nucleus.
+        atom: number of the nucleus in the molecule.
+        value: shielding in ppm, or quadrupolar coupling in MHz.
+        source: who measured it, and what differs from a molecule at rest.
+        normal: three atoms in a plane of symmetry: the coupling along its normal, rather than the largest.
+        coupling: whether it is a quadrupolar coupling.
+    """
+
+    molecule: str
+    isotope: str
+    atom: int
+    value: float
+    source: str
+    normal: tuple[int, int, int] | None = None
+    coupling: bool = False
+
+
+VALUES = (
+    Published("water", "17O", 0, 325.3, "at 300 K; Puzzarini et al., J. Chem. Phys. 131, 234304 (2009)"),
+    Published("water", "1H", 1, 30.05, "at 300 K; Raynes, Mol. Phys. 49, 443 (1983)"),
+    Published(
+        "water", "17O", 0, 10.17, "Verhoeven, Dymanus and Bluyssen, J. Chem. Phys. 50, 3330 (1969)", coupling=True
+    ),
+    Published("ammonia", "15N", 0, 264.5, "at 300 K; Jameson et al., J. Chem. Phys. 74, 81 (1981)"),
+    Published("ammonia", "1H", 1, 31.2, "Kukolich, J. Am. Chem. Soc. 97, 5704 (1975)"),
+    Published("ammonia", "14N", 0, -4.090, "Hougen, J. Chem. Phys. 57, 4207 (1972)", coupling=True),
+    Published("methylamine", "14N", 0, 1.826, "out of plane; as in nqcc.wcbailey.net/CH3NH2", (0, 1, 4), coupling=True),
+    Published("formamide", "14N", 2, -3.851, "Kryvda et al. (2009), as in nqcc.wcbailey.net/NH2CHO", coupling=True),
+    Published("hydrogen_fluoride", "19F", 0, 419.7, "±6, at rest; Hindermann and Cornwell, J. Chem. Phys. 48, 4148 (1968)"),
+    Published("hydrogen_fluoride", "2H", 1, 0.3542, "Muenter and Klemperer, J. Chem. Phys. 52, 6033 (1970)", coupling=True),
+    Published("fluoromethane", "19F", 1, 471.0, "Helgaker, Jaszuński and Ruud, Chem. Rev. 99, 293 (1999)"),
+    Published("silicon_tetrafluoride", "29Si", 0, 482.0, "±10; Jameson and Jameson, Chem. Phys. Lett. 149, 300 (1988)"),
+    Published("disiloxane", "17O", 0, -5.19, "|C_Q| of α-quartz, which has the same Si–O–Si angle", coupling=True),
+)  # fmt: skip
+
+
+def table() -> str:
+    """Calculated and published values as markdown, each molecule computed once."""
+    at_rest = molecules()
+    computed = {}
+    for name in dict.fromkeys(entry.molecule for entry in VALUES):
+        atoms = at_rest[name].atoms
+        field = kohn_sham(atoms)
+        computed[name] = atoms.positions, shielding(field), field_gradients(field)
+    lines = ["| | | calculated | published | source |", "|---|---|---|---|---|"]
+    for entry in VALUES:
+        value = _value(entry, *computed[entry.molecule])
+        what, digits = ("C_Q or χ, MHz", 3) if entry.coupling else ("σ, ppm", 1)
+        lines.append(
+            f"| {entry.molecule.replace('_', ' ')} | {entry.isotope} {what} | {value:.{digits}f} | {entry.value:.{digits}f} | {entry.source} |"
+        )
+    return "\n".join(lines)
+
+
+def _value(entry: Published, positions: np.ndarray, shieldings: np.ndarray, gradients: np.ndarray) -> float:
+    if not entry.coupling:
+        return float(np.trace(shieldings[entry.atom]) / 3)
+    tensor = gradients[entry.atom]
+    if entry.normal is None:
+        values = np.linalg.eigvalsh(tensor)
+        along = values[np.argmax(np.abs(values))]
+    else:
+        a, b, c = positions[list(entry.normal)]
+        normal = np.cross(b - a, c - a)
+        along = normal @ tensor @ normal / (normal @ normal)
+    return float(MHZ_PER_MILLIBARN_V_PER_ANGSTROM2 * QUADRUPOLE_MOMENTS[entry.isotope] * along)
