@@ -1,7 +1,8 @@
 """What shapes a network: everything about it but the numbers that are learned."""
 
 from dataclasses import asdict, dataclass
-from math import isqrt
+from math import inf, isqrt
+from numbers import Integral
 from typing import Any, Literal
 
 from efg_jax.errors import InputError
@@ -44,12 +45,25 @@ class Architecture:
             object.__setattr__(self, "species", tuple(self.species))
             if len(set(self.species)) != len(self.species) or not self.species:
                 raise InputError(f"species = {', '.join(self.species) or 'none'}: name each element once, at least one")
+        for name in (
+            "lmax",
+            "layers",
+            "channels",
+            "bessels",
+            "radial_width",
+            "radial_depth",
+            "product_order",
+            "products",
+        ):
+            if not isinstance(getattr(self, name), Integral):
+                raise InputError(f"{name} = {getattr(self, name)!r} is no whole number")
+            object.__setattr__(self, name, int(getattr(self, name)))
         if not 0 <= self.lmax <= 4:
             raise InputError(f"lmax = {self.lmax} is not in 0 to 4")
         if not 1 <= self.layers <= 4:
             raise InputError(f"layers = {self.layers} is not in 1 to 4")
         for name in ("cutoff", "channels", "bessels", "radial_width", "radial_depth", "neighbours"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < inf:
                 raise InputError(f"{name} = {getattr(self, name)} is not above zero")
         if self.decomposition not in ("irreps", "products"):
             raise InputError(f"decomposition = {self.decomposition!r} is unknown; choose 'irreps' or 'products'")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -11,16 +11,12 @@ from jaxtyping import Array, Float
 
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.labels import Parts, Standard
-from efg_jax.structures import Environments, bucket, environments, lengthen, widen
-from efg_jax.targets import Target, labels, to_channels
+from efg_jax.structures import Environments, bucket, environments, lengthen, species_of, widen
+from efg_jax.targets import Target, labels, place_of, to_channels
 
-OF_NEIGHBOURS = (
-    "neighbour",
-    "shift",
-    "neighbour_species",
-    "mask",
-)  # fields of `Environments` with a column for each neighbour
-OF_STRUCTURES = ("cells",)  # with a row for each structure; all others have one for each atom
+# Fields of `Environments` with a column for each neighbour, and those with a row for each structure; all others have one for each atom.
+OF_NEIGHBOURS = ("neighbour", "shift", "neighbour_species", "mask")
+OF_STRUCTURES = ("cells",)
 
 
 class Sample(NamedTuple):
@@ -29,7 +25,7 @@ class Sample(NamedTuple):
     environments: Environments
     labels: dict[str, Parts]
     labelled: dict[str, np.ndarray]
-    number: int  # of the structure in the caller's list
+    place: dict[str, Any]  # file and frame, or position in the caller's list
 
     @property
     def atoms(self) -> int:
@@ -54,26 +50,50 @@ class Shape(NamedTuple):
 
 
 def samples(
-    structures: Sequence[Atoms],
+    structures: Mapping[int, Atoms],
     architecture: Architecture,
     targets: Sequence[Target],
     standards: Mapping[str, Standard],
+    wanted: Sequence[str] | None = None,
 ) -> list[Sample]:
-    """Structures as the network takes them (host)."""
+    """Structures as the network takes them (host).
+
+    Args:
+        structures: by their position in the caller's list.
+        architecture: of the network.
+        targets: whose labels are collected.
+        standards: units of each.
+        wanted: elements whose labels count; None: all that the standards know.
+
+    Raises:
+        InputError: an element that the network does not know.
+    """
     found = []
-    for number, atoms in enumerate(structures):
+    counts = np.array([wanted is None or symbol in wanted for symbol in architecture.species])
+    for number, atoms in structures.items():
+        species = species_of(atoms, architecture.species, number)
         batch = environments([atoms], architecture.cutoff, architecture.species, pad=False)
-        species = np.asarray(batch.centre_species)
         own, labelled = {}, {}
         for target in targets:
             values = labels([atoms], target)
             present = np.isfinite(values).reshape(len(atoms), -1).all(axis=1)
-            present &= np.array(standards[target.name].labelled)[species]
+            present &= (np.array(standards[target.name].labelled) & counts)[species]
             parts = standards[target.name].standardised(to_channels(target, values), species)
             own[target.name] = {irrep: np.where(present[:, None], part, 0.0) for irrep, part in parts.items()}
             labelled[target.name] = present
-        found.append(Sample(batch, own, labelled, number))
+        found.append(Sample(batch, own, labelled, place_of(atoms, number)))
     return found
+
+
+def named(found: Sequence[Sample]) -> str:
+    """Files and frames in words: "a.extxyz, frames 3, 7"."""
+    frames: dict[str, list[int]] = {}
+    for sample in found:
+        frames.setdefault(sample.place.get("file", ""), []).append(sample.place["frame"])
+    return "; ".join(
+        f"{file}{', ' * bool(file)}frame{'s' * (len(numbers) > 1)} {', '.join(map(str, sorted(numbers)))}"
+        for file, numbers in frames.items()
+    )
 
 
 def common_shape(found: Sequence[Sample], edges: int) -> Shape:

@@ -33,6 +33,11 @@ class FittedNetworks(eqx.Module):
         labelled = self.standards[target].labelled
         return [symbol for symbol, found in zip(self.architecture.species, labelled, strict=True) if found]
 
+    @property
+    def elements(self) -> list[str]:
+        """Elements whose atoms had labels of any target."""
+        return [s for s in self.architecture.species if any(s in self.known(name) for name in self.targets)]
+
     def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """JSON values and arrays; `unpack` is the inverse."""
         arrays = {}
@@ -92,5 +97,5 @@ def _network(
     shapes, structure = jax.tree.flatten(like)
     weights = [leaves[str(i)] for i in range(len(leaves))]
     if [w.shape for w in weights] != [s.shape for s in shapes]:
-        raise InputError("the weights are those of another architecture; train again, or mend the file")
+        raise InputError("the weights are those of another architecture")
     return jax.tree.unflatten(structure, [jnp.asarray(w, dtype=w.dtype) for w in weights])

@@ -41,15 +41,17 @@ class History:
     def describe(self) -> str:
         """The last row in words."""
         row = self.rows[-1]
-        errors = [f"{name.replace('_', ' λ=')} {value:.1f} %" for name, value in row.items() if name not in _PLAIN]
-        return f"loss {row['training_loss']:.4g}, validation {row['validation_loss']:.4g}; {', '.join(errors)}"
+        errors = [
+            f"{target} λ={order} {value:.1f} %"
+            for (target, _, order), value in ((name.rpartition("_"), row[name]) for name in row if name not in _PLAIN)
+        ]
+        return (
+            f"validation {', '.join(errors)} (loss {row['validation_loss']:.3g}, training {row['training_loss']:.3g})"
+        )
 
     def to_csv(self, path: str | Path) -> None:
         """Write all rows, whole or not at all."""
-        with atomic_write(Path(path)) as temporary, open(temporary, "w", newline="") as stream:
-            writer = csv.DictWriter(stream, list(self.rows[0]) if self.rows else _PLAIN)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        _write_rows(path, self.rows, _PLAIN)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """A column each, by name; `from_arrays` is the inverse."""
@@ -67,6 +69,19 @@ class History:
                 for row in zip(*map(np.ndarray.tolist, columns.values()), strict=True)
             )
         )
+
+
+def write_histories(path: str | Path, histories: Sequence[History]) -> None:
+    """Those of all networks of a committee as one CSV file, with the number of the ``network`` (from 1) in front; whole or not at all."""
+    rows = [{"network": number, **row} for number, history in enumerate(histories, 1) for row in history.rows]
+    _write_rows(path, rows, ("network", *_PLAIN))
+
+
+def _write_rows(path: str | Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    with atomic_write(Path(path)) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]) if rows else columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 _PLAIN = ("epoch", "learning_rate", "training_loss", "validation_loss")

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.errors import InputError
-from efg_jax.targets import Target, labels, to_channels
+from efg_jax.targets import NEGLIGIBLE, Target, labels, to_channels
 
 Parts = dict[Irrep, Float[np.ndarray, "atoms _"]]
 
@@ -41,7 +41,7 @@ class Standard(eqx.Module):
             wanted: elements whose labels count; None: all that have any.
 
         Raises:
-            InputError: no labels at all, or none of an element that is wanted.
+            InputError: no labels of any of these elements.
         """
         scale = {irrep: np.ones(len(species)) for irrep in target.irreps}
         mean, found = np.zeros(len(species)), np.zeros(len(species), dtype=bool)
@@ -51,20 +51,29 @@ class Standard(eqx.Module):
             values = labels(structures, target, symbol)
             values = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)]
             if not len(values):
-                if wanted is not None:
-                    raise InputError(f"no atom of {symbol} carries '{target.name}'; add labels, or leave {symbol} out")
                 continue
             found[row] = True
-            for irrep, part in to_channels(target, values).items():
+            parts = to_channels(target, values)
+            largest = max(np.abs(part).max() for part in parts.values())
+            for irrep, part in parts.items():
                 if irrep == INVARIANT:
                     mean[row] = part.mean()
                     part = part - mean[row]
                 size = np.sqrt(np.mean(part**2))
-                # Labels that do not vary have nothing to learn but their mean.
-                scale[irrep][row] = size if size > 0.0 else 1.0
+                # What is there by rounding only has nothing to teach but its mean.
+                scale[irrep][row] = size if size > NEGLIGIBLE * largest else 1.0
         if not found.any():
             raise InputError(f"no atom carries '{target.name}'; pass structures that have labels")
         return cls(scale, mean, tuple(map(bool, found)))
+
+    def extended(self, other: "Standard") -> "Standard":
+        """These units, and those of another standard for elements that have none here (of the same species and irreps)."""
+        own = np.array(self.labelled)
+        return Standard(
+            {irrep: np.where(own, scale, other.scale[irrep]) for irrep, scale in self.scale.items()},
+            np.where(own, self.mean, other.mean),
+            tuple(map(bool, own | np.array(other.labelled))),
+        )
 
     def standardised(self, parts: Mapping[Irrep, np.ndarray], species: np.ndarray) -> Parts:
         """Irreducible parts (atoms, 2λ+1) in these units; ``species`` are indices of the atoms' elements."""

@@ -40,8 +40,13 @@ class Loss:
     def __post_init__(self):
         if self.kind not in ("irreps", "observables"):
             raise InputError(f"loss = {self.kind!r} is unknown; choose 'irreps' or 'observables'")
-        weights = {**self.targets, **self.orders, **self.species, "observables": self.observables}
-        for name, weight in weights.items():
+        weights = [
+            *self.targets.items(),
+            *self.orders.items(),
+            *self.species.items(),
+            ("observables", self.observables),
+        ]
+        for name, weight in weights:
             if not 0.0 <= weight < np.inf:
                 raise InputError(f"the weight of {name} in the loss is {weight}; give a number from 0 on")
 
@@ -75,11 +80,11 @@ class Objective:
         loss: weights.
         targets: what is predicted.
         standards: units of each.
-        scales: of EFG targets μ and σ of |V_zz| of each element, V/Å², in the order of the species.
+        scales: of EFG targets μ and σ of |V_zz| of each element that has labels, V/Å².
         species: elements that the network knows.
 
     Raises:
-        InputError: a weight of something that is not there, or observables of what is no EFG.
+        InputError: a weight of something that is not there, or observables of what is no EFG or does not vary.
     """
 
     def __init__(
@@ -87,7 +92,7 @@ class Objective:
         loss: Loss,
         targets: Sequence[Target],
         standards: Mapping[str, Standard],
-        scales: Mapping[str, Scale],
+        scales: Mapping[str, Mapping[str, Scale]],
         species: Sequence[str],
     ):
         names = {"target": [target.name for target in targets], "element": list(species)}
@@ -99,7 +104,10 @@ class Objective:
                 )
         if loss.kind == "observables" and not scales:
             raise InputError("observables are those of an EFG, and no target is one; take the loss 'irreps'")
-        self._loss, self._standards, self._scales = loss, standards, scales
+        self._loss, self._standards = loss, standards
+        self._scales = (
+            {name: _by_species(of, species) for name, of in scales.items()} if loss.kind == "observables" else {}
+        )
         self._species = np.array([loss.species.get(symbol, 1.0) for symbol in species])
 
     def __call__(self, predicted: Mapping[str, Parts], batch: Batch) -> Float[Array, ""]:
@@ -111,7 +119,7 @@ class Objective:
             weights = labelled * jnp.asarray(self._species, labelled.dtype)[kinds]
             count = jnp.maximum(jnp.sum(labelled), 1.0)
             of_atoms = sum(self._loss.orders.get(order, 1.0) * error for (order, _), error in errors.items())
-            if self._loss.kind == "observables" and name in self._scales:
+            if name in self._scales:
                 of_atoms += self._loss.observables * labelled * self._of_observables(name, predicted[name], batch)
             total += self._loss.targets.get(name, 1.0) * jnp.sum(weights * of_atoms) / count
         return total
@@ -125,8 +133,7 @@ class Objective:
         )
         # Where there is no label, two tensors that are safe to decompose.
         safe = jnp.diag(jnp.asarray([-0.4, -0.6, 1.0], model.dtype))
-        scale = self._scales[name]
-        mean, std = (jnp.asarray(values, model.dtype)[kinds] for values in scale)
+        mean, std = (jnp.asarray(values, model.dtype)[kinds] for values in self._scales[name])
         reference, model = (
             jnp.where(labelled[:, None, None], tensors, mean[:, None, None] * safe[None])
             for tensors in (reference, model)
@@ -134,3 +141,13 @@ class Objective:
         return jax.vmap(lambda r, m, mu, sigma: observable_loss(r[None], m[None], Scale(mu, sigma)))(
             reference, model, mean, std
         )
+
+
+def _by_species(scales: Mapping[str, Scale], species: Sequence[str]) -> Scale:
+    """μ and σ as arrays in the order of the species, 1 where an element has no labels."""
+    if still := [symbol for symbol, scale in scales.items() if not scale.std > 0.0]:
+        raise InputError(
+            f"all |V_zz| of {still[0]} are the same, so that C̃_Q has no unit; take the loss 'irreps', or leave {still[0]} out"
+        )
+    pairs = np.array([scales.get(symbol, Scale(1.0, 1.0)) for symbol in species], dtype=np.float64)
+    return Scale(*pairs.T)

@@ -15,7 +15,7 @@ from efg_jax.models.prediction import Choice, Predicted
 from efg_jax.network.backbone import Network
 from efg_jax.network.fitted import FittedNetworks
 from efg_jax.precision import float64
-from efg_jax.structures import Environments, environments
+from efg_jax.structures import Environments, environments, species_of
 from efg_jax.targets import Target, from_channels
 
 TOGETHER = 256
@@ -24,41 +24,63 @@ TOGETHER = 256
 
 def predict_stream(
     fitted: FittedNetworks,
-    target: Target,
+    targets: Sequence[Target],
     structures: Atoms | Iterable[Atoms],
     *,
     variance: bool,
     precision: np.dtype,
-    species: Sequence[str] | None,
+    species: str | Sequence[str] | None,
     indices: Sequence[int] | None,
-) -> Iterator[Predicted]:
-    """One prediction a structure, in their order; see `EquivariantNetwork.predict_stream`. Options are checked at once."""
-    choose = Choice(fitted.known(target.name), species, indices)
+) -> Iterator[dict[str, Predicted]]:
+    """Predictions of several targets by their names, for each structure in turn; see `EquivariantNetwork.predict_stream`.
+
+    Options are checked at once. A network runs once for all targets.
+    """
+    choices = {target.name: _choice(fitted, target, species, indices, len(targets) > 1) for target in targets}
     networks = [cast(network, precision) for network in fitted.networks]
-    return _stream(fitted, target, networks, checked(structures), choose, variance, precision)
+    return _stream(fitted, targets, networks, checked(structures), choices, variance, precision)
 
 
-def _stream(fitted, target, networks, structures, choose, variance, precision) -> Iterator[Predicted]:
-    for together in _grouped(structures):
-        values, spreads = _tensors(fitted, target, networks, [atoms for _, atoms in together], precision)
+def _choice(fitted: FittedNetworks, target: Target, species, indices, several: bool) -> Choice:
+    """Atoms that are predicted; of several targets each is predicted for those of the elements that it was trained for."""
+    known = fitted.known(target.name)
+    if several and species is not None:
+        wanted = [species] if isinstance(species, str) else species
+        Choice(fitted.elements, wanted, None)  # one target at least knows every element
+        species = [symbol for symbol in wanted if symbol in known]
+    return Choice(known, species, indices)
+
+
+def _stream(fitted, targets, networks, structures, choices, variance, precision) -> Iterator[dict[str, Predicted]]:
+    for together in _grouped(structures, fitted.architecture.species):
+        found = _tensors(fitted, targets, networks, [atoms for _, atoms in together], precision)
         first = 0
         for number, atoms in together:
-            chosen = np.sort(np.concatenate([np.zeros(0, dtype=int), *choose(number, atoms).values()]))
             rows = slice(first, first + len(atoms))
             first += len(atoms)
-            own = np.full((len(atoms), *target.shape), np.nan)
-            own[chosen] = values[rows][chosen]
-            spread = None
-            if variance:
-                spread = np.full(len(atoms), np.nan)
-                spread[chosen] = spreads[rows][chosen]
-            yield Predicted(atoms, own, spread, chosen)
+            yield {
+                name: _of_structure(number, atoms, choices[name], values[rows], spreads[rows] if variance else None)
+                for name, (values, spreads) in found.items()
+            }
 
 
-def _grouped(structures: Iterator[Atoms]) -> Iterator[list[tuple[int, Atoms]]]:
-    """Structures with their numbers, as many at a time as have few atoms together."""
+def _of_structure(number: int, atoms: Atoms, choose: Choice, values, spreads) -> Predicted:
+    """Values of the chosen atoms, NaN for the others."""
+    chosen = np.sort(np.concatenate([np.zeros(0, dtype=int), *choose(number, atoms).values()]))
+    own = np.full(values.shape, np.nan)
+    own[chosen] = values[chosen]
+    spread = None
+    if spreads is not None:
+        spread = np.full(len(atoms), np.nan)
+        spread[chosen] = spreads[chosen]
+    return Predicted(atoms, own, spread, chosen)
+
+
+def _grouped(structures: Iterator[Atoms], species: Sequence[str]) -> Iterator[list[tuple[int, Atoms]]]:
+    """Structures with their numbers, as many at a time as have few atoms together; all elements are among the species."""
     waiting: list[tuple[int, Atoms]] = []
     for number, atoms in enumerate(structures):
+        species_of(atoms, species, number)
         if waiting and sum(len(a) for _, a in waiting) + len(atoms) > TOGETHER:
             yield waiting
             waiting = []
@@ -69,28 +91,33 @@ def _grouped(structures: Iterator[Atoms]) -> Iterator[list[tuple[int, Atoms]]]:
 
 def _tensors(
     fitted: FittedNetworks,
-    target: Target,
+    targets: Sequence[Target],
     networks: Sequence[Network],
     structures: Sequence[Atoms],
     precision: np.dtype,
-) -> tuple[Float[np.ndarray, "atoms *shape"], Float[np.ndarray, " atoms"]]:
-    """Mean over the networks of what they predict for all atoms, and the variance, summed over components."""
+) -> dict[str, tuple[Float[np.ndarray, "atoms ..."], Float[np.ndarray, " atoms"]]]:
+    """Of each target the mean over the networks of what they predict for all atoms, and the variance, summed over components."""
     architecture = fitted.architecture
     batch = environments(structures, architecture.cutoff, architecture.species)
     atoms = sum(map(len, structures))
     kinds = np.asarray(batch.centre_species)[:atoms]
+    names = tuple(target.name for target in targets)
     with float64(precision == np.float64):
         device = jax.tree.map(jnp.asarray, cast(batch, precision))
-        found = [predicted_parts(network, device, target.name) for network in networks]
-    values = []
-    for parts in found:
-        own = {irrep: np.asarray(part, dtype=np.float64)[:atoms] for irrep, part in parts.items()}
-        values.append(from_channels(target, fitted.standards[target.name].restored(own, kinds)))
-    spread = np.var(values, axis=0, ddof=1 if len(values) > 1 else 0)
-    return np.mean(values, axis=0), spread.reshape(atoms, -1).sum(axis=1)
+        found = [predicted_parts(network, device, names) for network in networks]
+    tensors = {}
+    for target in targets:
+        values = []
+        for parts in found:
+            own = {irrep: np.asarray(p, dtype=np.float64)[:atoms] for irrep, p in parts[target.name].items()}
+            values.append(from_channels(target, fitted.standards[target.name].restored(own, kinds)))
+        spread = np.var(values, axis=0, ddof=1 if len(values) > 1 else 0)
+        tensors[target.name] = np.mean(values, axis=0), spread.reshape(atoms, -1).sum(axis=1)
+    return tensors
 
 
 @eqx.filter_jit
-def predicted_parts(network: Network, environments: Environments, target: str) -> Mapping:
-    """Compiled prediction of one target in standard units."""
-    return network(environments)[target]
+def predicted_parts(network: Network, environments: Environments, targets: tuple[str, ...]) -> Mapping:
+    """Compiled prediction of these targets in standard units."""
+    found = network(environments)
+    return {name: found[name] for name in targets}

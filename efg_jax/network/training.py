@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,8 +15,8 @@ from jaxtyping import Array, Float, Int, PyTree
 from efg_jax.errors import InputError
 from efg_jax.io.checkpoint import Checkpoint
 from efg_jax.network.backbone import Network
-from efg_jax.network.batches import Batch, Sample, common_shape, joined, packed
-from efg_jax.network.history import History, percent_errors
+from efg_jax.network.batches import Batch, Sample, common_shape, joined, named, packed
+from efg_jax.network.history import History, Row, percent_errors
 from efg_jax.network.loss import Loss, Objective
 
 PRECISION = np.dtype(np.float32)
@@ -54,12 +55,18 @@ class Training:
     loss: Loss = field(default_factory=Loss)
 
     def __post_init__(self):
+        for name in ("epochs", "batch_edges", "patience", "seed"):
+            if not isinstance(getattr(self, name), Integral):
+                raise InputError(f"{name} = {getattr(self, name)!r} is no whole number")
+            object.__setattr__(self, name, int(getattr(self, name)))
         for name in ("epochs", "learning_rate", "clip", "batch_edges", "patience"):
-            if not getattr(self, name) > 0:
+            if not 0.0 < getattr(self, name) < np.inf:
                 raise InputError(f"{name} = {getattr(self, name)} is not above zero")
         for name in ("weight_decay", "warmup", "average", "validation"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise InputError(f"{name} = {getattr(self, name)} is not in [0, 1)")
+        if self.seed < 0:
+            raise InputError(f"seed = {self.seed} is negative; give a whole number from 0")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON; `from_dict` is the inverse."""
@@ -87,70 +94,74 @@ class Trained(NamedTuple):
     history: History
 
 
-def train(
-    network: Network,
-    objective: Objective,
-    training_set: Sequence[Sample],
-    validation_set: Sequence[Sample],
-    options: Training,
-    *,
-    trainable: PyTree,
-    checkpoint: Checkpoint,
-    describe: Callable[[Sequence[int]], str],
-    progress: Progress | None = None,
-) -> Trained:
-    """Train until the validation loss has stopped to fall, or the epochs are over.
+class Trainer:
+    """Trains networks of one kind on the same data, each until its validation loss has stopped to fall or the epochs are over.
+
+    What is compiled serves all of them. It must be made and used without x64 (`precision.float64(False)`).
 
     Args:
-        network: to begin with.
         objective: what is minimised.
         training_set, validation_set: of which the first moves the weights, the second decides which are kept.
-        options: how.
-        trainable: a tree like the network, True where a weight may change.
-        checkpoint: where the state is kept after each epoch, and found again.
-        describe: numbers of training structures → names, for messages.
-        progress: called after each epoch.
-
-    Returns:
-        The averaged weights of the epoch with the lowest validation loss.
-
-    Raises:
-        InputError: a loss that is no number; the batch is named, and the checkpoint holds the epoch before.
+        options: how; the seed is that of each network.
+        trainable: a tree like a network, True where a weight may change.
     """
-    run = _Run(network, objective, training_set, validation_set, options, trainable)
-    state, best, history = run.restored(checkpoint.load("state"))
-    for epoch in range(len(history.rows), options.epochs):
-        if history.since_best >= options.patience:
-            break
-        state, training_loss = run.epoch(state, epoch, describe)
-        history = history.with_row(run.validated(state, epoch, training_loss))
-        if history.since_best == 0:
-            best = state.average
-        checkpoint.save("state", run.arrays(state, best, history))
-        if progress is not None:
-            progress(epoch + 1, options.epochs, history.describe())
-    return Trained(run.combined(best), history)
 
-
-class _Run:
-    """One training: its shapes, its compiled steps, and its state to and from arrays."""
-
-    def __init__(self, network, objective, training_set, validation_set, options: Training, trainable):
+    def __init__(
+        self,
+        objective: Objective,
+        training_set: Sequence[Sample],
+        validation_set: Sequence[Sample],
+        options: Training,
+        trainable: PyTree,
+    ):
         self._training, self._validation, self._options = training_set, validation_set, options
         self._objective, self._trainable = objective, trainable
         self._shape = common_shape([*training_set, *validation_set], options.batch_edges)
+        # However the structures are shuffled, a batch more or less is no matter to the schedule.
         batches = sum(1 for _ in packed(training_set, range(len(training_set)), self._shape))
         self._rate = _schedule(options, batches * options.epochs)
         self._optimiser = optax.chain(
             optax.clip_by_global_norm(options.clip), optax.adamw(self._rate, weight_decay=options.weight_decay)
         )
-        moving, self._still = eqx.partition(network, trainable)
-        self._start = State(moving, moving, self._optimiser.init(moving), jnp.zeros((), jnp.int32))
         self._step, self._judge = eqx.filter_jit(self._step_of_batch), eqx.filter_jit(self._judged)
 
-    def _step_of_batch(self, state: State, batch: Batch) -> tuple[State, Float[Array, ""]]:
+    def train(self, network: Network, seed: int, checkpoint: Checkpoint, progress: Progress | None = None) -> Trained:
+        """Train one network.
+
+        Args:
+            network: to begin with.
+            seed: of the order of the batches.
+            checkpoint: where the state is kept after each epoch, and found again.
+            progress: called after each epoch.
+
+        Returns:
+            The averaged weights of the epoch with the lowest validation loss.
+
+        Raises:
+            InputError: a loss that is no number; the batch is named, and the checkpoint holds the epoch before.
+        """
+        moving, still = eqx.partition(network, self._trainable)
+        start = State(moving, moving, self._optimiser.init(moving), jnp.zeros((), jnp.int32))
+        state, best, history = _restored(checkpoint.load("state"), (start, moving))
+        for epoch in range(len(history.rows), self._options.epochs):
+            if history.since_best >= self._options.patience:
+                break
+            state, training_loss = self._epoch(state, still, epoch, seed)
+            history = history.with_row(self._validated(state, still, epoch, training_loss))
+            if history.since_best == 0:
+                best = state.average
+            checkpoint.save("state", _arrays((state, best), history))
+            if progress is not None:
+                progress(epoch + 1, self._options.epochs, history.describe())
+        return Trained(eqx.combine(best, still), history)
+
+    def _step_of_batch(
+        self, state: State, still: Network, batch: Batch
+    ) -> tuple[State, Float[Array, ""], Float[Array, ""]]:
+        """The next state, the loss, and the norm of its gradient."""
+
         def loss(moving):
-            return self._objective(self.combined(moving)(batch.environments), batch)
+            return self._objective(eqx.combine(moving, still)(batch.environments), batch)
 
         value, gradient = eqx.filter_value_and_grad(loss)(state.weights)
         updates, optimiser = self._optimiser.update(gradient, state.optimiser, state.weights)
@@ -159,39 +170,36 @@ class _Run:
         # Nearly a plain mean at first: the weights that training began with would linger otherwise.
         decay = jnp.minimum(self._options.average, step / (step + 9.0))
         average = jax.tree.map(lambda mean, new: decay * mean + (1.0 - decay) * new, state.average, weights)
-        return State(weights, average, optimiser, step), value
+        return State(weights, average, optimiser, step), value, optax.global_norm(gradient)
 
     def _judged(self, network: Network, batch: Batch):
         predicted = network(batch.environments)
         return self._objective(predicted, batch), predicted
 
-    def epoch(self, state: State, epoch: int, describe) -> tuple[State, float]:
+    def _epoch(self, state: State, still: Network, epoch: int, seed: int) -> tuple[State, float]:
         """All batches once, in the order of this epoch; the mean loss."""
-        order = np.random.default_rng([self._options.seed, epoch]).permutation(len(self._training))
+        order = np.random.default_rng([seed, epoch]).permutation(len(self._training))
         losses, atoms = [], []
         for number, together in enumerate(packed(self._training, order, self._shape)):
-            state, loss = self._step(state, joined(together, self._shape, PRECISION))
-            if not np.isfinite(loss):
-                raise InputError(
-                    f"training failed: the loss is {float(loss)} in batch {number} of epoch {epoch} "
-                    f"({describe([sample.number for sample in together])}); look at these labels, or lower the "
-                    "learning rate; the checkpoint holds the epoch before"
-                )
+            after, loss, norm = self._step(state, still, self._joined(together))
+            if not (np.isfinite(loss) and np.isfinite(norm)):
+                what = f"the loss is {float(loss)}, its gradient {float(norm)}, in batch {number} of epoch {epoch}"
+                raise self._failure(eqx.combine(state.weights, still), together, what)
+            state = after
             losses.append(float(loss))
             atoms.append(sum(sample.atoms for sample in together))
         return state, float(np.average(losses, weights=atoms))
 
-    def combined(self, weights: PyTree) -> Network:
-        """The whole network, with these for the weights that are trained."""
-        return eqx.combine(weights, self._still)
-
-    def validated(self, state: State, epoch: int, training_loss: float) -> dict[str, float]:
+    def _validated(self, state: State, still: Network, epoch: int, training_loss: float) -> Row:
         """One row of the history."""
         losses, atoms, judged = [], [], []
-        network = self.combined(state.average)
-        for together in packed(self._validation, range(len(self._validation)), self._shape):
-            batch = joined(together, self._shape, PRECISION)
+        network = eqx.combine(state.average, still)
+        for number, together in enumerate(packed(self._validation, range(len(self._validation)), self._shape)):
+            batch = self._joined(together)
             loss, predicted = self._judge(network, batch)
+            if not np.isfinite(loss):
+                what = f"the validation loss is {float(loss)} in batch {number} after epoch {epoch}"
+                raise self._failure(network, together, what)
             losses.append(float(loss))
             atoms.append(sum(sample.atoms for sample in together))
             judged.append((jax.tree.map(np.asarray, predicted), batch))
@@ -203,19 +211,30 @@ class _Run:
             **percent_errors(judged),
         }
 
-    def arrays(self, state: State, best: PyTree, history: History) -> dict[str, np.ndarray]:
-        """What a checkpoint holds."""
-        leaves = {f"leaf/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((state, best)))}
-        return leaves | history.arrays()
+    def _joined(self, together: Sequence[Sample]) -> Batch:
+        return joined(together, self._shape, PRECISION)
 
-    def restored(self, arrays: Mapping[str, np.ndarray]) -> tuple[State, PyTree, History]:
-        """State, best weights and history of a checkpoint, or those of the beginning."""
-        start = (self._start, self._start.weights)
-        if not arrays:
-            return *start, History()
-        leaves, structure = jax.tree.flatten(start)
-        kept = [jnp.asarray(arrays[f"leaf/{i}"]) for i in range(len(leaves))]
-        return *jax.tree.unflatten(structure, kept), History.from_arrays(arrays)
+    def _failure(self, network: Network, together: Sequence[Sample], what: str) -> InputError:
+        """The error that names the batch, or those of its structures whose own loss is no number."""
+        guilty = [s for s in together if not np.isfinite(self._judge(network, self._joined([s]))[0])] or together
+        return InputError(
+            f"training failed: {what} ({named(guilty)}); look at these labels, or lower the learning rate "
+            f"({self._options.learning_rate:g}); what was reached an epoch before is kept in the checkpoint"
+        )
+
+
+def _arrays(tree: PyTree, history: History) -> dict[str, np.ndarray]:
+    """What a checkpoint holds; `_restored` is the inverse."""
+    return {f"leaf/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))} | history.arrays()
+
+
+def _restored(arrays: Mapping[str, np.ndarray], start: tuple[State, PyTree]) -> tuple[State, PyTree, History]:
+    """State, best weights and history of a checkpoint, or those of the beginning."""
+    if not arrays:
+        return *start, History()
+    leaves, structure = jax.tree.flatten(start)
+    kept = [jnp.asarray(arrays[f"leaf/{i}"]) for i in range(len(leaves))]
+    return *jax.tree.unflatten(structure, kept), History.from_arrays(arrays)
 
 
 def _schedule(options: Training, steps: int) -> optax.Schedule:

@@ -1,0 +1,79 @@
+"""What a training begins with: random networks, or those of a fitted model with heads for what is new."""
+
+from collections.abc import Sequence
+
+import jax
+
+from efg_jax.errors import InputError
+from efg_jax.network.architecture import Architecture
+from efg_jax.network.backbone import Network
+from efg_jax.network.data import TrainingData
+from efg_jax.network.fitted import FittedNetworks, outputs
+from efg_jax.targets import Target
+
+
+def random_networks(
+    architecture: Architecture, data: TrainingData, wanted: Sequence[str] | None, members: int, seed: int
+) -> FittedNetworks:
+    """A committee with random weights.
+
+    Args:
+        architecture: sizes; what it leaves open is settled by the training set.
+        data: what it is for.
+        wanted: elements whose labels count; None: all that have any.
+        members: networks.
+        seed: of the first; each has the next one.
+
+    Raises:
+        InputError: a target with parts that this architecture cannot make.
+    """
+    architecture = data.settled(architecture)
+    standards = data.standards(architecture.species, wanted)
+    networks = tuple(
+        Network(architecture, outputs(data.targets), jax.random.key(seed + member)) for member in range(members)
+    )
+    return FittedNetworks(
+        architecture, data.targets, standards, data.scales(standards, architecture.species), networks, ()
+    )
+
+
+def known_networks(
+    known: FittedNetworks, data: TrainingData, wanted: Sequence[str] | None, seed: int
+) -> FittedNetworks:
+    """A fitted committee as it goes on.
+
+    A target that it knows keeps its head and its units; elements that had no labels of it until now get theirs. A new target gets both.
+
+    Args:
+        known: that was fitted.
+        data: of the new training.
+        wanted: elements whose labels count; None: all that have any.
+        seed: of the weights of new heads; each member has the next one.
+
+    Raises:
+        InputError: an element that the model does not know, a target of another shape than the known one of this name, or one with parts that
+            the features cannot make.
+    """
+    species = known.architecture.species
+    data.check_known(species)
+    targets = {name: _same(known.targets.get(name, found), found) for name, found in data.targets.items()}
+    data = data._replace(targets=targets)
+    standards, scales = data.standards(species, wanted), {}
+    for name, found in data.scales(standards, species).items():
+        scales[name] = found | known.scales.get(name, {})
+    for name in standards.keys() & known.standards.keys():
+        standards[name] = known.standards[name].extended(standards[name])
+    networks = tuple(
+        network.with_heads(outputs(targets), jax.random.key(seed + member))
+        for member, network in enumerate(known.networks)
+    )
+    return FittedNetworks(known.architecture, targets, standards, scales, networks, ())
+
+
+def _same(known: Target, found: Target) -> Target:
+    if known.kind != found.kind:
+        raise InputError(
+            f"'{known.name}' is a {found.kind} in these structures, and the model knows it as a {known.kind}; "
+            "give the array another name"
+        )
+    return known
