@@ -11,7 +11,8 @@ from efg_jax.errors import InputError
 from efg_jax.io.journal import fingerprint
 from efg_jax.io.units import drop_units
 from efg_jax.models import ScalarGPR, TensorGPR
-from efg_jax.models.prediction import Precision
+from efg_jax.models.prediction import Precision, Predicted
+from efg_jax.network import EquivariantNetwork
 
 
 class TensorCalculator(Calculator):
@@ -22,36 +23,44 @@ class TensorCalculator(Calculator):
     predicted once, as long as they are among the last ``remembered`` ones.
 
     Args:
-        model: fitted.
-        variance: also give NAME_std, the square root of the posterior variance summed over a tensor's components.
-        precision, chunk: as for `TensorGPR.predict`.
+        model: fitted; a network with several targets gives all of them.
+        variance: also give NAME_std, the square root of the variance summed over a tensor's components (of a network: among its committee).
+        precision: as for the model's ``predict``; None: float64 for a kernel model, float32 for a network.
+        chunk: as for `TensorGPR.predict`; networks have none.
         remembered: number of structures whose tensors are kept.
 
     Attributes:
-        implemented_properties: name of the target, and NAME_std.
+        implemented_properties: name of each target, and NAME_std.
 
     Raises:
-        InputError: the model is not fitted, or is no tensor model.
+        InputError: the model is not fitted, is no tensor model, or has no variance or chunks.
     """
 
     def __init__(
         self,
-        model: TensorGPR | ScalarGPR,
+        model: TensorGPR | ScalarGPR | EquivariantNetwork,
         *,
         variance: bool = False,
-        precision: Precision = "float64",
+        precision: Precision | None = None,
         chunk: int | Literal["auto"] = "auto",
         remembered: int = 16,
     ):
-        if not isinstance(model, TensorGPR):
+        if not isinstance(model, TensorGPR | EquivariantNetwork):
             raise InputError(f"a calculator wants a tensor model, not a {type(model).__name__}; train a TensorGPR")
         if model.fitted is None:
             raise InputError("the model is not fitted yet; use the one that fit(structures) returns")
         super().__init__()
-        self._target = model.fitted.target.name
-        self.implemented_properties = [self._target, f"{self._target}_std"][: 1 + variance]
+        network = isinstance(model, EquivariantNetwork)
+        if network and chunk != "auto":
+            raise InputError("a network takes whole structures; leave chunk out")
+        self._targets = model.fitted.targets if network else {model.target: model.fitted.target}
+        self.implemented_properties = [
+            name for target in self._targets for name in (target, f"{target}_std")[: 1 + variance]
+        ]
         self._model, self._remembered = model, remembered
-        self._options = {"variance": variance, "precision": precision, "chunk": chunk}
+        self._options = {"variance": variance, "precision": precision or ("float32" if network else "float64")}
+        if not network:
+            self._options["chunk"] = chunk
         self._known: OrderedDict[str, dict[str, np.ndarray]] = OrderedDict()
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = ()) -> None:
@@ -75,9 +84,11 @@ class TensorCalculator(Calculator):
         Raises:
             InputError: a bad structure, or an element that the model was not trained on.
         """
-        home = atoms.arrays if self._model.fitted.target.per == "atom" else atoms.info
+        per_atom = all(target.per == "atom" for target in self._targets.values())  # or it is the only one
+        home = atoms.arrays if per_atom else atoms.info
         home.update({name: np.array(value) for name, value in self._predicted(atoms).items()})
-        drop_units(atoms, self._target)
+        for target in self._targets:
+            drop_units(atoms, target)
         return atoms
 
     def _predicted(self, atoms: Atoms) -> dict[str, np.ndarray]:
@@ -85,11 +96,18 @@ class TensorCalculator(Calculator):
         if key in self._known:
             self._known.move_to_end(key)
             return self._known[key]
-        (found,) = self._model.predict_stream([atoms], **self._options)
-        values = {self._target: found.values}
-        if found.variance is not None:
-            values[f"{self._target}_std"] = np.sqrt(found.variance)
+        values = {}
+        for target, found in self._predictions(atoms).items():
+            values[target] = found.values
+            if found.variance is not None:
+                values[f"{target}_std"] = np.sqrt(found.variance)
         self._known[key] = values
         while len(self._known) > self._remembered:
             self._known.popitem(last=False)
         return values
+
+    def _predictions(self, atoms: Atoms) -> dict[str, Predicted]:
+        """By target."""
+        if isinstance(self._model, EquivariantNetwork):
+            return next(self._model.predict_targets([atoms], **self._options))
+        return {self._model.target: next(self._model.predict_stream([atoms], **self._options))}

@@ -11,34 +11,49 @@ from jaxtyping import Array, Float
 from efg_jax.io.units import drop_units
 from efg_jax.models import ScalarGPR, TensorGPR
 from efg_jax.models.prediction import Predicted
+from efg_jax.network import EquivariantNetwork
 from efg_jax.precision import float64
 from efg_jax.structures import bucket
+from efg_jax.targets import Target
 from efg_jax.tensors.efg import asymmetry, coupling_constant
 from efg_jax.tensors.nuclei import Isotope, default_isotope
 from efg_jax.tensors.principal import principal_axes
 
 
-def annotate(found: Predicted, model: TensorGPR | ScalarGPR, isotopes: Mapping[str, Isotope]) -> None:
-    """Put a prediction into its structure under the names of what was predicted, in place.
+def annotate(
+    found: Mapping[str, Predicted],
+    model: TensorGPR | ScalarGPR | EquivariantNetwork,
+    isotopes: Mapping[str, Isotope],
+) -> None:
+    """Put predictions into their structure under the names of what was predicted, in place.
 
     Args:
-        found: structure and prediction; with a variance also its square root, NAME_std.
+        found: of one structure the prediction of each target, by its name; with a variance also its square root, NAME_std.
         model: that predicted it.
-        isotopes: nuclei by element for C_Q; for the others the one that NMR uses.
+        isotopes: nuclei by element for C_Q (of the first target that is an EFG); for the others the one that NMR uses.
     """
-    atoms = found.atoms
     if isinstance(model, ScalarGPR):
-        atoms.arrays.update(found.values)
+        for own in found.values():
+            own.atoms.arrays.update(own.values)
         return
-    target = model.fitted.target
+    targets = model.fitted.targets if isinstance(model, EquivariantNetwork) else {model.target: model.fitted.target}
+    for name, own in found.items():
+        _put(own, targets[name])
+    for name, own in found.items():
+        if targets[name].is_efg:
+            add_couplings(own.values, own.atoms, isotopes)
+            return
+
+
+def _put(found: Predicted, target: Target) -> None:
+    """One target into the structure."""
+    atoms = found.atoms
     home = atoms.arrays if target.per == "atom" else atoms.info
     home[target.name] = found.values
     drop_units(atoms, target.name)
     atoms.info.pop("magresblock_calculation", None)  # the code that computed what was there
     if found.variance is not None:
         home[f"{target.name}_std"] = np.sqrt(found.variance)
-    if target.is_efg:
-        add_couplings(found.values, atoms, isotopes)
 
 
 def add_couplings(tensors: Float[np.ndarray, "atoms 3 3"], atoms: Atoms, isotopes: Mapping[str, Isotope]) -> None:

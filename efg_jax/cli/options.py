@@ -34,6 +34,25 @@ TargetName = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+TargetNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="What to learn: efg (V/Å²), ms (shielding, ppm), dipole, polarizability, dielectric, or any array of the files; of a network several: "
+        "efg,ms, or the option again. Without it efg.",
+        rich_help_panel=DATA,
+    ),
+]
+SomeTargets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="Of a network with several targets these only: efg,ms, or the option again.",
+        rich_help_panel=DATA,
+    ),
+]
 SpeciesNames = Annotated[
     list[str] | None,
     typer.Option(
@@ -99,7 +118,10 @@ Isotopes = Annotated[
 JsonFile = Annotated[
     Path | None,
     typer.Option(
-        "--json", metavar="FILE", help="Write the report as JSON, one entry a species.", rich_help_panel=OUTPUT
+        "--json",
+        metavar="FILE",
+        help="Write the report as JSON, one entry a species; of several targets one entry a target, with its species.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 PlotFolder = Annotated[
@@ -107,7 +129,7 @@ PlotFolder = Annotated[
     typer.Option(
         "--plots",
         metavar="DIR",
-        help="Write parity plots into this folder; made if it is missing.",
+        help="Write parity plots into this folder, of several targets into one folder each; made if it is missing.",
         rich_help_panel=OUTPUT,
     ),
 ]

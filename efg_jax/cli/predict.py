@@ -11,6 +11,7 @@ import typer
 
 from efg_jax.cli import options
 from efg_jax.cli.inputs import digests, stream_structures
+from efg_jax.cli.judging import chosen_targets
 from efg_jax.cli.options import OUTPUT
 from efg_jax.cli.outputs import check_outputs
 from efg_jax.cli.processes import join_processes
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from efg_jax.models import ScalarGPR, TensorGPR
+    from efg_jax.models.prediction import Predicted
+    from efg_jax.network import EquivariantNetwork
     from efg_jax.tensors.nuclei import Isotope
 
 CHOICE, ARITHMETIC = "Choice of atoms", "Arithmetic"
@@ -64,23 +67,30 @@ def predict(
             rich_help_panel=CHOICE,
         ),
     ] = None,
+    target: options.SomeTargets = None,
     chunk: Annotated[
         str,
         typer.Option(
             metavar="N|auto",
-            help="Atoms that are worked on at a time: fewer need less memory, and change no result.",
+            help="Atoms of a kernel model that are worked on at a time: fewer need less memory, and change no result.",
             rich_help_panel=ARITHMETIC,
         ),
     ] = "auto",
     dtype: Annotated[
-        Literal["float64", "float32"],
+        Literal["float64", "float32"] | None,
         typer.Option(
-            help="Of the arithmetic; float32 is for accelerators, and off by up to a few per cent of the tensors.",
+            help="Of the arithmetic. Without it float64, in which kernel models are fitted: they are off by up to a few per cent of the tensors in "
+            "float32, which is for accelerators. Networks are trained in float32 and predict in it.",
             rich_help_panel=ARITHMETIC,
         ),
-    ] = "float64",
+    ] = None,
     variance: Annotated[
-        bool, typer.Option("--variance", help="Also write how sure the model is: NAME_std.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option(
+            "--variance",
+            help="Also write how sure the model is: NAME_std. A network has to be a committee (train --members).",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     isotope: options.Isotopes = None,
     resume: Annotated[
@@ -96,7 +106,7 @@ def predict(
     that was there; NaN for elements that the model is not for); a target per structure becomes an entry of the comment line. EFG
     tensors come with [bold]c_q[/] (MHz, signed, NaN without a quadrupolar isotope) and [bold]eta[/]. A scalar model gives
     [bold]c_q_tilde, eta_tilde, theta, phi[/] (rad), [bold]v_nn[/] (V/Å²) and [bold]z_axis[/]. NAME_std is the posterior standard
-    deviation of the whole tensor, √Σ var V_ij.
+    deviation of the whole tensor, √Σ var V_ij; of a committee of networks, that among its members.
 
     Trajectories may be of any length, and cells of any size: frames are read, predicted and written one by one. Until all are there
     they are in FILE.partial; what was stopped at any moment goes on with --resume.
@@ -111,16 +121,13 @@ def predict(
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
         from efg_jax.io.appending import file_digest
-        from efg_jax.models import ScalarGPR, load
+        from efg_jax.models import load
 
         progress.stage(f"reading {model}")
         fitted = load(model, variance=variance)
-        if isinstance(fitted, ScalarGPR):
-            _refuse_for_scalars(variance, dtype)
-            arithmetic = {}
-        else:
-            arithmetic = {"variance": variance, "precision": dtype}
+        arithmetic, dtype = _arithmetic(fitted, options.parse_names(target), size, variance, dtype)
         identity = {
+            **({"--target": arithmetic["targets"]} if "targets" in arithmetic else {}),
             "model": file_digest(model),
             "structures": digests(structures),
             "--species": list(elements or ()),
@@ -130,7 +137,7 @@ def predict(
             "--isotope": sorted(map(str, isotopes.values())),
         }
         progress.stage(f"predicting {', '.join(structures)}")
-        choice = {"species": elements, "indices": atoms, "chunk": "auto" if size is None else size, **arithmetic}
+        choice = {"species": elements, "indices": atoms, **arithmetic}
         job = Job(fitted, structures, choice, isotopes, progress)
         count = _share(job, out, identity) if distributed else _predict(job, out, identity, resume)
         progress.wrote(f"{out} ({count} structures)")
@@ -142,12 +149,12 @@ class Job(NamedTuple):
     Attributes:
         model: fitted.
         sources: files or data sets.
-        choice: arguments of the model's ``predict_stream``.
+        choice: arguments of the model's ``predict_stream``, of a network those of its ``predict_targets``.
         isotopes: by element, for C_Q.
         progress: of the command.
     """
 
-    model: "TensorGPR | ScalarGPR"
+    model: "TensorGPR | ScalarGPR | EquivariantNetwork"
     sources: list[str]
     choice: dict[str, Any]
     isotopes: "dict[str, Isotope]"
@@ -206,10 +213,10 @@ def _predict(job: Job, out: Path, identity: dict[str, Any], resume: bool, rows: 
     told = time.monotonic()
     try:
         with writer:
-            for found in model.predict_stream(frames(writer.position), **choice):
+            for found in _predictions(model, frames(writer.position), choice):
                 annotate(found, model, isotopes)
-                writer.append(found.atoms, positions.popleft())
-                any_predicted = any_predicted or len(found.centres) > 0
+                writer.append(next(iter(found.values())).atoms, positions.popleft())
+                any_predicted = any_predicted or any(len(own.centres) > 0 for own in found.values())
                 progress.update(f"predicting: {writer.frames} frames done")
                 if time.monotonic() - told > TELL_EVERY:
                     progress.say(f"{writer.frames} frames done")
@@ -222,6 +229,15 @@ def _predict(job: Job, out: Path, identity: dict[str, Any], resume: bool, rows: 
             progress.say(f"stopped after {writer.frames} frames; the same command with --resume goes on from there")
         raise
     return writer.frames
+
+
+def _predictions(
+    model: "TensorGPR | ScalarGPR | EquivariantNetwork", frames: "Iterator[Atoms]", choice: dict[str, Any]
+) -> "Iterator[dict[str, Predicted]]":
+    """Of each structure in turn the prediction of each target by its name."""
+    if "targets" in choice:
+        return model.predict_targets(frames, **choice)
+    return ({model.target: found} for found in model.predict_stream(frames, **choice))
 
 
 def parse_indices(text: str | None) -> list[int] | None:
@@ -239,8 +255,37 @@ def parse_indices(text: str | None) -> list[int] | None:
     return sorted(found)
 
 
-def _refuse_for_scalars(variance: bool, dtype: Literal["float64", "float32"]) -> None:
+def _arithmetic(
+    model: "TensorGPR | ScalarGPR | EquivariantNetwork",
+    targets: tuple[str, ...] | None,
+    chunk: int | None,
+    variance: bool,
+    dtype: Literal["float64", "float32"] | None,
+) -> tuple[dict[str, Any], Literal["float64", "float32"]]:
+    """What the model predicts, how it is told to, and the precision that this means.
+
+    Raises:
+        InputError: a target or an option that this kind of model does not have.
+    """
+    from efg_jax.models import ScalarGPR
+    from efg_jax.network import EquivariantNetwork
+
+    names = chosen_targets(model, targets)
+    if isinstance(model, EquivariantNetwork):
+        if chunk is not None:
+            raise InputError("--chunk is for kernel models; a network takes whole structures: leave it out")
+        dtype = dtype or "float32"
+        return {"targets": list(names), "variance": variance, "precision": dtype}, dtype
+    pieces = {"chunk": "auto" if chunk is None else chunk}
+    if isinstance(model, ScalarGPR):
+        _refuse_for_scalars(variance, dtype)
+        return pieces, "float64"
+    dtype = dtype or "float64"
+    return {**pieces, "variance": variance, "precision": dtype}, dtype
+
+
+def _refuse_for_scalars(variance: bool, dtype: Literal["float64", "float32"] | None) -> None:
     if variance:
         raise InputError("a scalar model has no variance; leave --variance out, or train with --model tensor")
-    if dtype != "float64":
+    if dtype == "float32":
         raise InputError("a scalar model computes in float64 only; leave --dtype out, or train with --model tensor")

@@ -1,28 +1,38 @@
 """`efg-jax train`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
 
+from efg_jax.cli import descriptor_options as descriptors
+from efg_jax.cli import network_options as networks
 from efg_jax.cli import options
-from efg_jax.cli.inputs import contracted, read_labelled
-from efg_jax.cli.options import DATA, DESCRIPTOR, OUTPUT, REGRESSION
-from efg_jax.cli.outputs import cache_beside, check_outputs, print_report, write_report
+from efg_jax.cli.judging import evaluated, print_reports, write_reports
+from efg_jax.cli.kernel_training import KernelLearner, KernelOptions, kernel_cache
+from efg_jax.cli.model_kinds import (
+    ARCHITECTURE,
+    HYPERPARAMETERS,
+    SHARED,
+    Context,
+    refuse_options_of_others,
+    refuse_twice,
+)
+from efg_jax.cli.network_training import NetworkLearner, NetworkOptions, write_log
+from efg_jax.cli.options import DATA, OUTPUT, REGRESSION
+from efg_jax.cli.outputs import cache_beside, check_outputs
 from efg_jax.cli.processes import join_processes
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
 SPARSE = "Sparse models"
-Context = typer.Context.__base__  # the class that commands really receive
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from efg_jax.descriptors import LambdaSOAP
-    from efg_jax.models import ScalarGPR, TensorGPR
-    from efg_jax.report import Report
+    from efg_jax.report import Report, TargetReport
     from efg_jax.targets import Target
 
 
@@ -30,7 +40,7 @@ def train(
     context: Context,
     data: options.Data,
     *,
-    target: options.TargetName = "efg",
+    target: options.TargetNames = None,
     species: options.SpeciesNames = None,
     array: options.ArrayName = None,
     index: options.FrameIndex = ":",
@@ -44,49 +54,32 @@ def train(
         ),
     ] = 0.2,
     seed: Annotated[
-        int, typer.Option(metavar="N", help="Of the random split; the same seed, the same split.", rich_help_panel=DATA)
+        int,
+        typer.Option(
+            metavar="N",
+            help="Of the random split, and of what is random in training a network; the same seed, the same result.",
+            rich_help_panel=DATA,
+        ),
     ] = 0,
-    cutoff: Annotated[float, typer.Option(metavar="Å", help="How far an atom sees.", rich_help_panel=DESCRIPTOR)] = 5.0,
-    cutoff_width: Annotated[
-        float,
-        typer.Option(
-            metavar="Å",
-            help="Over which neighbours fade out before the cutoff; 0 is a hard step.",
-            rich_help_panel=DESCRIPTOR,
-        ),
-    ] = 0.5,
-    sigma: Annotated[
-        float,
-        typer.Option(metavar="Å", help="Width of the Gaussian that stands for an atom.", rich_help_panel=DESCRIPTOR),
-    ] = 0.4,
-    nmax: Annotated[int, typer.Option(metavar="N", help="Number of radial functions.", rich_help_panel=DESCRIPTOR)] = 8,
-    lmax: Annotated[
-        int, typer.Option(metavar="N", help="Highest angular momentum of the density.", rich_help_panel=DESCRIPTOR)
-    ] = 6,
-    scaling_rate: Annotated[
-        float,
-        typer.Option(
-            metavar="C",
-            help="c of the weight c / (c + (r/r0)^m) of a neighbour at distance r.",
-            rich_help_panel=DESCRIPTOR,
-        ),
-    ] = 1.0,
-    scaling_radius: Annotated[
-        float, typer.Option(metavar="Å", help="r0 of that weight.", rich_help_panel=DESCRIPTOR)
-    ] = 2.5,
-    scaling_exponent: Annotated[
-        float, typer.Option(metavar="M", help="m of that weight; 0 switches it off.", rich_help_panel=DESCRIPTOR)
-    ] = 5.0,
-    normalise: Annotated[
-        Literal["invariant", "environment", "none"],
-        typer.Option(
-            help="Divide features by the norm of the λ = 0 ones, each λ by its own norm (TENSOAP), or not at all.",
-            rich_help_panel=DESCRIPTOR,
-        ),
-    ] = "invariant",
+    cutoff: descriptors.Cutoff = 5.0,
+    cutoff_width: descriptors.CutoffWidth = 0.5,
+    sigma: descriptors.Sigma = 0.4,
+    nmax: descriptors.NMax = 8,
+    lmax: descriptors.LMax = None,
+    scaling_rate: descriptors.ScalingRate = 1.0,
+    scaling_radius: descriptors.ScalingRadius = 2.5,
+    scaling_exponent: descriptors.ScalingExponent = 5.0,
+    normalise: descriptors.Normalise = "invariant",
     contract: options.Contract = None,
     hyperparameters: options.HyperparameterFile = None,
-    model: options.ModelKind = "tensor",
+    model: Annotated[
+        Literal["tensor", "gpr", "network", "scalar"],
+        typer.Option(
+            help="Learn whole tensors with a kernel model (λ-SOAP Gaussian-process regression; gpr is the same) or with an equivariant network; "
+            "or, for comparison, each of C̃_Q, η̃, θ, φ, ν_Q of an EFG by itself.",
+            rich_help_panel=REGRESSION,
+        ),
+    ] = "tensor",
     zeta: Annotated[
         float, typer.Option(metavar="NUMBER", help="Power of the kernel, 1 or more.", rich_help_panel=REGRESSION)
     ] = 2.0,
@@ -121,19 +114,36 @@ def train(
             rich_help_panel=SPARSE,
         ),
     ] = False,
+    layers: networks.Layers = 2,
+    channels: networks.Channels = 32,
+    decomposition: networks.Decomposition = "irreps",
+    product_order: networks.ProductOrder = 2,
+    products: networks.Products = 64,
+    epochs: networks.Epochs = 300,
+    learning_rate: networks.LearningRate = 0.005,
+    batch_edges: networks.BatchEdges = 4096,
+    validation: networks.Validation = 0.1,
+    patience: networks.Patience = 60,
+    members: networks.Members = 1,
+    loss: networks.LossKind = "irreps",
+    from_model: networks.FromModel = None,
+    freeze: networks.Freeze = False,
     out: Annotated[
         Path,
         typer.Option(
             metavar="FILE", help="Model file to write, by custom .npz.", rich_help_panel=OUTPUT, show_default=False
         ),
     ],
+    log: networks.LogFile = None,
     json: options.JsonFile = None,
     plots: options.PlotFolder = None,
     isotope: options.Isotopes = None,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on with the training of a sparse model that was stopped.", rich_help_panel=OUTPUT
+            "--resume",
+            help="Go on with the training of a sparse model or of a network that was stopped.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     distributed: options.Distributed = False,
@@ -142,11 +152,14 @@ def train(
     """Train a model, and judge it on structures that it has not seen.
 
     The structures are split at random; the model is fitted to the larger part, and its errors on the rest are printed, a table per
-    element. What works for most data is preset.
+    element. What works for most data is preset. A network may learn several targets at once (--target efg,ms), of which a structure need
+    carry one only.
 
     [bold cyan]efg-jax train silica-efg --index :247 --species O --out o17.npz[/]
 
     [bold cyan]efg-jax train trajectory.extxyz --species Li --inducing 1000 --out li.npz[/]
+
+    [bold cyan]efg-jax train silica-efg --model network --members 4 --out network.npz --log network.csv[/]
 
     [bold cyan]efg-jax train *.magres --target ms --species Si --out si29.npz --json report.json --plots figures[/]
     """
@@ -154,124 +167,71 @@ def train(
         raise InputError(
             "--json and --plots report on held-out structures; give --test a part such as 0.2, or leave them out"
         )
-    if hyperparameters is not None:
-        _refuse_both(context, hyperparameters)
-    inputs = [*data] if hyperparameters is None else [*data, str(hyperparameters)]
-    check_outputs({"--out": out, "--json": json}, plots, inputs=inputs)
-    isotopes = options.parse_isotopes(isotope)
-    chosen, noise = options.parse_species(species), options.parse_regularisation(regularisation)
+    refuse_options_of_others(context, model)
+    for file, names, what, mend in (
+        (hyperparameters, HYPERPARAMETERS, "--hyperparameters", "leave it out, or change it in the file"),
+        (from_model, (*SHARED, *ARCHITECTURE), "--from", "leave it out, or train anew"),
+    ):
+        if file is not None:
+            refuse_twice(context, file, names, what, mend)
+    inputs = [*data, *(str(file) for file in (hyperparameters, from_model) if file is not None)]
+    check_outputs({"--out": out, "--json": json, "--log": log}, plots, inputs=inputs)
+    isotopes, chosen = options.parse_isotopes(isotope), options.parse_species(species)
+    names, noise = options.parse_names(target), options.parse_regularisation(regularisation)
     sparse = {"inducing": inducing, "selection": selection, "primal": primal}
-    cache = _cache(out, model, sparse, resume, distributed)
+    cache = cache_beside(out, resume) if model == "network" else kernel_cache(out, model, sparse, resume, distributed)
     if distributed:
         quiet = join_processes(quiet)
+    order = {} if lmax is None else {"lmax": lmax}
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
-        from efg_jax.descriptors import LambdaSOAP
-        from efg_jax.parallel import first
-        from efg_jax.splits import split
-        from efg_jax.targets import target_of
-
-        descriptor = LambdaSOAP(
-            cutoff=cutoff,
-            nmax=nmax,
-            lmax=lmax,
-            sigma=sigma,
-            cutoff_width=cutoff_width if cutoff_width != 0 else None,
-            scaling_rate=scaling_rate,
-            scaling_radius=scaling_radius,
-            scaling_exponent=scaling_exponent,
-            normalise=normalise,
-        )
-        untrained = _model(model, descriptor, chosen, target, zeta, noise, per, sparse)
-        if hyperparameters is not None:
-            from efg_jax.tuning import read_hyperparameters
-
-            untrained = read_hyperparameters(hyperparameters).apply(untrained)
+        if model == "network":
+            sizes = {"cutoff": cutoff, **order, "layers": layers, "channels": channels, "decomposition": decomposition}
+            sizes |= {"product_order": product_order, "products": products}
+            steps = {"epochs": epochs, "learning_rate": learning_rate, "batch_edges": batch_edges, "seed": seed}
+            steps |= {"validation": validation, "patience": patience}
+            said = NetworkOptions(sizes, steps, loss, members, from_model, freeze)
+            learner = NetworkLearner(said, names, chosen, array, progress)
+        else:
+            density = {"cutoff": cutoff, "cutoff_width": cutoff_width or None, "sigma": sigma, "nmax": nmax, **order}
+            weight = {"rate": scaling_rate, "radius": scaling_radius, "exponent": scaling_exponent}
+            density |= {f"scaling_{name}": value for name, value in weight.items()} | {"normalise": normalise}
+            wanted = KernelOptions(model, density, zeta, noise, per, sparse, hyperparameters, contract)
+            learner = KernelLearner(wanted, names, chosen, array, progress)
         progress.stage(f"reading {', '.join(data)}")
-        frames = read_labelled(data, target, array, per, index)
-        training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
-        _check_held_out(training, held_out, target_of(target, frames, per), chosen)
-        fitted = _fit(contracted(untrained, training, contract), training, cache, resume, progress)
+        frames, learned = learner.read(data, index)
+        training, held_out = _divided(frames, learned, chosen, test, seed)
+        fitted = learner.fit(training, cache, resume)
 
-        def finish() -> "Report | None":
-            report = None
+        def finish() -> "dict[str, Report | TargetReport]":
+            reports = {}
             if held_out:
                 progress.stage(f"testing on {len(held_out)} structures")
-                report = fitted.evaluate(held_out, title=f"{len(held_out)} held-out structures", isotopes=isotopes)
+                reports = evaluated(fitted, held_out, learned, "held-out structures", isotopes)
             progress.stage("writing")
             fitted.save(out)
-            written = [out] if report is None else [out, *write_report(report, json, plots)]
-            progress.wrote(*written)
-            return report
+            written = [out]
+            if log is not None:
+                written.append(write_log(fitted, log))
+            progress.wrote(*written, *write_reports(reports, json, plots))
+            return reports
 
-        report = first(finish)
-    if report is not None:
-        print_report(report)
+        from efg_jax.parallel import first
 
-
-def _cache(out: Path, kind: str, sparse: dict, resume: bool, distributed: bool) -> Path | None:
-    """Where a sparse model keeps what it has summed; other models have nothing to keep, and no work to share."""
-    if sparse["inducing"] is not None or sparse["primal"]:
-        if kind == "scalar":
-            raise InputError("a scalar model is dense; leave --inducing and --primal out, or use --model tensor")
-        return cache_beside(out, resume)
-    for option, given in (("--resume", resume), ("--distributed", distributed)):
-        if given:
-            raise InputError(f"{option} is for sparse models, which are trained piece by piece; give --inducing N")
-    return None
+        reports = first(finish)
+    print_reports(reports or {})
 
 
-def _fit(
-    model: "TensorGPR | ScalarGPR", training: "list[Atoms]", cache: Path | None, resume: bool, progress: Progress
-) -> "TensorGPR | ScalarGPR":
-    """Fitted; with a bar where it is done piece by piece. Who interrupts that is told how to go on."""
-    if cache is None:
-        progress.stage(f"training on {len(training)} structures")
-        return model.fit(training)
-    with progress.bar(f"training on {len(training)} structures") as bar:
+def _divided(
+    frames: "list[Atoms]", targets: "Mapping[str, Target]", species: tuple[str, ...] | None, test: float, seed: int
+) -> "tuple[list[Atoms], list[Atoms]]":
+    """What is trained on, and what the model is judged on, which must do for every target."""
+    from efg_jax.splits import split
 
-        def summed(done: int, chunks: int, name: str) -> None:
-            bar.advance(name, chunks, done=done)
-
-        try:
-            return model.fit(training, checkpoint=cache, resume=resume, progress=summed)
-        except KeyboardInterrupt:
-            if bar.done:
-                progress.say(
-                    f"stopped after {bar.done} of {bar.total} parts; the same command with --resume goes on from there"
-                )
-            raise
-
-
-def _model(
-    kind: Literal["tensor", "scalar"],
-    descriptor: "LambdaSOAP",
-    species: tuple[str, ...] | None,
-    target: str,
-    zeta: float,
-    regularisation: float | Literal["auto"],
-    per: Literal["atom", "structure"] | None,
-    sparse: dict,
-) -> "TensorGPR | ScalarGPR":
-    from efg_jax.models import ScalarGPR, TensorGPR
-
-    if kind == "tensor":
-        return TensorGPR(descriptor, species, target, zeta, regularisation, per, **sparse)
-    if per == "structure":
-        raise InputError("--model scalar learns EFG tensors of atoms; leave --per structure out, or use --model tensor")
-    return ScalarGPR(descriptor, species, target, zeta, regularisation)
-
-
-def _refuse_both(context: Context, file: Path) -> None:
-    """A hyperparameter given twice would be in one place without effect."""
-    theirs = ("cutoff", "cutoff_width", "sigma", "nmax", "lmax", "scaling_rate", "scaling_radius", "scaling_exponent")
-    for name in (*theirs, "normalise", "zeta", "regularisation"):
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise InputError(
-                f"--{name.replace('_', '-')} is also in --hyperparameters; leave it out, or change it in the file",
-                file=str(file),
-            )
+    training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
+    for target in targets.values():
+        _check_held_out(training, held_out, target, species)
+    return training, held_out
 
 
 def _check_held_out(

@@ -66,7 +66,8 @@ class Network(eqx.Module):
         Raises:
             InputError: a part of a target that the features of the last layer do not make.
         """
-        _check_reached(self.architecture, self.interactions[-1].results, outputs)
+        mend = "these layers were trained without it: train a network for both"
+        _check_reached(self.architecture, self.interactions[-1].results, outputs, mend)
         keys = jax.random.split(key, len(outputs))
         heads = {
             name: self.heads[name] if name in self.heads else _head(self.architecture, outputs[name], k)
@@ -106,7 +107,9 @@ def _head(architecture: Architecture, irreps: Sequence[Irrep], key: PRNGKeyArray
     return IrrepHead(architecture.channels, irreps, key)
 
 
-def _check_reached(architecture: Architecture, reached: Sequence[Irrep], outputs: Outputs) -> None:
+def _check_reached(
+    architecture: Architecture, reached: Sequence[Irrep], outputs: Outputs, mend: str | None = None
+) -> None:
     """Every part of every target can be made of what the last layer has."""
     for name, irreps in outputs.items():
         for order, parity in irreps:
@@ -115,7 +118,7 @@ def _check_reached(architecture: Architecture, reached: Sequence[Irrep], outputs
             else:
                 made = (order, parity) in reached
             if not made:
-                mend = "take a higher lmax" if order > architecture.lmax else "take one layer more"
+                mend = mend or ("take a higher lmax" if order > architecture.lmax else "take one layer more")
                 raise InputError(
                     f"'{name}' has a part of order {order} ({'natural' if parity == 1 else 'pseudo'} parity), which "
                     f"{architecture.layers} layers of lmax = {architecture.lmax} do not make; {mend}"

@@ -178,7 +178,7 @@ class Trainer:
 
     def _epoch(self, state: State, still: Network, epoch: int, seed: int) -> tuple[State, float]:
         """All batches once, in the order of this epoch; the mean loss."""
-        order = np.random.default_rng([seed, epoch]).permutation(len(self._training))
+        order = np.random.default_rng([seed, epoch]).permutation(len(self._training)).tolist()
         losses, atoms = [], []
         for number, together in enumerate(packed(self._training, order, self._shape)):
             after, loss, norm = self._step(state, still, self._joined(together))

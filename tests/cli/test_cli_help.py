@@ -13,6 +13,7 @@ from efg_jax import LambdaSOAP, TensorGPR, datasets
 from efg_jax.cli import options
 from efg_jax.cli.train import train
 from efg_jax.errors import InputError
+from efg_jax.network import Architecture, EquivariantNetwork, Loss, Training
 
 # The package without what its __init__ imports: what is left is what the command line itself imports.
 BARE = """
@@ -52,12 +53,25 @@ def test_version(efg_jax_command):
 def test_defaults_are_those_of_the_library():
     defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
     descriptor, model = LambdaSOAP(), TensorGPR()
-    for name in ("cutoff", "cutoff_width", "nmax", "lmax", "sigma", "normalise"):
+    for name in ("cutoff", "cutoff_width", "nmax", "sigma", "normalise"):
         assert defaults[name] == getattr(descriptor, name), name
     for name in ("scaling_rate", "scaling_radius", "scaling_exponent"):
         assert defaults[name] == getattr(descriptor, name), name
-    for name in ("target", "zeta", "regularisation", "per", "species"):
+    for name in ("zeta", "regularisation", "per", "species"):
         assert defaults[name] == getattr(model, name), name
+    # What depends on the model is left to it, and the help says what it is.
+    assert (defaults["target"], model.target, EquivariantNetwork().target) == (None, "efg", "efg")
+    assert (defaults["lmax"], descriptor.lmax, Architecture().lmax) == (None, 6, 2)
+
+
+def test_defaults_of_networks_are_those_of_the_library():
+    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
+    for name in ("cutoff", "layers", "channels", "decomposition", "product_order", "products"):
+        assert defaults[name] == getattr(Architecture(), name), name
+    for name in ("epochs", "learning_rate", "batch_edges", "validation", "patience", "seed"):
+        assert defaults[name] == getattr(Training(), name), name
+    assert defaults["loss"] == Loss().kind
+    assert defaults["members"] == EquivariantNetwork().members
 
 
 def test_datasets_as_table_and_json(efg_jax_command):

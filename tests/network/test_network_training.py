@@ -1,0 +1,170 @@
+"""Networks learn; a training that was stopped goes on to the same bits; one that fails says where, and keeps what it had."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from oracles.small_networks import SMALLEST, with_scalars
+
+from efg_jax import InputError
+from efg_jax.network import EquivariantNetwork, Loss, Training
+from efg_jax.network import training as training_module
+from efg_jax.network.data import TrainingData
+from efg_jax.network.starts import random_networks
+
+QUICK = Training(epochs=4, learning_rate=0.01, batch_edges=200, validation=0.25)
+MODEL = EquivariantNetwork(SMALLEST, target="iso", training=QUICK)
+
+
+@pytest.fixture(scope="module")
+def scalars(to_learn):
+    return with_scalars(to_learn[:12])
+
+
+class Stopped(Exception):
+    """Stands for whatever ends a training."""
+
+
+def stopping_after(epochs: int, seen: list | None = None):
+    """A progress that ends the training, and keeps the numbers of the epochs that it saw."""
+
+    def progress(done, _, what):
+        assert "iso λ=0" in what
+        if seen is not None:
+            seen.append(done)
+        if done >= epochs:
+            raise Stopped
+
+    return progress
+
+
+def first_epoch(model, frames, **options) -> int:
+    """Where a fit begins: 1, or after what it found."""
+    seen = []
+    with pytest.raises(Stopped):
+        model.fit(frames, progress=stopping_after(0, seen), **options)
+    return seen[0]
+
+
+def rms(values) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def test_crystals_that_were_held_out_are_predicted_better_than_by_the_mean(oxygen, to_learn, held_out):
+    (target,) = oxygen.fitted.targets.values()
+    data = TrainingData({"efg": target}, dict(enumerate(to_learn)), {})
+    untrained = replace(oxygen, fitted=random_networks(oxygen.architecture, data, ("O",), 1, 0))
+    chosen = [np.asarray(atoms.symbols) == "O" for atoms in held_out]
+    truth = np.concatenate([atoms.arrays["efg"][own] for atoms, own in zip(held_out, chosen, strict=True)])
+    mean = np.mean([tensor for a in to_learn for tensor in a.arrays["efg"][np.asarray(a.symbols) == "O"]], axis=0)
+    errors = {}
+    for name, model in {"trained": oxygen, "untrained": untrained}.items():
+        found = model.predict(held_out)
+        assert all(np.isnan(values[~own]).all() for values, own in zip(found, chosen, strict=True))
+        errors[name] = rms(np.concatenate([v[own] for v, own in zip(found, chosen, strict=True)]) - truth)
+    assert errors["trained"] < 0.7 * rms(truth - mean)
+    assert errors["trained"] < 0.7 * errors["untrained"]
+    (history,) = oxygen.fitted.histories
+    assert history.rows[history.best]["efg_2"] < 70.0 < history.rows[0]["efg_2"]
+
+
+def test_a_committee_that_was_stopped_goes_on_to_the_same_bits(scalars, tmp_path):
+    model, folder = replace(MODEL, members=2), tmp_path / "states"
+    whole = model.fit(scalars).fitted
+    with pytest.raises(Stopped):
+        model.fit(scalars, checkpoint=folder, progress=stopping_after(6))  # in the middle of the second network
+    seen = []
+    resumed = model.fit(scalars, checkpoint=folder, progress=lambda done, *_: seen.append(done)).fitted
+    assert seen == [7, 8]
+    for ours, theirs in zip(jax.tree.leaves(resumed.networks), jax.tree.leaves(whole.networks), strict=True):
+        assert_array_equal(ours, theirs)
+    assert resumed.histories == whole.histories
+    assert not folder.exists()
+
+
+def test_only_a_training_of_the_same_data_and_options_is_gone_on_with(scalars, tmp_path):
+    with pytest.raises(Stopped):
+        MODEL.fit(scalars, checkpoint=tmp_path, progress=stopping_after(2))
+    assert first_epoch(MODEL, scalars, checkpoint=tmp_path) == 3
+    slower = replace(MODEL, training=replace(QUICK, learning_rate=0.001))
+    assert first_epoch(slower, scalars, checkpoint=tmp_path) == 1
+    moved = [atoms.copy() for atoms in scalars]
+    moved[0].positions[0] += 1e-9
+    assert first_epoch(MODEL, moved, checkpoint=tmp_path) == 1
+    assert first_epoch(MODEL, scalars, checkpoint=tmp_path) == 4  # nobody touched what belongs to it
+    assert first_epoch(MODEL, scalars, checkpoint=tmp_path, resume=False) == 1
+
+
+def test_a_step_too_far_is_said_and_the_last_good_state_kept(scalars, tmp_path):
+    training = replace(QUICK, learning_rate=1e25, batch_edges=10**6, epochs=10)
+    with pytest.raises(InputError, match=r"loss is (nan|inf).* epoch [1-9].*\(frames? \d.*lower the learning rate"):
+        replace(MODEL, training=training).fit(scalars, checkpoint=tmp_path)
+    (state,) = tmp_path.iterdir()
+    with np.load(state) as arrays:
+        assert len(arrays["history/epoch"]) >= 1
+        assert all(np.isfinite(values).all() for values in arrays.values())
+
+
+def test_the_structure_whose_loss_is_no_number_is_named(scalars, tmp_path, monkeypatch):
+    frames = [atoms.copy() for atoms in scalars]
+    for number, atoms in enumerate(frames):
+        atoms.info |= {"source_file": "run.extxyz", "source_frame": 10 + number}
+    plain = training_module.joined
+
+    def spoiled(together, *others):
+        together = [
+            sample._replace(labels={"iso": {(0, 1): 0.0 * sample.labels["iso"][0, 1] + np.inf}})
+            if sample.place["frame"] == 15
+            else sample
+            for sample in together
+        ]
+        return plain(together, *others)
+
+    monkeypatch.setattr(training_module, "joined", spoiled)
+    with pytest.raises(InputError, match=r"loss is inf.*\(run.extxyz, frame 15\)"):
+        MODEL.fit(frames[:8], validation=frames[8:])
+
+
+def test_training_ends_when_patience_does_and_the_best_weights_are_kept(scalars):
+    training = replace(QUICK, epochs=40, learning_rate=0.3, patience=2, average=0.0)
+    model = replace(MODEL, training=training).fit(scalars[:8], validation=scalars[8:])
+    (history,) = model.fitted.histories
+    losses = [row["validation_loss"] for row in history.rows]
+    assert len(losses) == np.argmin(losses) + 3 <= 40
+    found = np.concatenate(model.predict(scalars[8:], precision="float64"))
+    truth = np.concatenate([atoms.arrays["iso"] for atoms in scalars[8:]])
+    scale = model.fitted.standards["iso"].scale[0, 1][np.concatenate([[2, 1, 1, 0, 2]] * 4)]
+    assert np.isclose(np.mean(((found - truth) / scale) ** 2), min(losses), rtol=1e-4)
+
+
+def test_an_invariant_network_learns_numbers(to_learn, held_out):
+    training = Training(epochs=60, learning_rate=0.02, batch_edges=1500)
+    architecture = replace(SMALLEST, cutoff=3.5, channels=8, bessels=4, radial_width=8)
+    frames, others = with_scalars(to_learn), with_scalars(held_out)
+    model = EquivariantNetwork(architecture, species="O", target="iso", training=training)
+    fitted = model.fit(frames, validation=others)
+    assert min(row["iso_0"] for row in fitted.fitted.histories[0].rows) < 75.0
+    assert fitted.predict(others[0]).shape == (5,)
+    with pytest.raises(InputError, match=r"'efg' has a part of order 2 .* lmax = 0 do not make; take a higher lmax"):
+        replace(model, target="efg").fit(frames)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"epochs": 0}, "epochs = 0 is not above zero"),
+        ({"learning_rate": float("nan")}, "learning_rate = nan"),
+        ({"validation": 1.0}, "validation = 1.0"),
+        ({"seed": -1}, "seed = -1"),
+    ],
+)
+def test_options_that_cannot_be(options, says):
+    with pytest.raises(InputError, match=says):
+        Training(**options)
+
+
+def test_options_survive_json():
+    training = replace(QUICK, loss=Loss("observables", {"efg": 2.0}, {2: 0.5}, {"O": 3.0}, 0.1))
+    assert Training.from_dict(training.to_dict()) == training
