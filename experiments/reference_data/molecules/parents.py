@@ -53,13 +53,13 @@ MONOMERS = {
 }
 
 SHARES = {
-    "water": 3,
-    "water_dimer": 3,
+    "water": 5,
+    "water_dimer": 4,
     "water_trimer": 4,
-    "water_tetramer": 3,
-    "silicic_acid": 6,
-    "disiloxane": 5,
-    "ammonia": 2,
+    "water_tetramer": 2,
+    "silicic_acid": 4,
+    "disiloxane": 4,
+    "ammonia": 3,
     "methylamine": 2,
     "formamide": 3,
     "hydrogen_fluoride": 1,
