@@ -15,6 +15,9 @@ from efg_jax.network.linear import Linear, SpeciesLinear, add
 from efg_jax.network.radial import RadialNetwork
 from efg_jax.tensors.coupling import real_clebsch_gordan
 
+BLOCK = 64
+"""Atoms whose messages are worked on at a time."""
+
 
 class Interaction(eqx.Module):
     """NequIP's interaction block and gate (Batzner et al. 2022, Fig. 1): linear, messages, linear, self-connection, gate.
@@ -52,7 +55,17 @@ class Interaction(eqx.Module):
         return self._gate(add(self.after(heard), self.self_connection(features, species)))
 
     def _heard(self, features: Features, edges: Edges) -> Features:
-        """Sum of the messages, the couplings of an irrep one after another along its channels."""
+        """Sum of the messages, block by block: what is made of a block's pairs stays in the cache, and memory does not grow with them."""
+        atoms = edges.distance.shape[0]
+        block = min(atoms & -atoms, BLOCK)  # sizes of environments are a power of two, or three times one
+        if atoms == block:
+            return self._heard_of(features, edges)
+        blocks = jax.tree.map(lambda values: values.reshape(-1, block, *values.shape[1:]), edges)
+        heard = lax.map(lambda own: self._heard_of(features, own), blocks)
+        return jax.tree.map(lambda values: values.reshape(atoms, *values.shape[2:]), heard)
+
+    def _heard_of(self, features: Features, edges: Edges) -> Features:
+        """Sum of the messages to a block of atoms, the couplings of an irrep one after another along its channels."""
         weights = self.radial(edges.distance)
         spoken = {irrep: values[edges.neighbour] for irrep, values in features.items()}
         parts: dict[Irrep, list] = {}

@@ -17,6 +17,7 @@ from efg_jax.plots.canvas import (
     save,
     style,
 )
+from efg_jax.plots.dataset import dataset_figure, dataset_groups
 from efg_jax.plots.ellipsoids import ellipsoids
 from efg_jax.plots.histograms import error_figure, regions_figure
 from efg_jax.plots.parity import (
@@ -58,6 +59,8 @@ __all__ = [
     "Picture",
     "autocorrelation_figure",
     "compare_figure",
+    "dataset_figure",
+    "dataset_groups",
     "distribution_figure",
     "ellipsoids",
     "error_figure",

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import efg_jax as ej
+from efg_jax import plots
 from efg_jax.regions import find_regions
 from experiments.lto import cells, dataset, sites
 from experiments.lto.stages import Stages
@@ -76,8 +77,8 @@ def test_the_data_are_drawn_and_counted(frames, tmp_path):
     table = dataset.table(frames)
     assert f"| Li 8a | {6 * len(frames)} |" in table
     assert f"| O 32e | {24 * len(frames)} |" in table
-    bonds = dataset.bond_lengths(frames)
-    assert_allclose(np.median(bonds["Li 8a – O"]), 1.99, atol=0.1)
+    lithium = plots.dataset_groups(frames, "site")["Li 8a"]
+    assert_allclose(np.median(lithium.bonds), 1.99, atol=0.1)
 
 
 @pytest.fixture(scope="module")
