@@ -167,8 +167,8 @@ class EquivariantNetwork(eqx.Module):
             indices: atoms to predict in every structure; None: all of these elements.
 
         Returns:
-            For one structure an array (atoms, 3, 3), NaN for atoms that are not predicted; for an iterable a list of them. With ``variance`` a
-            pair, the second (atoms,).
+            For one structure an array (atoms, 3, 3) (or (atoms, 3), (atoms,) for vectors and scalars), NaN for atoms that are not predicted; for
+            an iterable a list of them. With ``variance`` a pair, the second (atoms,).
 
         Raises:
             InputError: the model is not fitted, an element or target that it was not trained on, a variance of one network, or

@@ -11,7 +11,7 @@ from oracles.small_networks import TINY, with_scalars
 from scipy.spatial.transform import Rotation
 from strategies import turned
 
-from efg_jax import InputError, load
+from efg_jax import InputError, TensorCalculator, load
 from efg_jax.models.storage import read_model, write_model
 from efg_jax.network import EquivariantNetwork, Training
 from efg_jax.network.data import TrainingData
@@ -61,6 +61,18 @@ def test_targets_share_all_layers_and_are_predicted_at_once(both, held_out):
         both.predict(held_out)
     with pytest.raises(InputError, match="predicts efg and ms, not 'dipole'"):
         both.predict(held_out, target="dipole")
+
+
+def test_a_calculator_gives_every_target(both, held_out):
+    calculator = TensorCalculator(both, variance=True)
+    assert calculator.implemented_properties == ["efg", "efg_std", "ms", "ms_std"]
+    atoms = calculator.annotate(held_out[0].copy())
+    for name in ("efg", "ms"):
+        values, variance = both.predict(held_out[0], target=name, variance=True)
+        assert_array_equal(atoms.arrays[name], values)
+        assert_array_equal(atoms.arrays[f"{name}_std"], np.sqrt(variance))
+    with pytest.raises(InputError, match="leave chunk out"):
+        TensorCalculator(both, chunk=8)
 
 
 def test_each_target_is_evaluated_where_it_is_known(both, held_out):
