@@ -64,7 +64,7 @@ class Interaction(eqx.Module):
         heard = lax.map(lambda own: self._heard_of(features, own), blocks)
         return jax.tree.map(lambda values: values.reshape(atoms, *values.shape[2:]), heard)
 
-    def _heard_of(self, features: Features, edges: Edges) -> Features:
+    def _heard_of(self, features: Features, edges: Edges) -> dict[Irrep, Float[Array, "block _ _"]]:
         """Sum of the messages to a block of atoms, the couplings of an irrep one after another along its channels."""
         weights = self.radial(edges.distance)
         spoken = {irrep: values[edges.neighbour] for irrep, values in features.items()}

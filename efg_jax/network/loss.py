@@ -129,7 +129,7 @@ class Objective:
         kinds, labelled = jnp.asarray(batch.environments.centre_species), jnp.asarray(batch.labelled[name]) > 0.0
         reference, model = (
             to_cartesian({irrep[0]: part for irrep, part in self._standards[name].restored(parts, kinds).items()})
-            for parts in (batch.labels[name], predicted)
+            for parts in (jax.tree.map(jnp.asarray, batch.labels[name]), predicted)
         )
         # Where there is no label, two tensors that are safe to decompose.
         safe = jnp.diag(jnp.asarray([-0.4, -0.6, 1.0], model.dtype))

@@ -164,11 +164,13 @@ class Trainer:
             return self._objective(eqx.combine(moving, still)(batch.environments), batch)
 
         value, gradient = eqx.filter_value_and_grad(loss)(state.weights)
-        updates, optimiser = self._optimiser.update(gradient, state.optimiser, state.weights)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its step count with floats
+            updates, optimiser = self._optimiser.update(gradient, state.optimiser, state.weights)
         weights = eqx.apply_updates(state.weights, updates)
         step = state.step + 1
         # Nearly a plain mean at first: the weights that training began with would linger otherwise.
-        decay = jnp.minimum(self._options.average, step / (step + 9.0))
+        count = step.astype(PRECISION)
+        decay = jnp.minimum(self._options.average, count / (count + 9.0))
         average = jax.tree.map(lambda mean, new: decay * mean + (1.0 - decay) * new, state.average, weights)
         return State(weights, average, optimiser, step), value, optax.global_norm(gradient)
 
@@ -205,11 +207,16 @@ class Trainer:
             judged.append((jax.tree.map(np.asarray, predicted), batch))
         return {
             "epoch": epoch,
-            "learning_rate": float(self._rate(state.step)),
+            "learning_rate": self._learning_rate(state),
             "training_loss": training_loss,
             "validation_loss": float(np.average(losses, weights=atoms)),
             **percent_errors(judged),
         }
+
+    def _learning_rate(self, state: State) -> float:
+        """Of the step to come."""
+        with jax.numpy_dtype_promotion("standard"):
+            return float(self._rate(state.step))
 
     def _joined(self, together: Sequence[Sample]) -> Batch:
         return joined(together, self._shape, PRECISION)
