@@ -10,7 +10,7 @@ import numpy as np
 from efg_jax.io.atomic import atomic_write
 from efg_jax.network.batches import Batch
 
-Row = dict[str, float]
+Row = dict[str, int | float]
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ class Trainer:
         count = step.astype(PRECISION)
         decay = jnp.minimum(self._options.average, count / (count + 9.0))
         average = jax.tree.map(lambda mean, new: decay * mean + (1.0 - decay) * new, state.average, weights)
-        return State(weights, average, optimiser, step), value, optax.global_norm(gradient)
+        return State(weights, average, optimiser, step), value, optax.tree.norm(gradient)
 
     def _judged(self, network: Network, batch: Batch):
         predicted = network(batch.environments)
