@@ -1,5 +1,6 @@
 """What shapes a network: everything about it but the numbers that are learned."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import inf, isqrt
 from numbers import Integral
@@ -75,5 +76,11 @@ class Architecture:
             raise InputError(f"products = {self.products} is no square; N tensors make N² products: 1, 64, 4096, ...")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON; `Architecture(**values)` is the inverse."""
+        """Plain values, fit for JSON; `from_dict` is the inverse."""
         return asdict(self) | {"species": None if self.species is None else list(self.species)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Architecture":
+        """Inverse of `to_dict`."""
+        species = values["species"]
+        return cls(**{**values, "species": None if species is None else tuple(species)})

@@ -60,7 +60,7 @@ class FittedNetworks(eqx.Module):
     @classmethod
     def unpack(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "FittedNetworks":
         """Inverse of `pack`."""
-        architecture = Architecture(**header["architecture"])
+        architecture = Architecture.from_dict(header["architecture"])
         targets = {name: Target.from_dict(values) for name, values in header["targets"].items()}
         numbers = range(header["networks"])
         return cls(
