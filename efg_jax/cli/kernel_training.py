@@ -65,9 +65,14 @@ class KernelOptions(NamedTuple):
 class KernelLearner:
     """A kernel model from the command line to its fit.
 
+    Attributes:
+        known: elements that it knows before it is fitted: none.
+
     Raises:
         InputError: several targets, or options that cannot be.
     """
+
+    known: tuple[str, ...] = ()
 
     def __init__(
         self,

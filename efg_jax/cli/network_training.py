@@ -70,6 +70,9 @@ class NetworkOptions(NamedTuple):
 class NetworkLearner:
     """A network from the command line to its fit, or to its fine-tuning.
 
+    Attributes:
+        known: elements that it knows before.
+
     Raises:
         InputError: options that cannot be, a file that holds no network, or a name of an array for several targets.
     """
@@ -84,6 +87,7 @@ class NetworkLearner:
     ):
         self._model = options.untrained(targets, species)
         self._targets = targets or self._model.targets
+        self.known = self._model.architecture.species if self._model.fitted is not None else ()
         self._freeze, self._array, self._progress = options.freeze, array, progress
         if array is not None and len(self._targets) > 1:
             raise InputError("--array names where one target is found; with several, rename the arrays of the files")

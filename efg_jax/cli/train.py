@@ -200,7 +200,7 @@ def train(
             learner = KernelLearner(wanted, names, chosen, array, progress)
         progress.stage(f"reading {', '.join(data)}")
         frames, learned = learner.read(data, index)
-        training, held_out = _divided(frames, learned, chosen, test, seed)
+        training, held_out = _divided(frames, learned, chosen, learner.known, test, seed)
         fitted = learner.fit(training, cache, resume)
 
         def finish() -> "dict[str, Report | TargetReport]":
@@ -223,28 +223,46 @@ def train(
 
 
 def _divided(
-    frames: "list[Atoms]", targets: "Mapping[str, Target]", species: tuple[str, ...] | None, test: float, seed: int
+    frames: "list[Atoms]",
+    targets: "Mapping[str, Target]",
+    species: tuple[str, ...] | None,
+    known: tuple[str, ...],
+    test: float,
+    seed: int,
 ) -> "tuple[list[Atoms], list[Atoms]]":
-    """What is trained on, and what the model is judged on, which must do for every target."""
+    """What is trained on, and what the model is judged on, which must do for every target.
+
+    Args:
+        frames: with labels.
+        targets: by name.
+        species: elements that are learned.
+        known: elements that the model knows already.
+        test: part that is held out.
+        seed: of the split.
+    """
     from efg_jax.splits import split
 
     training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
     for target in targets.values():
-        _check_held_out(training, held_out, target, species)
+        _check_held_out(training, held_out, target, species, known)
     return training, held_out
 
 
 def _check_held_out(
-    training: "list[Atoms]", held_out: "list[Atoms]", target: "Target", species: tuple[str, ...] | None
+    training: "list[Atoms]",
+    held_out: "list[Atoms]",
+    target: "Target",
+    species: tuple[str, ...] | None,
+    known: tuple[str, ...],
 ) -> None:
     """Make sure, before the fit, that the model can be judged on what is held out."""
     from efg_jax.targets import labels, place_of
 
     mend = "choose another --seed or --test, or add structures"
-    known = {symbol for atoms in training for symbol in atoms.symbols}
+    elements = {*known, *(symbol for atoms in training for symbol in atoms.symbols)}
     for position, atoms in enumerate(held_out):
         for i, symbol in enumerate(atoms.symbols):
-            if symbol not in known:
+            if symbol not in elements:
                 raise InputError(
                     f"is held out for testing, but {symbol} occurs in no structure that is trained on; {mend}",
                     **place_of(atoms, position),

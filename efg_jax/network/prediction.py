@@ -1,6 +1,6 @@
 """What fitted networks say of structures, streamed: whole structures, several small ones at a time."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from efg_jax.models.basis import cast
 from efg_jax.models.prediction import Choice, Predicted
 from efg_jax.network.backbone import Network
 from efg_jax.network.fitted import FittedNetworks
+from efg_jax.network.heads import Parts
 from efg_jax.precision import float64
 from efg_jax.structures import Environments, environments, species_of
 from efg_jax.targets import Target, from_channels
@@ -101,10 +102,9 @@ def _tensors(
     batch = environments(structures, architecture.cutoff, architecture.species)
     atoms = sum(map(len, structures))
     kinds = np.asarray(batch.centre_species)[:atoms]
-    names = tuple(target.name for target in targets)
     with float64(precision == np.float64):
         device = jax.tree.map(jnp.asarray, cast(batch, precision))
-        found = [predicted_parts(network, device, names) for network in networks]
+        found = [predicted_parts(network, device) for network in networks]
     tensors = {}
     for target in targets:
         values = []
@@ -117,7 +117,6 @@ def _tensors(
 
 
 @eqx.filter_jit
-def predicted_parts(network: Network, environments: Environments, targets: tuple[str, ...]) -> Mapping:
-    """Compiled prediction of these targets in standard units."""
-    found = network(environments)
-    return {name: found[name] for name in targets}
+def predicted_parts(network: Network, environments: Environments) -> dict[str, Parts]:
+    """Compiled prediction of all targets in standard units; heads cost little, another compilation much."""
+    return network(environments)

@@ -127,7 +127,8 @@ def test_who_interrupts_is_told_how_to_go_on(efg_jax_command, trained, tmp_path,
 
         return plain(self, network, seed, checkpoint, stop)
 
-    command = ("train", trained.data, *SMALL, "--lmax", "2", "--species", "O", "--validation", "0.3", "--out", model)
+    products = ("--decomposition", "products", "--products", "4", "--lmax", "2")
+    command = ("train", trained.data, *SMALL, *products, "--species", "O", "--validation", "0.3", "--out", model)
     monkeypatch.setattr(committee.Trainer, "train", interrupted)
     result = efg_jax_command(*command)
     assert result.exit_code == 130
