@@ -124,9 +124,13 @@ class NetworkLearner:
                 raise
 
 
-def write_log(model: "EquivariantNetwork", path: Path) -> Path:
-    """Losses and errors by epoch as CSV."""
-    from efg_jax.network.history import write_histories
+def write_histories(model: "EquivariantNetwork", log: Path | None, plots: Path | None) -> None:
+    """Losses and errors by epoch as CSV, and as a picture in the folder of the plots, which is there."""
+    if log is not None:
+        from efg_jax.network import history
 
-    write_histories(path, model.fitted.histories)
-    return path
+        history.write_histories(log, model.fitted.histories)
+    if plots is not None:
+        from efg_jax.plots import save, training_figure
+
+        save(training_figure(model.fitted.histories), plots / "training.png")

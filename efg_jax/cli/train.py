@@ -20,7 +20,7 @@ from efg_jax.cli.model_kinds import (
     refuse_options_of_others,
     refuse_twice,
 )
-from efg_jax.cli.network_training import NetworkLearner, NetworkOptions, write_log
+from efg_jax.cli.network_training import NetworkLearner, NetworkOptions, write_histories
 from efg_jax.cli.options import DATA, OUTPUT, REGRESSION
 from efg_jax.cli.outputs import cache_beside, check_outputs
 from efg_jax.cli.processes import join_processes
@@ -210,10 +210,11 @@ def train(
                 reports = evaluated(fitted, held_out, learned, "held-out structures", isotopes)
             progress.stage("writing")
             fitted.save(out)
-            written = [out]
-            if log is not None:
-                written.append(write_log(fitted, log))
-            progress.wrote(*written, *write_reports(reports, json, plots))
+            written = [out, *write_reports(reports, json, plots)]
+            if model == "network":
+                write_histories(fitted, log, plots)
+                written += [log] if log is not None else []
+            progress.wrote(*written)
             return reports
 
         from efg_jax.parallel import first

@@ -33,6 +33,7 @@ from efg_jax.plots.parity import (
 )
 from efg_jax.plots.sensitivity import sensitivity_figure
 from efg_jax.plots.spectra import mqmas_figure, spectrum_figure
+from efg_jax.plots.training import training_figure
 from efg_jax.plots.trajectories import (
     autocorrelation_figure,
     distribution_figure,
@@ -77,6 +78,7 @@ __all__ = [
     "spectrum_figure",
     "style",
     "target_figure",
+    "training_figure",
     "trajectory_figure",
     "view",
 ]

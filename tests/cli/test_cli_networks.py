@@ -44,6 +44,7 @@ def test_each_target_has_its_report(network):
     assert set(report["size"]) == {"O", "Si"}
     assert (network.plots / "efg" / "O-tensor.png").exists()
     assert list((network.plots / "size").iterdir())
+    assert (network.plots / "training.png").exists()
 
 
 def test_epochs_are_told_and_logged(network):

@@ -9,10 +9,11 @@ from numpy.testing import assert_array_equal
 from oracles.small_networks import SMALLEST, with_scalars
 
 from efg_jax import InputError
-from efg_jax.network import EquivariantNetwork, Loss, Training
+from efg_jax.network import EquivariantNetwork, History, Loss, Training
 from efg_jax.network import training as training_module
 from efg_jax.network.data import TrainingData
 from efg_jax.network.starts import random_networks
+from efg_jax.plots import BLACK, save, training_figure
 
 QUICK = Training(epochs=4, learning_rate=0.01, batch_edges=200, validation=0.25)
 MODEL = EquivariantNetwork(SMALLEST, target="iso", training=QUICK)
@@ -141,6 +142,28 @@ def test_training_ends_when_patience_does_and_the_best_weights_are_kept(scalars)
     truth = np.concatenate([atoms.arrays["iso"] for atoms in scalars[8:]])
     scale = model.fitted.standards["iso"].scale[0, 1][np.concatenate([[2, 1, 1, 0, 2]] * 4)]
     assert np.isclose(np.mean(((found - truth) / scale) ** 2), min(losses), rtol=1e-4)
+
+
+def test_the_picture_of_a_training_has_what_the_history_has(tmp_path):
+    rows = [{"epoch": e, "learning_rate": 0.1, "training_loss": 3.0 - e, "validation_loss": loss, "v_zz_0": 50.0 + e}
+            for e, loss in enumerate((2.0, 1.0, 1.5))]  # fmt: skip
+    figure = training_figure([History(tuple(rows)), History(tuple(rows[:2]))])
+    losses, errors = figure.axes
+    validation = [line for line in losses.lines if line.get_color() == BLACK]
+    np.testing.assert_array_equal(validation[0].get_ydata(), [2.0, 1.0, 1.5])
+    assert validation[1].get_xydata().tolist() == [[1.0, 1.0]]  # the best epoch
+    assert [text.get_text() for text in errors.get_legend().get_texts()] == ["v_zz λ = 0"]
+    save(figure, tmp_path / "training.png")
+    with pytest.raises(InputError, match="no epochs"):
+        training_figure([])
+
+
+def test_histories_go_to_a_table_and_back(tmp_path):
+    history = History(({"epoch": 0, "learning_rate": 0.1, "training_loss": 1.0, "validation_loss": 2.0, "ms_1": 7.5},))
+    assert History.from_arrays(history.arrays()) == history
+    assert "validation ms λ=1 7.5 % (loss 2, training 1)" in history.describe()
+    history.to_csv(tmp_path / "log.csv")
+    assert (tmp_path / "log.csv").read_text().splitlines() == [",".join(history.rows[0]), "0,0.1,1.0,2.0,7.5"]
 
 
 def test_an_invariant_network_learns_numbers(to_learn, held_out):
