@@ -51,8 +51,7 @@ def _build(arguments) -> None:
 
 def _run(arguments) -> None:
     restart_with(environment())
-    worker, workers = map(int, arguments.worker.split("/"))
-    work(ase.io.read(arguments.todo, ":"), arguments.out, arguments.setups, worker, workers)
+    work(ase.io.read(arguments.todo, ":"), arguments.out, arguments.setups)
 
 
 def _collect(arguments) -> None:
@@ -110,7 +109,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("todo", type=Path)
     run.add_argument("--out", type=Path, required=True, help="folder of results")
     run.add_argument("--setups", type=Path, help="folder that `setups` filled; molecules need none")
-    run.add_argument("--worker", default="0/1", metavar="K/N", help="this one of N workers, counted from 0")
     run.set_defaults(run=_run)
     collect = commands.add_parser("collect", help="check results and write them into one file")
     collect.add_argument("results", type=Path, nargs="+", help="folders or files")

@@ -99,22 +99,33 @@ def computed(atoms, *_):
     return result
 
 
-def test_workers_share_a_folder_and_do_only_what_is_missing(silica, tmp_path, monkeypatch):
+def test_workers_share_a_folder_and_do_only_what_nobody_else_does(silica, tmp_path, monkeypatch):
     calls = []
 
     def recorded(atoms, *rest):
         calls.append(campaign.label(atoms))
+        if len(calls) == 1:  # while the first structure is computed, a second worker comes and does all others
+            campaign.work(silica[:6], tmp_path, Path())
         if len(calls) == 2:
             raise Unconverged("not converged in 120 iterations")
         return computed(atoms, *rest)
 
     monkeypatch.setattr(campaign, "compute", recorded)
-    campaign.work(silica[:6], tmp_path, Path(), 0, 2)
-    assert calls == [campaign.label(atoms) for atoms in silica[0:6:2]]
-    assert (tmp_path / f"{calls[1]}.failed").read_text() == "not converged in 120 iterations\n"
     campaign.work(silica[:6], tmp_path, Path())
     assert sorted(calls) == sorted(campaign.label(atoms) for atoms in silica[:6])
+    failed = list(tmp_path.glob("*.failed"))
+    assert [path.read_text() for path in failed] == ["not converged in 120 iterations\n"]
     assert len(collect([tmp_path])) == 5
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_a_killed_worker_was_at_is_taken_up_by_another(silica, tmp_path, monkeypatch):
+    (
+        tmp_path / f".{campaign.label(silica[0])}.lock"
+    ).touch()  # as a killed worker leaves it: there, and locked by nobody
+    monkeypatch.setattr(campaign, "compute", computed)
+    campaign.work(silica[:1], tmp_path, Path())
+    assert len(collect([tmp_path])) == 1
     assert not list(tmp_path.glob(".*"))
 
 

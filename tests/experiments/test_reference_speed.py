@@ -29,10 +29,10 @@ def test_a_worker_starts_again_with_what_is_missing_and_leaves_what_the_user_set
     )
     outside = {name: value for name, value in os.environ.items() if name != "MALLOC_MMAP_MAX_"}
     done = subprocess.run(
-        [sys.executable, "-c", code, "run", "--worker", "0/2"],
+        [sys.executable, "-c", code, "run", "--out", "lto"],
         env={**outside, "OMP_NUM_THREADS": "3", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.split() == ["3", "0", "run", "--worker", "0/2"]
+    assert done.stdout.split() == ["3", "0", "run", "--out", "lto"]
