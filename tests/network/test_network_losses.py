@@ -50,6 +50,11 @@ class Case:
         return np.asarray(self.batch.environments.centre_species)
 
 
+def compiled(objective):
+    """(predictions, batch) → the loss and its gradient."""
+    return jax.jit(jax.value_and_grad(lambda predicted, batch: objective(predicted, batch)))
+
+
 @pytest.fixture(scope="module")
 def case(to_learn):
     return Case(with_gaps(to_learn[:6]))
@@ -62,7 +67,7 @@ def observables(to_learn):
     for atoms in frames:
         atoms.arrays["efg"][atoms.numbers != 8] = np.nan
     found = Case(frames, ("efg",))
-    found.of_loss = jax.jit(jax.value_and_grad(found.objective(Loss("observables", observables=WEIGHT))))
+    found.of_loss = compiled(found.objective(Loss("observables", observables=WEIGHT)))
     return found
 
 
@@ -98,7 +103,7 @@ def test_targets_orders_and_elements_are_weighed(case, loss, weigh):
 
 
 def test_what_has_no_label_has_no_say(case, observables):
-    for each, of_loss in ((case, jax.jit(jax.value_and_grad(case.objective()))), (observables, observables.of_loss)):
+    for each, of_loss in ((case, compiled(case.objective())), (observables, observables.of_loss)):
         value, gradient = of_loss(each.predicted, each.batch)
         wild = {
             name: {irrep: np.where(each.batch.labelled[name][:, None] > 0, v, 1e3) for irrep, v in parts.items()}
