@@ -16,7 +16,9 @@ def main() -> None:
     for name in ej.datasets.names():
         frames, of_sites = ej.datasets.load(name), name == "lto-efg"
         options = {"by": "site", "bond": BOND, "isotopes": NUCLEI} if of_sites else {}
-        plots.save(plots.dataset_figure(with_sites(frames) if of_sites else frames, **options), path := FOLDER / f"{name}.png")
+        plots.save(
+            plots.dataset_figure(with_sites(frames) if of_sites else frames, **options), path := FOLDER / f"{name}.png"
+        )
         path.write_bytes(small(path.read_bytes()))
 
 

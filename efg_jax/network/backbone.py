@@ -21,6 +21,9 @@ from efg_jax.structures import Environments
 Outputs = Mapping[str, Sequence[Irrep]]
 """Irreducible parts of each target, by its name."""
 
+Carried = tuple[tuple[Irrep, ...], ...]
+"""Irreps of the elements' features and of those after each layer."""
+
 
 class Network(eqx.Module):
     """Equivariant message passing as NequIP does it (Batzner et al. 2022), with a head for each tensor (Ben Mahmoud et al. 2024).
@@ -32,21 +35,23 @@ class Network(eqx.Module):
     interactions: list[Interaction]
     heads: dict[str, IrrepHead | TensorProductHead]
     architecture: Architecture = eqx.field(static=True)
+    irreps: Carried = eqx.field(static=True)
 
-    def __init__(self, architecture: Architecture, outputs: Outputs, key: PRNGKeyArray):
+    def __init__(self, architecture: Architecture, outputs: Outputs, key: PRNGKeyArray, irreps: Carried | None = None):
         """Random weights.
 
         Args:
             architecture: sizes.
             outputs: irreducible parts of each target.
             key: of the random numbers: the same key, the same network.
+            irreps: what the elements and the layers carry; None: what these outputs need. (After fine-tuning the heads may need less.)
 
         Raises:
             InputError: no targets, or one with parts that these features cannot make.
         """
         if not outputs:
             raise InputError("the network has nothing to predict; name at least one target")
-        irreps = hidden_irreps(architecture.lmax, architecture.layers, wanted(architecture, outputs))
+        irreps = irreps or hidden_irreps(architecture.lmax, architecture.layers, wanted(architecture, outputs))
         _check_reached(architecture, irreps[-1], outputs)
         keys = jax.random.split(key, 1 + architecture.layers + len(outputs))
         self.embedding = random_weights(keys[0], (len(architecture.species), architecture.channels))
@@ -58,7 +63,7 @@ class Network(eqx.Module):
             name: _head(architecture, outputs[name], k)
             for name, k in zip(sorted(outputs), keys[1 + architecture.layers :], strict=True)
         }
-        self.architecture = architecture
+        self.architecture, self.irreps = architecture, irreps
 
     def with_heads(self, outputs: Outputs, key: PRNGKeyArray) -> "Network":
         """The same layers with heads for these targets: those that there are as they are, new ones with random weights.

@@ -12,7 +12,7 @@ from efg_jax.descriptors import Irrep
 from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
 from efg_jax.network.architecture import Architecture
-from efg_jax.network.backbone import Network
+from efg_jax.network.backbone import Carried, Network
 from efg_jax.network.history import History
 from efg_jax.network.labels import Standard
 from efg_jax.targets import Target
@@ -54,6 +54,7 @@ class FittedNetworks(eqx.Module):
                 for name, scales in self.scales.items()
             },
             "networks": len(self.networks),
+            "irreps": self.networks[0].irreps,
         }
         return header, arrays
 
@@ -63,6 +64,7 @@ class FittedNetworks(eqx.Module):
         architecture = Architecture.from_dict(header["architecture"])
         targets = {name: Target.from_dict(values) for name, values in header["targets"].items()}
         numbers = range(header["networks"])
+        carried = tuple(tuple((order, parity) for order, parity in layer) for layer in header["irreps"])
         return cls(
             architecture,
             targets,
@@ -74,7 +76,7 @@ class FittedNetworks(eqx.Module):
                 name: {symbol: Scale(*scale) for symbol, scale in scales.items()}
                 for name, scales in header["scales"].items()
             },
-            tuple(_network(architecture, outputs(targets), _below(arrays, f"network/{i}/")) for i in numbers),
+            tuple(_network(architecture, outputs(targets), carried, _below(arrays, f"network/{i}/")) for i in numbers),
             tuple(History.from_arrays(_below(arrays, f"of/{i}/")) for i in numbers),
         )
 
@@ -90,10 +92,10 @@ def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
 
 
 def _network(
-    architecture: Architecture, parts: Mapping[str, Sequence[Irrep]], leaves: Mapping[str, np.ndarray]
+    architecture: Architecture, parts: Mapping[str, Sequence[Irrep]], carried: Carried, leaves: Mapping[str, np.ndarray]
 ) -> Network:
     """The network of this architecture with these weights."""
-    like = eqx.filter_eval_shape(Network, architecture, parts, jax.random.key(0))
+    like = eqx.filter_eval_shape(Network, architecture, parts, jax.random.key(0), carried)
     shapes, structure = jax.tree.flatten(like)
     weights = [leaves[str(i)] for i in range(len(leaves))]
     if [w.shape for w in weights] != [s.shape for s in shapes]:

@@ -52,7 +52,7 @@ def make_cells(sampling: Sampling, folder: Path) -> None:
         atoms.info.update(cell=number, lattice_energy_eV=float(energy))
         cells.append(atoms)
     ase.io.write(folder / "cells.extxyz", cells)
-    random = float(gas.energy(occupations).mean())
+    random = float(np.asarray(gas.energy(occupations)).mean())
     draw_annealing(sampling, found, random, folder / "annealing.png")
     summary = {
         "lithium": int(sum((np.asarray(atoms.symbols) == "Li").sum() for atoms in cells)),
@@ -142,6 +142,8 @@ def draw_states(states, temperatures: np.ndarray, sampled: np.ndarray, atoms: in
             color=plots.SCALAR,
             label="Metropolis",
         )
+        right.set_xticks([2000, 5000, 10_000], ["2000", "5000", "10000"])
+        right.set_xticks([], minor=True)
         right.set_xlabel("temperature (K)")
         right.set_ylabel("mean energy (eV)")
         right.legend(frameon=False)

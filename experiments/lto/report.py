@@ -84,20 +84,23 @@ Density of states of a {states["atoms"]}-atom cell by Wang–Landau sampling ({s
 
 def _regions(sites: dict) -> str:
     lines = [
-        "| region | |ν_Q| (kHz) | peak | Li sites | of them on 8a |".replace("|ν_Q|", "\\|ν_Q\\|"),
-        "|---|---|---|---|---|",
+        "| region | |ν_Q| (kHz) | peak | prominence | Li sites | of them on 8a |".replace("|ν_Q|", "\\|ν_Q\\|"),
+        "|---|---|---|---|---|---|",
     ]
     for number, row in enumerate(sites["regions"], start=1):
         lines.append(
-            f"| {number} | {row['from_khz']:.1f} to {row['to_khz']:.1f} | {row['peak_khz']:.1f} | {row['sites']} | {100 * row['on_8a']:.0f} % |"
+            f"| {number} | {row['from_khz']:.1f} to {row['to_khz']:.1f} | {row['peak_khz']:.1f} | {row['prominence']:.0f} ± {row['noise']:.0f} | "
+            f"{row['sites']} | {100 * row['on_8a']:.0f} % |"
         )
-    lines.append(f"| none | | | {sites['unassigned']} | |")
+    lines.append(f"| none | | | | {sites['unassigned']} | |")
     spread = sites["median_and_95th_percentile"]
     return f"""## Regions of ν_Q
 
 {sites["sites"]} Li sites, |ν_Q| along [001] up to {sites["largest_khz"]:.0f} kHz (the paper: 130 kHz).
 
 {chr(10).join(lines)}
+
+Prominence is in sites of a bin, with the root of the peak's own count beside it: of regions where it is hardly larger, noise decided the border.
 
 ![Regions](regions/regions.png)
 ![Two cells](regions/cells.png)

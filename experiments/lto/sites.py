@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 from matplotlib.figure import Figure
+from scipy.signal import peak_prominences
 
 import efg_jax as ej
 from efg_jax import plots
@@ -70,12 +71,19 @@ def divide(predicted: Path, cells: list[Atoms], folder: Path) -> None:
 def summary(regions: Regions, region: np.ndarray, sites: dict[str, np.ndarray], nu: np.ndarray) -> dict:
     """What the report says, as JSON types."""
     rows = []
+    prominences = peak_prominences(np.pad(regions.counts, 1), np.asarray(regions.peaks) + 1)[0]
     for number, (low, high) in enumerate(regions.bounds):
-        own = region == number
-        peak = float(regions.centres[regions.peaks[number]])
-        on_8a = float((sites["site"][own] == "8a").mean())
+        own, peak = region == number, regions.peaks[number]
         rows.append(
-            {"from_khz": float(low), "to_khz": float(high), "peak_khz": peak, "sites": int(own.sum()), "on_8a": on_8a}
+            {
+                "from_khz": float(low),
+                "to_khz": float(high),
+                "peak_khz": float(regions.centres[peak]),
+                "prominence": float(prominences[number]),
+                "noise": float(np.sqrt(regions.counts[peak])),
+                "sites": int(own.sum()),
+                "on_8a": float((sites["site"][own] == "8a").mean()),
+            }
         )
     ratio = {
         name: [float(np.median(sites[key])), float(np.percentile(sites[key], 95))]

@@ -23,20 +23,22 @@ PLACE = 1e-6  # Å: a structure is what its parent and index say
 
 
 def collect(paths: list[Path], adopt: bool = False) -> list[Atoms]:
-    """Read results, check every frame, and return them ordered by parent and index.
+    """Read results and check every frame.
 
     Args:
         paths: files, or folders of them.
         adopt: frames that do not say how they were made are taken to be at their material's level of theory.
 
     Returns:
-        The frames; energies and forces with their calculator.
+        The frames; energies and forces with their calculator. Those of files in their order, then those of folders, round by round of all
+        parents: a set that grows keeps the beginning that it had.
 
     Raises:
         ValueError: with one line for each frame that is not as it should be.
     """
-    files = [file for path in paths for file in (sorted(path.glob("*.extxyz*")) if path.is_dir() else [path])]
-    frames = [(f"{file.name}, frame {n}", atoms) for file in files for n, atoms in enumerate(whole_frames(file), 1)]
+    files = [path for path in paths if not path.is_dir()]
+    results = [file for path in paths if path.is_dir() for file in sorted(path.glob("*.extxyz*"))]
+    frames = _read(files) + sorted(_read(results), key=_round)
     if adopt:
         for _, atoms in frames:
             _adopt(atoms)
@@ -44,7 +46,17 @@ def collect(paths: list[Path], adopt: bool = False) -> list[Atoms]:
     faults += _duplicates(frames) + _outlying_energies(frames)
     if faults:
         raise ValueError("\n".join(faults))
-    return sorted((atoms for _, atoms in frames), key=lambda a: (a.info["kind"], a.info["parent"], a.info["index"]))
+    return [atoms for _, atoms in frames]
+
+
+def _read(files: list[Path]) -> list[tuple[str, Atoms]]:
+    return [(f"{file.name}, frame {n}", atoms) for file in files for n, atoms in enumerate(whole_frames(file), 1)]
+
+
+def _round(frame: tuple[str, Atoms]) -> tuple:
+    """Kind, index, parent; what lacks them is refused later."""
+    info = frame[1].info
+    return str(info.get("kind")), int(info.get("index", -1)), str(info.get("parent"))
 
 
 def whole_frames(path: Path) -> list[Atoms]:

@@ -28,7 +28,7 @@ def network(silica, efg_jax_command, tmp_path_factory):
     )  # fmt: skip
     write(files.data, frames, format="extxyz")
     files.result = efg_jax_command(
-        "train", files.data, *SMALL, "--target", "efg,size", "--members", "2", "--loss", "observables", "--validation", "0.3",
+        "train", files.data, *SMALL, "--target", "efg,size", "--members", "2", "--validation", "0.3",
         "--out", files.model, "--json", files.json, "--log", files.log, "--plots", files.plots,
     )  # fmt: skip
     assert files.result.exit_code == 0, files.result.stderr
@@ -60,7 +60,6 @@ def test_the_model_is_what_was_asked_for(network):
     model = load(network.model)
     assert (model.targets, model.members, model.architecture.lmax) == (("efg", "size"), 2, 2)
     assert (model.architecture.layers, model.architecture.channels, model.training.epochs) == (1, 2, 2)
-    assert model.training.loss.kind == "observables"
     assert model.architecture.species == ("O", "Si")
 
 
@@ -88,9 +87,10 @@ def test_predict_writes_every_target_and_how_sure_it_is(network, efg_jax_command
     model = load(network.model)
     for atoms in read(out, ":"):
         values, variance = model.predict(atoms, target="efg", variance=True)
-        np.testing.assert_allclose(atoms.arrays["efg"].reshape(-1, 3, 3), values, atol=1e-6)
-        np.testing.assert_allclose(atoms.arrays["efg_std"], np.sqrt(variance), atol=1e-6)
-        np.testing.assert_allclose(atoms.arrays["size"], model.predict(atoms, target="size"), atol=1e-6)
+        close = {"rtol": 0, "atol": 1e-5 * np.abs(values).max()}  # float32, and structures are worked on together
+        np.testing.assert_allclose(atoms.arrays["efg"].reshape(-1, 3, 3), values, **close)
+        np.testing.assert_allclose(atoms.arrays["efg_std"], np.sqrt(variance), **close)
+        np.testing.assert_allclose(atoms.arrays["size"], model.predict(atoms, target="size"), **close)
         assert {"size_std", "c_q", "eta"} <= set(atoms.arrays)
     chosen = tmp_path / "chosen.extxyz"
     result = efg_jax_command(

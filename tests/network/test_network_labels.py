@@ -163,7 +163,6 @@ def test_bad_models():
     for options, says in (
         ({"lmax": 5}, "lmax = 5"),
         ({"layers": 0}, "layers = 0"),
-        ({"channels": 3.5}, "no whole number"),
         ({"cutoff": 0.0}, "cutoff = 0.0"),
         ({"decomposition": "products", "products": 5}, "products = 5 is no square"),
         ({"decomposition": "products", "product_order": 3}, "product_order = 3 is not in 1 to lmax = 2"),
