@@ -27,8 +27,15 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("efg_jax")
 
+# Files that take a minute or more in a test or two: begun first, or one process works on them alone when all others are done.
+LONGEST = ("test_notebooks.py", "test_tuning_study.py", "test_lto.py", "test_readme.py", "test_distributed_commands.py")
+
 MAPS = Path("/proc/self/maps")
 MOST_MAPS = 16_000
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -202,7 +202,7 @@ def test_files_that_are_no_structures(tmp_path, structures, save, refused, out):
 
 
 def test_outputs_are_checked_before_the_work(tmp_path, trained, refused, monkeypatch):
-    monkeypatch.setattr("efg_jax.cli.train.read_labelled", None)  # nothing is read
+    monkeypatch.setattr("efg_jax.cli.inputs.read_structures", None)  # nothing is read
     base, model = ("train", trained.data, "--out"), tmp_path / "m.npz"
     refused(*base, tmp_path / "no" / "m.npz", says=("no/m.npz", "does not exist"))
     refused(*base, tmp_path, says=("is a folder",))
