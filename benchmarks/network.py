@@ -113,7 +113,7 @@ def cells(case: str):
     import efg_jax as ej
     from efg_jax.models.basis import cast
 
-    atoms = ej.datasets.build_lto((1, 1, 3) if case == "42 atoms" else 3, seed=0)
+    atoms = ej.datasets.load("lto-efg")[0] if case == "42 atoms" else ej.datasets.build_lto(3, seed=0)
     assert len(atoms) == int(case.split()[0])
     return cast(ej.environments([atoms], CUTOFF, SPECIES), np.dtype(np.float32))
 
@@ -180,7 +180,8 @@ def e3nn_network(case: str, layers: int, channels: int, lmax: int):
         x = e3nn.IrrepsArray(f"{channels}x0e", weights["embedding"][species])
         for own, (linears, kept) in zip(weights["layers"], maps, strict=True):
             before, after, connection = (
-                lambda x, f=f, w=w: f(w, x) for f, w in zip(linears, own["linear"], strict=True)
+                lambda x, f=f, w=w: jax.vmap(lambda row: f(w, row))(x)
+                for f, w in zip(linears, own["linear"], strict=True)
             )
             mixed = bessel
             for matrix in own["radial"][:-1]:
@@ -189,7 +190,7 @@ def e3nn_network(case: str, layers: int, channels: int, lmax: int):
             messages = e3nn.tensor_product(before(x)[senders], directions, filter_ir_out=kept) * mixed
             heard = e3nn.scatter_sum(messages, dst=receivers, output_size=atoms) / (len(senders) / atoms) ** 0.5
             x = e3nn.gate(after(heard) + connection(e3nn.tensor_product(x, types)))
-        return head(weights["head"], x).array
+        return jax.vmap(lambda row: head(weights["head"], row))(x).array
 
     return weights, predict
 
