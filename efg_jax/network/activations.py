@@ -8,8 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-Activation = Callable[[Float[Array, "..."]], Float[Array, "..."]]
-
 
 def _normalisation(function: Callable[[np.ndarray], np.ndarray]) -> float:
     """1/√⟨f(x)²⟩ over the standard normal distribution, by Gauss–Hermite quadrature."""
@@ -18,18 +16,12 @@ def _normalisation(function: Callable[[np.ndarray], np.ndarray]) -> float:
 
 
 _SILU = _normalisation(lambda x: x / (1.0 + np.exp(-x)))
-_SIGMOID = _normalisation(lambda x: 1.0 / (1.0 + np.exp(-x)))
 _TANH = _normalisation(np.tanh)
 
 
 def silu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """x/(1 + e^(−x)), for invariants."""
+    """x/(1 + e^(−x)), for invariants and for the gates of all else."""
     return _SILU * jax.nn.silu(x)
-
-
-def sigmoid(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """1/(1 + e^(−x)), for gates."""
-    return _SIGMOID * jax.nn.sigmoid(x)
 
 
 def tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
