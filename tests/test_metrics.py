@@ -1,15 +1,19 @@
 """Metrics against hand-computed tensors, independent programs, symmetry and central differences."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
 
 from efg_jax import metrics
 from efg_jax.metrics import Scale
 from efg_jax.tensors.efg import quadrupolar_frequency
+from efg_jax.tensors.euler import euler_angles, euler_from_rotation, rotation_from_euler
 from efg_jax.tensors.irreps import to_cartesian, to_spherical
 from efg_jax.tensors.nuclei import isotope
 from efg_jax.tensors.orientation import misfit_angle
@@ -330,3 +334,26 @@ def test_a_prediction_that_is_not_a_number_is_never_perfect():
     predicted = reference.at[2, 0, 0].set(jnp.nan)
     assert jnp.isnan(metrics.rmse(reference, predicted))
     assert jnp.isnan(metrics.rmse_percent(reference, predicted))
+
+
+@pytest.mark.parametrize("passive", [True, False])
+def test_euler_differences_lead_to_the_predicted_tensor_by_the_shortest_way(passive):
+    rotations = Rotation.random(40, random_state=7)
+    reference = rotations.as_matrix()
+    predicted = (rotations * Rotation.from_rotvec(0.2 * np.random.default_rng(8).normal(size=(40, 3)))).as_matrix()
+    signs = np.diag([-1.0, -1.0, 1.0])  # the same tensor
+    compare, angles_of, set_of = (
+        jax.jit(partial(function, passive=passive))
+        for function in (metrics.euler_differences, euler_angles, euler_from_rotation)
+    )
+    away = np.asarray(compare(jnp.asarray(reference), jnp.asarray(predicted @ signs)))
+    own = np.asarray(angles_of(jnp.asarray(reference)))
+    rebuilt = np.asarray(rotation_from_euler(jnp.asarray(own + away), passive=passive))
+    values = np.diag([-0.3, -0.7, 1.0])
+    assert_allclose(
+        rebuilt @ values @ rebuilt.swapaxes(1, 2), predicted @ values @ predicted.swapaxes(1, 2), atol=1e-12
+    )
+    every = [[1, 1, 1], [-1, -1, 1], [1, -1, -1], [-1, 1, -1]]
+    sets = [np.asarray(set_of(jnp.asarray(predicted * np.array(s, float)))) for s in every]
+    brute = [np.linalg.norm((found - own + np.pi) % (2 * np.pi) - np.pi, axis=-1) for found in sets]
+    assert_allclose(np.linalg.norm(away, axis=-1), np.min(brute, axis=0), atol=1e-12)

@@ -3,6 +3,7 @@
 Everything here is a pure function of JAX arrays. The reference always comes first and the prediction second.
 """
 
+from efg_jax.metrics.angles import euler_differences
 from efg_jax.metrics.losses import observable_loss, soft_abs, tilt, tilt_loss
 from efg_jax.metrics.observables import (
     AxesErrors,
@@ -30,6 +31,7 @@ __all__ = [
     "c_q_tilde",
     "direction_angle",
     "eta_tilde",
+    "euler_differences",
     "field_projection",
     "frequency",
     "mae",

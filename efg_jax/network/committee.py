@@ -18,7 +18,7 @@ from efg_jax.network.batches import samples
 from efg_jax.network.data import TrainingData
 from efg_jax.network.fitted import FittedNetworks
 from efg_jax.network.loss import Objective
-from efg_jax.network.training import Progress, Trainer, Training
+from efg_jax.network.training import Progress, Trainer, Training, Watch
 from efg_jax.precision import float64
 
 
@@ -30,11 +30,13 @@ class Keeping:
         folder: of the states; None: nothing is kept.
         resume: False: forget first what the folder has of this committee.
         progress: called after each epoch, with the epochs of all members counted together.
+        watch: called after each epoch with its row of the history.
     """
 
     folder: str | Path | None = None
     resume: bool = True
     progress: Progress | None = None
+    watch: Watch | None = None
 
 
 def train_committee(
@@ -82,7 +84,13 @@ def train_committee(
     with float64(False):
         trainer = Trainer(objective, *sets, options, _trainable(begun.networks[0], frozen))
         found = [
-            trainer.train(network, options.seed + member, own[member], _of_member(keeping.progress, member, len(own)))
+            trainer.train(
+                network,
+                options.seed + member,
+                own[member],
+                _of_member(keeping.progress, member, len(own)),
+                keeping.watch,
+            )
             for member, network in enumerate(begun.networks)
         ]
     for checkpoint in own:

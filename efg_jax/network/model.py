@@ -20,7 +20,7 @@ from efg_jax.network.data import TrainingData, labelled_frames
 from efg_jax.network.fitted import FittedNetworks
 from efg_jax.network.prediction import predict_stream
 from efg_jax.network.starts import known_networks, random_networks
-from efg_jax.network.training import Progress, Training
+from efg_jax.network.training import Progress, Training, Watch
 from efg_jax.report import Report, TargetReport
 from efg_jax.targets import Target, find
 from efg_jax.tensors.nuclei import Isotope
@@ -68,6 +68,7 @@ class EquivariantNetwork(eqx.Module):
         checkpoint: str | Path | None = None,
         resume: bool = True,
         progress: Progress | None = None,
+        watch: Watch | None = None,
     ) -> "EquivariantNetwork":
         """Train from random weights.
 
@@ -79,13 +80,15 @@ class EquivariantNetwork(eqx.Module):
                 same data and options, goes on from there, to the same bits on a CPU. It is emptied when the fit is done.
             resume: False: forget first what the folder has of this fit.
             progress: called after each epoch with (done, all, what), of a committee with the epochs of all members.
+            watch: called after each epoch with its row of the history (`History.rows`); what it raises ends the training, and the checkpoint
+                stays. Epochs that a checkpoint already held are not told again.
 
         Raises:
             InputError: bad structures or labels, an empty validation set, or a loss that became infinite.
         """
         data = self._data(structures, validation)
         begun = random_networks(self.architecture, data, self.species, self.members, self.training.seed)
-        keeping = Keeping(checkpoint, resume, progress)
+        keeping = Keeping(checkpoint, resume, progress, watch)
         fitted = train_committee(begun, data, self.species, self.training, False, keeping)
         return replace(self, architecture=begun.architecture, fitted=fitted)
 
@@ -101,13 +104,14 @@ class EquivariantNetwork(eqx.Module):
         checkpoint: str | Path | None = None,
         resume: bool = True,
         progress: Progress | None = None,
+        watch: Watch | None = None,
     ) -> "EquivariantNetwork":
         """Go on from what the fitted model has learned, with other data or another target.
 
         A target that the model knows keeps its last map and its units (elements that had no labels of it get theirs); a new one gets both anew.
 
         Args:
-            structures, validation, checkpoint, resume, progress: as for `fit`.
+            structures, validation, checkpoint, resume, progress, watch: as for `fit`.
             target: what the new model predicts; None: what this one does.
             species: element or elements whose labels are learned; None: as before.
             frozen: train the heads alone, and leave all layers as they are.
@@ -127,7 +131,7 @@ class EquivariantNetwork(eqx.Module):
         )
         data = new._data(structures, validation)
         begun = known_networks(known, data, new.species, new.training.seed)
-        keeping = Keeping(checkpoint, resume, progress)
+        keeping = Keeping(checkpoint, resume, progress, watch)
         return replace(new, fitted=train_committee(begun, data, new.species, new.training, frozen, keeping))
 
     def _data(self, structures, validation) -> TrainingData:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import ceil
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -23,6 +24,13 @@ PRECISION = np.dtype(np.float32)
 Progress = Callable[[int, int, str], None]
 """Called after each epoch with (done, all, what)."""
 
+Watch = Callable[[Row], None]
+"""Called after each epoch with its row of the `History`; what it raises ends the training."""
+
+
+class TrainingFailed(InputError):
+    """A loss that is no number ended a training."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -30,6 +38,8 @@ class Training:
 
     Attributes:
         epochs: passes through the training set, at most.
+        steps: where these passes make fewer steps, there are as many passes as make this many; patience grows with them. (A small
+            training set has few batches a pass.)
         learning_rate: highest step of AdamW (Loshchilov & Hutter 2019).
         weight_decay: of AdamW.
         warmup: part of all steps over which the learning rate rises from zero; then it falls to a hundredth along half a cosine.
@@ -43,6 +53,7 @@ class Training:
     """
 
     epochs: int = 300
+    steps: int = 0
     learning_rate: float = 0.005
     weight_decay: float = 1e-4
     warmup: float = 0.05
@@ -55,7 +66,7 @@ class Training:
     loss: Loss = field(default_factory=Loss)
 
     def __post_init__(self):
-        for name in ("epochs", "batch_edges", "patience", "seed"):
+        for name in ("epochs", "steps", "batch_edges", "patience", "seed"):
             if not isinstance(getattr(self, name), Integral):
                 raise InputError(f"{name} = {getattr(self, name)!r} is no whole number")
             object.__setattr__(self, name, int(getattr(self, name)))
@@ -65,8 +76,9 @@ class Training:
         for name in ("weight_decay", "warmup", "average", "validation"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise InputError(f"{name} = {getattr(self, name)} is not in [0, 1)")
-        if self.seed < 0:
-            raise InputError(f"seed = {self.seed} is negative; give a whole number from 0")
+        for name in ("seed", "steps"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} = {getattr(self, name)} is negative; give a whole number from 0")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON; `from_dict` is the inverse."""
@@ -119,20 +131,29 @@ class Trainer:
         self._shape = common_shape([*training_set, *validation_set], options.batch_edges)
         # However the structures are shuffled, a batch more or less is no matter to the schedule.
         batches = sum(1 for _ in packed(training_set, range(len(training_set)), self._shape))
-        self._rate = _schedule(options, batches * options.epochs)
+        self._epochs = max(options.epochs, ceil(options.steps / batches))
+        self._patience = round(options.patience * self._epochs / options.epochs)
+        self._rate = _schedule(options, batches * self._epochs)
         self._optimiser = optax.chain(
             optax.clip_by_global_norm(options.clip), optax.adamw(self._rate, weight_decay=options.weight_decay)
         )
         self._step, self._judge = eqx.filter_jit(self._step_of_batch), eqx.filter_jit(self._judged)
 
-    def train(self, network: Network, seed: int, checkpoint: Checkpoint, progress: Progress | None = None) -> Trained:
+    def train(
+        self,
+        network: Network,
+        seed: int,
+        checkpoint: Checkpoint,
+        progress: Progress | None = None,
+        watch: Watch | None = None,
+    ) -> Trained:
         """Train one network.
 
         Args:
             network: to begin with.
             seed: of the order of the batches.
             checkpoint: where the state is kept after each epoch, and found again.
-            progress: called after each epoch.
+            progress, watch: called after each epoch, when its state is in the checkpoint.
 
         Returns:
             The averaged weights of the epoch with the lowest validation loss.
@@ -143,8 +164,8 @@ class Trainer:
         moving, still = eqx.partition(network, self._trainable)
         start = State(moving, moving, self._optimiser.init(moving), jnp.zeros((), jnp.int32))
         state, best, history = _restored(checkpoint.load("state"), (start, moving))
-        for epoch in range(len(history.rows), self._options.epochs):
-            if history.since_best >= self._options.patience:
+        for epoch in range(len(history.rows), self._epochs):
+            if history.since_best >= self._patience:
                 break
             state, training_loss = self._epoch(state, still, epoch, seed)
             history = history.with_row(self._validated(state, still, epoch, training_loss))
@@ -152,7 +173,9 @@ class Trainer:
                 best = state.average
             checkpoint.save("state", _arrays((state, best), history))
             if progress is not None:
-                progress(epoch + 1, self._options.epochs, history.describe())
+                progress(epoch + 1, self._epochs, history.describe())
+            if watch is not None:
+                watch(history.rows[-1])
         return Trained(eqx.combine(best, still), history)
 
     def _step_of_batch(
@@ -221,10 +244,10 @@ class Trainer:
     def _joined(self, together: Sequence[Sample]) -> Batch:
         return joined(together, self._shape, PRECISION)
 
-    def _failure(self, network: Network, together: Sequence[Sample], what: str) -> InputError:
+    def _failure(self, network: Network, together: Sequence[Sample], what: str) -> TrainingFailed:
         """The error that names the batch, or those of its structures whose own loss is no number."""
         guilty = [s for s in together if not np.isfinite(self._judge(network, self._joined([s]))[0])] or together
-        return InputError(
+        return TrainingFailed(
             f"training failed: {what} ({named(guilty)}); look at these labels, or lower the learning rate "
             f"({self._options.learning_rate:g}); what was reached an epoch before is kept in the checkpoint"
         )

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import efg_jax as ej
 from experiments.lto import cells, dataset, learn, report, sites
-from experiments.lto.stages import Stages
+from experiments.stages import Stages
 
 SIZES = (5, 10, 20, 38)
 

@@ -12,7 +12,7 @@ import efg_jax as ej
 from efg_jax import plots
 from efg_jax.regions import find_regions
 from experiments.lto import cells, dataset, sites
-from experiments.lto.stages import Stages
+from experiments.stages import Stages
 
 
 def test_a_stage_is_done_once_and_again_when_what_it_depends_on_changes(tmp_path):

@@ -77,6 +77,20 @@ def test_a_committee_that_was_stopped_goes_on_to_the_same_bits(scalars, tmp_path
     assert not folder.exists()
 
 
+def test_who_watches_a_training_sees_each_row_once_and_may_end_it(scalars, tmp_path):
+    seen = []
+
+    def until_two(row):
+        seen.append(row)
+        if len(seen) == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        MODEL.fit(scalars, checkpoint=tmp_path, watch=until_two)
+    fitted = MODEL.fit(scalars, checkpoint=tmp_path, watch=seen.append).fitted
+    assert tuple(seen) == fitted.histories[0].rows
+
+
 def test_only_a_training_of_the_same_data_and_options_is_gone_on_with(scalars, tmp_path, monkeypatch):
     # What an epoch does is of no concern here.
     row = {"epoch": 0, "learning_rate": 0.0, "training_loss": 1.0, "validation_loss": 1.0, "iso_0": 100.0}
@@ -144,6 +158,13 @@ def test_training_ends_when_patience_does_and_the_best_weights_are_kept(scalars)
     assert np.isclose(np.mean(((found - truth) / scale) ** 2), min(losses), rtol=1e-4)
 
 
+def test_a_small_training_set_is_passed_through_as_often_as_its_steps_take(scalars):
+    asked = replace(QUICK, epochs=2, steps=7, patience=2, learning_rate=1e-6)
+    (history,) = replace(MODEL, training=asked).fit(scalars[:4], validation=scalars[8:]).fitted.histories
+    assert len(history.rows) == 4  # of two batches each
+    assert history.rows[-1]["learning_rate"] < 1.1e-8
+
+
 def test_the_picture_of_a_training_has_what_the_history_has(tmp_path):
     rows = [{"epoch": e, "learning_rate": 0.1, "training_loss": 3.0 - e, "validation_loss": loss, "v_zz_0": 50.0 + e}
             for e, loss in enumerate((2.0, 1.0, 1.5))]  # fmt: skip
@@ -185,6 +206,7 @@ def test_an_invariant_network_learns_numbers(to_learn, held_out):
         ({"learning_rate": float("nan")}, "learning_rate = nan"),
         ({"validation": 1.0}, "validation = 1.0"),
         ({"seed": -1}, "seed = -1"),
+        ({"steps": -1}, "steps = -1"),
     ],
 )
 def test_options_that_cannot_be(options, says):

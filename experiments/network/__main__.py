@@ -1,0 +1,194 @@
+"""Networks against λ-SOAP on the field gradients of silica: decompositions, orders, an invariant control, learning curves, and a report.
+
+Every stage is a folder below the results; one that is finished is not done again, and a run that was stopped goes on with the same command, in
+the middle of a training too.
+
+    python -m experiments.network [--species O] [--out results/network] [--variants "irreps;64 products, ℓ = 2"] [--quick]
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+import efg_jax as ej
+from efg_jax import plots
+from efg_jax.io.journal import fingerprint
+from efg_jax.tuning import read_hyperparameters, search
+from experiments.network import figures, judge, report
+from experiments.network.variants import BASE, CONTROL, CURVE, TRAINING, VARIANTS, quick
+from experiments.stages import Stages
+
+SIZES = (25, 50, 100, 200, 400)
+SEPARATOR = ";"
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    started = time.perf_counter()
+
+    def say(line: str) -> None:
+        console.print(f"{time.perf_counter() - started:6.0f} s  {line}", highlight=False)
+
+    variants = {name: VARIANTS[name] for name in arguments.variants.split(SEPARATOR)}
+    study(arguments.out, arguments.species, variants, arguments.seed, arguments.quick, say)
+    say(f"the report is {arguments.out / 'report.md'}")
+
+
+def study(
+    out: Path,
+    species: str,
+    variants: Mapping[str, ej.Architecture],
+    seed: int,
+    small: bool,
+    say: Callable[[str], None],
+    target: str = "efg",
+) -> None:
+    """All stages, in order."""
+    frames = ej.datasets.load("silica-efg")
+    training, architectures, control, base = TRAINING, dict(variants), CONTROL, BASE
+    descriptor, method, budget, sizes = ej.LambdaSOAP(), "gradient", 25, SIZES
+    if small:
+        frames = [atoms for atoms in frames if len(atoms) <= 9][:20]
+        training = replace(TRAINING, epochs=2, steps=2, batch_edges=800, validation=0.2)
+        architectures = {name: quick(architecture) for name, architecture in variants.items()}
+        control, base = quick(CONTROL), quick(BASE)
+        descriptor, method, budget, sizes = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2), "bayes", 2, ()
+    train, test = ej.split(frames, test=0.2, seed=seed)
+    sizes = (*(size for size in sizes if size < len(train)), len(train))
+    stages = Stages(out, say)
+    data = {"data": fingerprint(frames, [target]), "species": species, "seed": seed, "version": ej.__version__}
+
+    def tuned(folder: Path) -> None:
+        found = search(ej.TensorGPR(descriptor, species), train, method=method, budget=budget, cache=folder / "cache")
+        found.save(folder / "hyperparameters.json")
+
+    hyperparameters = stages.run("tuned", data | {"budget": budget, "quick": small}, tuned) / "hyperparameters.json"
+    kernel = replace(read_hyperparameters(hyperparameters).apply(ej.TensorGPR(species=species)), regularisation="auto")
+    folders = {
+        "λ-SOAP": stages.run(
+            "kernel",
+            data | {"tuned": stages.of(hyperparameters.parent)},
+            lambda folder: judge.fit_kernel(kernel, train, test, species, folder),
+        )
+    }
+    networks = {
+        name: ej.EquivariantNetwork(architecture, species, target, training)
+        for name, architecture in architectures.items()
+    }
+    for name, model in networks.items():
+        folders[name] = stages.run(
+            folder_of(name),
+            data | {"architecture": model.architecture.to_dict(), "training": training.to_dict()},
+            lambda folder, m=model: judge.train_network(m, train, test, species, folder),
+        )
+    controls = {
+        name: stages.run(
+            f"control-{name}",
+            data | {"architecture": control.to_dict(), "training": training.to_dict()},
+            lambda folder, n=name: judge.train_network(
+                ej.EquivariantNetwork(control, species, n, training),
+                judge.with_invariants(train),
+                judge.with_invariants(test),
+                species,
+                folder,
+            ),
+        )
+        for name in judge.INVARIANTS
+    }
+    compared = {name: folders[name] for name in ("λ-SOAP", *networks)}
+    derived = stages.run(
+        "derived",
+        {name: stages.of(folder) for name, folder in compared.items()},
+        lambda folder: judge.write(
+            folder,
+            {
+                name: judge.derived_invariants(ej.load(next(of.glob("*.npz"))), test, species)
+                for name, of in compared.items()
+            },
+        ),
+    )
+    curve = stages.run(
+        "curve",
+        data
+        | {
+            "tuned": stages.of(hyperparameters.parent),
+            "networks": {name: networks[name].architecture.to_dict() for name in CURVE if name in networks},
+            "training": training.to_dict(),
+            "sizes": list(sizes),
+        },
+        lambda folder: learning_curves(
+            {"λ-SOAP": kernel, **{name: networks[name] for name in CURVE if name in networks}},
+            frames,
+            sizes,
+            seed,
+            species,
+            folder,
+            say,
+        ),
+    )
+    results = {name: judge.read(folder) for name, folder in folders.items()}
+    draw(results, species, out)
+    report.write(
+        out,
+        species,
+        (len(train), len(test)),
+        results,
+        {name: judge.read(folder) for name, folder in controls.items()},
+        judge.read(derived),
+        curve,
+        (training, base),
+    )
+
+
+def learning_curves(models: Mapping, frames, sizes, seed: int, species: str, folder: Path, say) -> None:
+    """Of the kernel model and of networks, on the same splits and parts of them; finished fits are kept."""
+
+    def told(fit) -> None:
+        say(f"  {fit.model}, {fit.structures} structures")
+
+    found = ej.learning_curve(models, frames, sizes, repeats=1, seed=seed, cache=folder / "cache", callback=told)
+    found.to_csv(folder / "curve.csv")
+    found.to_json(folder / "curve.json")
+    plots.save(found.plot(species), folder / "curve.png")
+
+
+def draw(results: Mapping[str, dict], species: str, out: Path) -> None:
+    """Errors of all models; parity of λ-SOAP and the networks with learning curves."""
+    plots.save(figures.errors_figure(results, f"{species} in silica"), out / "errors.png")
+    shown = {name: result for name, result in results.items() if name in ("λ-SOAP", *CURVE)}
+    names = [name for name in next(iter(shown.values()))["quantities"] if not name.startswith("λ")]
+    plots.save(figures.parity_figure(shown, names, f"{species} in silica"), out / "parity.png")
+
+
+def folder_of(name: str) -> str:
+    """A variant's name as that of a folder."""
+    return "network-" + name.replace(" ", "-").replace(",", "").replace("=", "").replace("ℓ", "l").replace("--", "-")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("results/network"), help="folder of results")
+    parser.add_argument("--species", default="O", help="element whose field gradients are learned (default: O)")
+    parser.add_argument(
+        "--variants",
+        default=SEPARATOR.join(VARIANTS),
+        help=f"networks to train, with '{SEPARATOR}' between them; all: {SEPARATOR.join(VARIANTS)}",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the split into training and test structures")
+    parser.add_argument(
+        "--quick", action="store_true", help="small networks, two epochs, few structures: to see it run"
+    )
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.variants.split(SEPARATOR) if name not in VARIANTS]:
+        parser.error(f"there is no variant {unknown[0]!r}; choose among {SEPARATOR.join(VARIANTS)}")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""One page with the tables and figures of the study."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import efg_jax as ej
+from efg_jax.report.tables import digits
+from experiments.network.judge import INVARIANTS
+
+
+def write(
+    out: Path,
+    species: str,
+    counts: tuple[int, int],
+    results: Mapping[str, dict],
+    controls: Mapping[str, dict],
+    derived: Mapping[str, dict],
+    curve: Path,
+    options: tuple[ej.Training, ej.Architecture],
+) -> None:
+    """Write ``report.md`` into the folder of results."""
+    training, base = options
+    sections = [
+        f"# Networks and λ-SOAP: field gradients of {species} in silica",
+        f"{counts[0]} structures to train on (of which networks keep a tenth for validation), {counts[1]} held out. Networks of {base.layers} layers, {base.channels} channels, lmax {base.lmax} "
+        f"unless their name says otherwise; at most {training.epochs} passes, or {training.steps} steps where that is more. λ-SOAP tuned by gradient on the training structures.",
+        "## %RMSE of the test set",
+        errors_table(results),
+        "RMSE over the standard deviation of the reference. ζ (here V_zz), η, Ω and κ of the tensors; α, β, γ: passive ZYZ Euler angles of the nearest equivalent set.",
+        "![Errors](errors.png)",
+        "![Parity](parity.png)",
+        verdict(results),
+        "## Costs",
+        costs_table(results),
+        "Training on this machine, beside whatever else it did; prediction of the test set, neighbour lists included, per atom. `benchmarks/network.py` is the place for comparisons of speed.",
+        "## Invariant control",
+        controls_table(controls, derived),
+        "The control has features of order 0 alone and learns the number itself; the others derive it from the tensor that they predict.",
+        "## Learning curves",
+        f"![Learning curves]({curve.name}/curve.png)",
+    ]
+    with ej.io.atomic_write(out / "report.md") as temporary:
+        Path(temporary).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def errors_table(results: Mapping[str, dict]) -> str:
+    """%RMSE of every quantity, a row a model."""
+    names = list(next(iter(results.values()))["quantities"])
+    rows = [
+        [model, *(digits(result["quantities"][name]["rmse_percent"]) for name in names)]
+        for model, result in results.items()
+    ]
+    return table(["", *names], rows)
+
+
+def costs_table(results: Mapping[str, dict]) -> str:
+    """Parameters, training, prediction and compilation."""
+    rows = [
+        [
+            model,
+            f"{result['parameters']:,}" if "parameters" in result else "",
+            f"{result['best_epoch'] + 1} of {result['epochs']}" if "epochs" in result else "",
+            seconds(result["training_s"]),
+            seconds(result.get("training_compile_s")),
+            f"{result['predict_ms']:.2f}",
+            seconds(result["compile_s"]),
+        ]
+        for model, result in results.items()
+    ]
+    return table(
+        ["", "parameters", "best epoch", "training (s)", "its compilation (s)", "ms an atom", "compilation (s)"], rows
+    )
+
+
+def controls_table(controls: Mapping[str, dict], derived: Mapping[str, dict]) -> str:
+    """%RMSE of the invariants, learned by themselves or derived."""
+    rows = [
+        ["invariant control", *(digits(controls[name]["quantities"]["value"]["rmse_percent"]) for name in INVARIANTS)]
+    ]
+    rows += [[model, *(digits(own[name]["rmse_percent"]) for name in INVARIANTS)] for model, own in derived.items()]
+    return table(["%RMSE", *INVARIANTS.values()], rows)
+
+
+def verdict(results: Mapping[str, dict]) -> str:
+    """Which is better, and by how much, in a sentence."""
+    of_tensor = {model: result["quantities"]["λ = 2"]["rmse_percent"] for model, result in results.items()}
+    best = min((model for model in of_tensor if model != "λ-SOAP"), key=of_tensor.get)
+    network, kernel = of_tensor[best], of_tensor["λ-SOAP"]
+    if network < kernel:
+        return f"The best network (*{best}*) has {network:.2f} % RMSE of the tensors, the tuned λ-SOAP model {kernel:.2f} %: {kernel / network:.2f} times more."
+    return f"The tuned λ-SOAP model has {kernel:.2f} % RMSE of the tensors, the best network (*{best}*) {network:.2f} %: {network / kernel:.2f} times more."
+
+
+def seconds(value: float | None) -> str:
+    """One digit after the point for less than ten."""
+    return "" if value is None else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Markdown."""
+    lines = ["| " + " | ".join(head).replace("|V_zz|", "\\|V_zz\\|") + " |", "|---" * len(head) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])

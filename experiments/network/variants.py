@@ -1,0 +1,34 @@
+"""The networks of the study: both decompositions, orders of features, and the invariant control."""
+
+from dataclasses import replace
+
+import efg_jax as ej
+
+BASE = ej.Architecture(layers=2, channels=32, lmax=2)
+TRAINING = ej.Training(epochs=150, steps=4000, patience=60)
+
+VARIANTS = {
+    "irreps": BASE,
+    "1 product, ℓ = 2": replace(BASE, decomposition="products", product_order=2, products=1),
+    "64 products, ℓ = 2": replace(BASE, decomposition="products", product_order=2, products=64),
+    "4096 products, ℓ = 2": replace(BASE, decomposition="products", product_order=2, products=4096),
+    "64 products, ℓ = 1": replace(BASE, decomposition="products", product_order=1, products=64),
+    "64 products, ℓ = 1, lmax 1": replace(BASE, lmax=1, decomposition="products", product_order=1, products=64),
+    "irreps, lmax 3": replace(BASE, lmax=3),
+    "64 products, ℓ = 3, lmax 3": replace(BASE, lmax=3, decomposition="products", product_order=3, products=64),
+    "irreps, lmax 4": replace(BASE, lmax=4),
+    "64 products, ℓ = 4, lmax 4": replace(BASE, lmax=4, decomposition="products", product_order=4, products=64),
+}
+"""Architectures by name. A tensor of order 2 is no linear function of features up to order 1, so that lmax 1 is for products alone."""
+
+CONTROL = replace(BASE, lmax=0)
+"""Invariant features only."""
+
+CURVE = ("irreps", "64 products, ℓ = 2")
+"""Those that have learning curves."""
+
+
+def quick(architecture: ej.Architecture) -> ej.Architecture:
+    """A small one of the same kind, to see the study run."""
+    fewer = {"products": min(architecture.products, 4)} if architecture.decomposition == "products" else {}
+    return replace(architecture, channels=4, layers=1, cutoff=3.5, bessels=4, radial_width=8, **fewer)
