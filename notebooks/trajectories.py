@@ -19,7 +19,7 @@ import numpy as np
 import efg_jax as ej
 from efg_jax.trajectories import average, predicted
 
-frames = [atoms for atoms in ej.datasets.load("silica-efg") if len(atoms) == 9]
+frames = [atoms for atoms in ej.datasets.load("silica-efg")[:247] if len(atoms) == 9]
 model = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=3, lmax=2), species="O").fit(frames[:24])
 
 # %% [markdown]

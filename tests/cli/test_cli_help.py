@@ -11,6 +11,7 @@ import pytest
 import efg_jax
 from efg_jax import LambdaSOAP, TensorGPR, datasets
 from efg_jax.cli import options
+from efg_jax.cli.learning_curve import learning_curve
 from efg_jax.cli.train import train
 from efg_jax.errors import InputError
 from efg_jax.network import Architecture, EquivariantNetwork, Loss, Training
@@ -64,22 +65,24 @@ def test_defaults_are_those_of_the_library():
     assert (defaults["lmax"], descriptor.lmax, Architecture().lmax) == (None, 6, 2)
 
 
-def test_defaults_of_networks_are_those_of_the_library():
-    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
+@pytest.mark.parametrize("command", [train, learning_curve])
+def test_defaults_of_networks_are_those_of_the_library(command):
+    defaults = {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
     for name in ("cutoff", "layers", "channels", "decomposition", "product_order", "products"):
         assert defaults[name] == getattr(Architecture(), name), name
     for name in ("epochs", "learning_rate", "batch_edges", "validation", "patience", "seed"):
         assert defaults[name] == getattr(Training(), name), name
     assert defaults["loss"] == Loss().kind
     assert defaults["members"] == EquivariantNetwork().members
+    assert defaults["lmax"] in (None, Architecture().lmax)
 
 
 def test_datasets_as_table_and_json(efg_jax_command):
     table, as_json = efg_jax_command("datasets"), efg_jax_command("datasets", "--json")
     rows = json.loads(as_json.stdout)
     assert [row["name"] for row in rows] == datasets.names()
-    assert rows[1]["structures"] == 247
-    assert rows[1]["tensors"] == {"O": 1512, "Si": 756}
+    assert rows[1]["structures"] == 500
+    assert rows[1]["tensors"] == {"O": 3278, "Si": 1639}
     for row in rows:
         assert row["name"] in table.stdout
         assert str(row["structures"]) in table.stdout
