@@ -49,7 +49,7 @@ class Standard(eqx.Module):
             if wanted is not None and symbol not in wanted:
                 continue
             values = labels(structures, target, symbol)
-            values = values[np.isfinite(values).reshape(len(values), -1).all(axis=1)]
+            values = values[np.isfinite(values).all(axis=tuple(range(1, values.ndim)))]  # of an absent element none
             if not len(values):
                 continue
             found[row] = True
