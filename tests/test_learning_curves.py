@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,7 @@ def test_a_stopped_curve_goes_on_and_ends_the_same(curve, structures, tmp_path, 
     for arguments in (
         (MODELS["tensor"], others, (3,), 1, TEST, SEED, tmp_path),
         (other, structures, (3,), 1, TEST, SEED, tmp_path),
+        (replace(MODELS["tensor"], inducing=3), structures, (3,), 1, TEST, SEED, tmp_path),
         (MODELS["tensor"], structures, (3,), 1, TEST, SEED + 1, tmp_path),
         (MODELS["tensor"], structures, (3,), 1, TEST, SEED, tmp_path, None, False),
     ):

@@ -1,12 +1,24 @@
 """`efg-jax learning-curve`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from efg_jax.cli import network_options as networks
 from efg_jax.cli import options
 from efg_jax.cli.inputs import read_labelled
+from efg_jax.cli.model_kinds import (
+    KERNELS,
+    NETWORKS,
+    SHARED,
+    TUNED,
+    Context,
+    refuse_options_of_others,
+    refuse_twice,
+)
+from efg_jax.cli.network_training import NetworkOptions
 from efg_jax.cli.options import DATA, OUTPUT
 from efg_jax.cli.outputs import cache_beside, check_outputs, print_report
 from efg_jax.cli.progress import Progress
@@ -16,14 +28,24 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from efg_jax.learning import Fit, LearningCurve
-    from efg_jax.models import ScalarGPR, TensorGPR
+    from efg_jax.learning.plan import Model
+    from efg_jax.targets import Per
 
 CURVE = "Curve"
 FORMATS = (".png", ".pdf", ".svg")
+KINDS = {
+    "tensor": ("tensor",),
+    "gpr": ("tensor",),
+    "scalar": ("scalar",),
+    "both": ("tensor", "scalar"),
+    "network": ("network",),
+}
+"""What `--model` understands, and the models that it means, which are called so in the curve."""
 WATCHED = ("c_q_tilde.mae", "theta.mae", "rmse_percent")  # shown while it runs, where the model gives them
 
 
 def learning_curve(
+    context: Context,
     data: options.Data,
     *,
     target: options.TargetName = "efg",
@@ -43,7 +65,7 @@ def learning_curve(
         int,
         typer.Option(
             metavar="N",
-            help="Of the split and of the training sets; the same seed, the same curve.",
+            help="Of the split, of the training sets, and of what is random in training a network; the same seed, the same curve.",
             rich_help_panel=DATA,
         ),
     ] = 0,
@@ -64,13 +86,37 @@ def learning_curve(
         ),
     ] = 4,
     model: Annotated[
-        Literal["tensor", "scalar", "both"] | None,
+        list[str] | None,
         typer.Option(
-            help="Learn whole tensors, each of C̃_Q, η̃, θ, φ, ν_Q by itself, or both side by side. Without it both for an EFG, else tensor.",
+            metavar="|".join(KINDS),
+            help="Learn whole tensors with a kernel model (tensor; gpr is the same) or with an equivariant network, or each of C̃_Q, η̃, θ, φ, ν_Q of an EFG by "
+            "itself (scalar). Several side by side: tensor,network, or the option again; both is tensor,scalar. Without it both for an EFG, else tensor.",
+            autocompletion=lambda: list(KINDS),
             rich_help_panel=CURVE,
         ),
     ] = None,
-    hyperparameters: options.HyperparameterFile = None,
+    hyperparameters: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What [cyan]efg-jax tune[/] wrote, for kernel models or for the network; the option again gives both theirs.",
+            rich_help_panel=CURVE,
+        ),
+    ] = None,
+    cutoff: networks.LayerCutoff = 5.0,
+    lmax: networks.FeatureOrder = 2,
+    layers: networks.Layers = 2,
+    channels: networks.Channels = 32,
+    decomposition: networks.Decomposition = "irreps",
+    product_order: networks.ProductOrder = 2,
+    products: networks.Products = 64,
+    epochs: networks.Epochs = 300,
+    learning_rate: networks.LearningRate = 0.005,
+    batch_edges: networks.BatchEdges = 4096,
+    validation: networks.Validation = 0.1,
+    patience: networks.Patience = 60,
+    members: networks.Members = 1,
+    loss: networks.LossKind = "irreps",
     out: Annotated[
         Path,
         typer.Option(
@@ -105,22 +151,37 @@ def learning_curve(
 
     [bold cyan]efg-jax learning-curve silica-efg --index :247 --species O --sizes 10,20,40,80 --repeats 4 --out curve.csv --plot curve.png[/]
 
-    A run that was stopped goes on where it was with [cyan]--resume[/].
+    [bold cyan]efg-jax learning-curve silica-efg --index :247 --species O --model tensor,network --epochs 200 --out curve.csv[/]
+
+    A run that was stopped goes on where it was with [cyan]--resume[/], and a network in the middle of its training.
     """
     _check_format(plot)
-    if per == "structure" and model in ("scalar", "both"):
-        raise InputError(f"--model {model} learns scalars of EFG tensors of atoms; use --model tensor")
-    inputs = [*data, *([str(hyperparameters)] if hyperparameters is not None else [])]
+    kinds = _parse_kinds(model)
+    of_kernels = [name for name in KERNELS if name != "hyperparameters"]
+    refuse_options_of_others(context, *(kinds or ("tensor",)), networks=(*SHARED, *NETWORKS), kernels=of_kernels)
+    if per == "structure" and (of_atoms := [kind for kind in kinds if kind != "tensor"]):
+        raise InputError(f"--model {of_atoms[0]} learns what belongs to atoms; use --model tensor")
+    inputs = [*data, *map(str, hyperparameters or ())]
     check_outputs({"--out": out, "--json": json, "--plot": plot}, inputs=inputs)
     cache, numbers, chosen = cache_beside(out, resume), _parse_sizes(sizes), options.parse_species(species)
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
         from efg_jax.targets import target_of
 
+        models: dict[str, Model] = {}
+        if "network" in kinds:
+            sizes_of_layers = {"cutoff": cutoff, "lmax": lmax, "layers": layers, "channels": channels}
+            heads = {"decomposition": decomposition, "product_order": product_order, "products": products}
+            steps = {"epochs": epochs, "learning_rate": learning_rate, "batch_edges": batch_edges, "seed": seed}
+            steps |= {"validation": validation, "patience": patience}
+            said = NetworkOptions(sizes_of_layers | heads, steps, loss, members, None, False)
+            models["network"] = said.untrained((target,), chosen)
         progress.stage(f"reading {', '.join(data)}")
         frames = read_labelled(data, target, array, per, index)
         is_efg = target_of(target, frames, per).is_efg
-        models = _models(model or ("both" if is_efg else "tensor"), chosen, target, per, hyperparameters)
+        kinds = kinds or KINDS["both" if is_efg else "tensor"]
+        models |= _kernel_models(kinds, chosen, target, per)
+        models = _tuned(context, {kind: models[kind] for kind in kinds}, hyperparameters or ())
         curve = _measure(progress, models, frames, numbers, repeats, test, seed, cache, resume)
         progress.stage("writing")
         progress.wrote(*_write(curve, out, json, plot))
@@ -129,7 +190,7 @@ def learning_curve(
 
 def _measure(
     progress: Progress,
-    models: "dict[str, TensorGPR | ScalarGPR]",
+    models: "dict[str, Model]",
     frames: "list[Atoms]",
     sizes: list[int] | None,
     repeats: int,
@@ -143,17 +204,22 @@ def _measure(
 
     # The stages of every single fit are too many to be told.
     with progress.bar("fitting", told="efg_jax.learning") as bar:
+        begun = False
 
         def finished(fit: "Fit") -> None:
             bar.advance(_result(fit), fit.total, fit.reused)
 
+        def further(what: str) -> None:
+            nonlocal begun
+            begun = True
+            bar.update(what)
+
         try:
-            return measure(models, frames, sizes, repeats, test, seed, cache, finished, resume)
+            return measure(models, frames, sizes, repeats, test, seed, cache, finished, resume, further)
         except KeyboardInterrupt:
-            if bar.done and cache is not None:
-                progress.say(
-                    f"stopped after {bar.done} of {bar.total} fits; the same command with --resume goes on from there"
-                )
+            if (bar.done or begun) and cache is not None:
+                where = f"after {bar.done} of {bar.total} fits" if bar.done else "in the first fit"
+                progress.say(f"stopped {where}; the same command with --resume goes on from there")
             raise
 
 
@@ -183,26 +249,52 @@ def _parse_sizes(text: str | None) -> list[int] | None:
         raise InputError(f"--sizes {text} are no whole numbers with commas; write --sizes 10,20,40") from None
 
 
-def _models(
-    kind: Literal["tensor", "scalar", "both"],
-    species: tuple[str, ...] | None,
-    target: str,
-    per: Literal["atom", "structure"] | None,
-    hyperparameters: Path | None,
-) -> "dict[str, TensorGPR | ScalarGPR]":
+def _parse_kinds(values: list[str] | None) -> tuple[str, ...]:
+    """Kinds of models, each once; none where the data decide."""
+    names = options.parse_names(values) or ()
+    if unknown := [name for name in names if name not in KINDS]:
+        raise InputError(f"--model {unknown[0]} is unknown; choose among {', '.join(KINDS)}, several with commas")
+    return tuple(dict.fromkeys(kind for name in names for kind in KINDS[name]))
+
+
+def _kernel_models(
+    kinds: tuple[str, ...], species: tuple[str, ...] | None, target: str, per: "Per | None"
+) -> "dict[str, Model]":
     from efg_jax.descriptors import LambdaSOAP
     from efg_jax.models import ScalarGPR, TensorGPR
 
-    models: dict[str, TensorGPR | ScalarGPR] = {}
-    if kind != "scalar":
+    models: dict[str, Model] = {}
+    if "tensor" in kinds:
         models["tensor"] = TensorGPR(LambdaSOAP(), species, target, per=per)
-    if kind != "tensor":
+    if "scalar" in kinds:
         models["scalar"] = ScalarGPR(LambdaSOAP(), species, target)
-    if hyperparameters is not None:
-        from efg_jax.tuning.hyperparameters import read_hyperparameters
+    return models
 
-        tuned = read_hyperparameters(hyperparameters)
-        models = {name: tuned.apply(model) for name, model in models.items()}
+
+def _tuned(context: Context, models: "dict[str, Model]", files: Sequence[Path]) -> "dict[str, Model]":
+    """The models with the hyperparameters of the files, each for the models of its kind.
+
+    Raises:
+        InputError: a bad file, one for models that are not in the curve or have another file, or options that are in it too.
+    """
+    if not files:
+        return models
+    from efg_jax.tuning.hyperparameters import read_hyperparameters
+
+    missing = set(models)
+    for file in files:
+        found = read_hyperparameters(file)
+        kind = "a network" if found.kind == "network" else "kernel models"
+        own = {name for name in missing if (name == "network") == (found.kind == "network")}
+        if not own:
+            raise InputError(
+                f"has hyperparameters of {kind}, and none in the curve waits for them; leave it out, or see to --model",
+                file=str(file),
+            )
+        if found.kind == "network":
+            refuse_twice(context, file, TUNED, "--hyperparameters", "leave it out, or change it in the file")
+        models = models | {name: found.apply(models[name]) for name in own}
+        missing -= own
     return models
 
 

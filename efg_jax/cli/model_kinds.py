@@ -21,17 +21,31 @@ NETWORKS = (
     *ARCHITECTURE,
     *("epochs", "learning_rate", "batch_edges", "validation", "patience", "loss", "from_model", "freeze", "log"),
 )
+# What a file of hyperparameters says of a network: sizes and steps.
+TUNED = (*SHARED, *(name for name in ARCHITECTURE if name != "members"), "learning_rate", "batch_edges")
 
 
-def refuse_options_of_others(context: Context, kind: str) -> None:
-    """Refuse options of kernel models for a network, and the other way round.
+def refuse_options_of_others(
+    context: Context, *kinds: str, networks: Sequence[str] = NETWORKS, kernels: Sequence[str] = KERNELS
+) -> None:
+    """Refuse options of kernel models where there are only networks, and the other way round.
+
+    Args:
+        context: of the command.
+        kinds: of the models.
+        networks: the options of networks alone.
+        kernels: the options of kernel models alone.
 
     Raises:
         InputError: one was given.
     """
-    network = kind == "network"
-    whose, mend = ("kernel models", "--model tensor") if network else ("networks", "--model network")
-    for flag in _given(context, KERNELS if network else NETWORKS):
+    if "network" not in kinds:
+        names, whose, mend = networks, "networks", "--model network"
+    elif set(kinds) == {"network"}:
+        names, whose, mend = kernels, "kernel models", "--model tensor"
+    else:
+        return
+    for flag in _given(context, names):
         raise InputError(f"{flag} is an option of {whose}; leave it out, or use {mend}")
 
 

@@ -1,4 +1,4 @@
-"""Options of `efg-jax train --model network`, and what their texts mean."""
+"""Options of networks, of `efg-jax train` and `efg-jax learning-curve`, and what their texts mean."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +9,12 @@ from efg_jax.cli.options import OUTPUT
 
 NETWORKS = "Networks"
 
+LayerCutoff = Annotated[
+    float, typer.Option(metavar="Å", help="How far an atom hears in each layer.", rich_help_panel=NETWORKS)
+]
+FeatureOrder = Annotated[
+    int, typer.Option(metavar="N", help="Highest order of features, 0 to 4.", rich_help_panel=NETWORKS)
+]
 Layers = Annotated[int, typer.Option(metavar="N", help="Rounds of messages, 1 to 4.", rich_help_panel=NETWORKS)]
 Channels = Annotated[
     int, typer.Option(metavar="N", help="Features of each order and parity.", rich_help_panel=NETWORKS)

@@ -124,6 +124,11 @@ class Bar:
         if self._console.is_terminal:
             self._bar.stop()
 
+    def update(self, last: str) -> None:
+        """The step under way has come further (terminals only)."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, last=last)
+
     def advance(self, last: str, total: int | None = None, reused: bool = False, done: int | None = None) -> None:
         """One step further.
 

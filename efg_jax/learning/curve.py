@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ase import Atoms
@@ -25,10 +26,14 @@ from efg_jax.learning.plan import (
 )
 from efg_jax.learning.points import Row, flatten
 from efg_jax.learning.result import LearningCurve
+from efg_jax.network import EquivariantNetwork
 
 __all__ = ["Fit", "default_sizes", "learning_curve"]
 
 logger = logging.getLogger(__name__)
+
+STATES = "states"
+"""Folder in the cache of what a network in training has reached."""
 
 
 class Fit(NamedTuple):
@@ -63,6 +68,7 @@ def learning_curve(
     cache: str | os.PathLike[str] | None = None,
     callback: Callable[[Fit], Any] | None = None,
     resume: bool = True,
+    progress: Callable[[str], Any] | None = None,
 ) -> LearningCurve:
     """Errors on held-out structures against the number of training structures (Harper et al. 2025, Fig. 5; Ben Mahmoud et al. 2024, Fig. 4).
 
@@ -71,25 +77,30 @@ def learning_curve(
     part for all sizes. Repeats share structures the more, the larger they are: the spread over repeats of a size near the whole training part
     says little, and the whole is fitted once.
 
+    All models are trained on the same structures and judged on the same structures, networks among them: the part that a network's early
+    stopping watches (`Training.validation`) is taken from its training structures.
+
     Args:
-        models: a model, or several by name, ``{"tensor": TensorGPR(...), "scalar": ScalarGPR(...)}``; their hyperparameters are kept, the
-            regularisation "auto" is found for each fit.
+        models: a model, or several by name, ``{"tensor": TensorGPR(...), "network": EquivariantNetwork(...)}``; their hyperparameters are kept, the
+            regularisation "auto" is found for each fit. Networks know all elements of the data, and begin from the same random weights in each fit.
         structures: with labels of the models' target.
         sizes: numbers of training structures, in any order; None: `default_sizes`.
         repeats: number of permutations.
         test: part of the structures that is held out.
         seed: of the split and of the permutations; the same seed gives the same curve on the same machine.
         cache: folder where each finished fit is kept, so that a stopped curve goes on where it was, and a longer one (more sizes, repeats or
-            models) uses the shorter one. Fits of other data, hyperparameters, test or seed are never mistaken for these.
+            models) uses the shorter one, and a network goes on in the middle of its training. Fits of other data, hyperparameters, test or seed
+            are never mistaken for these.
         callback: called with a `Fit` after each; what it raises stops the curve.
         resume: False: forget what the cache has of these models and data first.
+        progress: called with a line about the fit under way, after each epoch of a network.
 
     Returns:
         Every metric of the report by model, species, repeat and size.
 
     Raises:
         InputError: sizes below 2 or above the training set, repeats below 1, bad structures, a training set without labels of a species
-            or that the regularisation "auto" cannot use, a fit that fails.
+            or that the regularisation "auto" cannot use or a network cannot divide, a network of several targets, a fit that fails.
     """
     models = named(models)
     if repeats < 1:
@@ -111,7 +122,8 @@ def learning_curve(
         journal, key = journals[name], _key(subset)
         reused = key in journal
         if not reused:
-            journal.put(key, _fit(name, work.learners[name], work, subset))
+            keeping = {} if cache is None else {"checkpoint": Path(cache) / STATES, "resume": resume}
+            journal.put(key, _fit(name, work.learners[name], work, subset, keeping, progress))
         new = _rows(name, work.learners[name], work, subset, journal.get(key))
         rows += new
         if callback is not None:
@@ -143,13 +155,28 @@ def _key(subset: Subset) -> str:
     return f"{len(subset.indices)} structures, repeat {subset.repeat}"
 
 
-def _fit(name: str, learner: Learner, work: Plan, subset: Subset) -> dict[str, Any]:
+def _fit(
+    name: str,
+    learner: Learner,
+    work: Plan,
+    subset: Subset,
+    keeping: Mapping[str, Any],
+    progress: Callable[[str], Any] | None,
+) -> dict[str, Any]:
     """Fit to a subset and evaluate on the test set; the report as it stands in the journal."""
+    training = [work.training[i] for i in subset.indices]
+
+    def told(done: int, epochs: int, what: str) -> None:
+        if progress is not None:
+            progress(f"{name}, {len(training)} structures, repeat {subset.repeat}: epoch {done}/{epochs}, {what}")
+
+    # Kernel models are fitted in one piece.
+    options = keeping | {"progress": told} if isinstance(learner.model, EquivariantNetwork) else {}
     try:
-        report = learner.model.fit([work.training[i] for i in subset.indices]).evaluate(work.test)
+        report = learner.model.fit(training, **options).evaluate(work.test)
     except InputError as error:
         raise InputError(
-            f"{error} (model '{name}' trained on {len(subset.indices)} structures, repeat {subset.repeat})"
+            f"{error} (model '{name}' trained on {len(training)} structures, repeat {subset.repeat})"
         ) from error
     return {"report": report.to_dict()}
 

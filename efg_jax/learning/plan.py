@@ -10,16 +10,19 @@ from ase import Atoms
 
 from efg_jax.errors import InputError
 from efg_jax.io import check_frames
+from efg_jax.learning.networks import check_division, knowing, of_one_target
 from efg_jax.metrics import Scale
 from efg_jax.models import ScalarGPR, TensorGPR
 from efg_jax.models.packing import pack_descriptor
 from efg_jax.models.training import groups_of
+from efg_jax.network import EquivariantNetwork
 from efg_jax.precision import float64
 from efg_jax.report.target_report import PER_STRUCTURE
 from efg_jax.splits import split
 from efg_jax.targets import Target, labels, target_of
 
-Model = TensorGPR | ScalarGPR
+Model = TensorGPR | ScalarGPR | EquivariantNetwork
+NAMES = {TensorGPR: "tensor", ScalarGPR: "scalar", EquivariantNetwork: "network"}
 SMALLEST = 10  # structures of the first default size
 
 
@@ -27,7 +30,8 @@ class Learner(NamedTuple):
     """A model that is ready for any subset of the training structures.
 
     Attributes:
-        model: unfitted; its descriptor knows every element of the data, so that no test structure is foreign to a small training set.
+        model: unfitted; its descriptor or architecture knows every element of the data, so that no test structure is foreign to a small
+            training set.
         counts: for each training structure the labelled atoms of each species (those that add up to the target of a structure).
         needed: what a training set cannot do without, and which of the training structures have it.
     """
@@ -62,21 +66,26 @@ class Subset(NamedTuple):
 
 
 def named(models: Model | Mapping[str, Model]) -> dict[str, Model]:
-    """Models by name; one without a name is called by its kind."""
-    if isinstance(models, TensorGPR | ScalarGPR):
-        return {"tensor" if isinstance(models, TensorGPR) else "scalar": models}
+    """Models by name, all of the same target; one without a name is called by its kind."""
+    if isinstance(models, Model):
+        models = {NAMES[type(models)]: models}
     if not models:
         raise InputError("no model was given; pass one, or {'tensor': TensorGPR(...), 'scalar': ScalarGPR(...)}")
+    models = {
+        name: of_one_target(name, model) if isinstance(model, EquivariantNetwork) else model
+        for name, model in models.items()
+    }
     if len(asked := {model.array or model.target for model in models.values()}) > 1:
         raise InputError(f"the models learn {' and '.join(sorted(asked))}; give each target a curve of its own")
-    return dict(models)
+    return models
 
 
 def plan(models: Mapping[str, Model], structures: Atoms | Iterable[Atoms], test: float, seed: int) -> Plan:
     """Check data and models, hold out the test set, and settle what depends on the whole data.
 
     Raises:
-        InputError: bad structures or labels, an element without labels to learn or to judge by, or a scalar model of what is no EFG.
+        InputError: bad structures or labels, an element without labels to learn or to judge by, a scalar model of what is no EFG, or a
+            network of what it cannot learn.
     """
     first = next(iter(models.values()))
     per = next((model.per for model in models.values() if getattr(model, "per", None)), None)
@@ -119,6 +128,10 @@ def _learner(
         needed = {f"structure with a label of '{target.name}'": labelled}
         for symbol in species or ():
             needed[f"{symbol} atom"] = labelled & np.array([symbol in atoms.symbols for atoms in training])
+    # The labels are under the target's own name now, and what an earlier fit left behind is not wanted.
+    model = replace(model, target=target.name, array=None, fitted=None)
+    if isinstance(model, EquivariantNetwork):
+        return Learner(knowing(name, model, target, elements), counts, needed)
     descriptor = model.descriptor
     if descriptor.species is None:
         descriptor = descriptor.with_species(elements)
@@ -127,8 +140,7 @@ def _learner(
             f"the descriptor of model '{name}' knows {', '.join(descriptor.species)}, and the structures contain {', '.join(foreign)} too; "
             "leave its species out, or tune it on structures that contain all elements"
         )
-    # The labels are under the target's own name now, and what an earlier fit left behind is not wanted.
-    return Learner(replace(model, descriptor=descriptor, species=species, array=None, fitted=None), counts, needed)
+    return Learner(replace(model, descriptor=descriptor, species=species), counts, needed)
 
 
 def _per_structure(structures: Sequence[Atoms], target: Target, symbol: str) -> np.ndarray:
@@ -203,28 +215,42 @@ def check_subsets(learners: Mapping[str, Learner], chosen: Sequence[Subset]) -> 
     """Refuse, before the first fit, training sets that cannot be fitted; the message names size and repeat."""
     for subset in chosen:
         place = f"the {len(subset.indices)} training structures of repeat {subset.repeat}"
-        for learner in learners.values():
+        for name, learner in learners.items():
             for what, present in learner.needed.items():
                 if not present[subset.indices].any():
                     raise InputError(
                         f"{place} hold no {what}; start from a larger size, or choose another seed or fewer repeats"
                     )
-            automatic = learner.model.regularisation == "auto"
-            for symbol, count in learner.counts.items():
-                if automatic and (count[subset.indices] > 0).sum() < 2:
-                    what = "a label" if symbol == PER_STRUCTURE else f"{symbol} labels"
-                    raise InputError(
-                        f"only one of {place} carries {what}, and regularisation 'auto' predicts each structure from the others; "
-                        "start from a larger size, choose another seed, or give a number such as 1e-4"
-                    )
+            if isinstance(learner.model, EquivariantNetwork):
+                check_division(name, learner.model, learner.counts, subset.indices, place)
+            elif learner.model.regularisation == "auto":
+                _check_automatic(learner.counts, subset.indices, place)
+
+
+def _check_automatic(counts: Mapping[str, np.ndarray], indices: np.ndarray, place: str) -> None:
+    for symbol, count in counts.items():
+        if (count[indices] > 0).sum() < 2:
+            what = "a label" if symbol == PER_STRUCTURE else f"{symbol} labels"
+            raise InputError(
+                f"only one of {place} carries {what}, and regularisation 'auto' predicts each structure from the others; "
+                "start from a larger size, choose another seed, or give a number such as 1e-4"
+            )
 
 
 def describe(model: Model) -> dict[str, Any]:
     """All that a fit depends on besides its data, as JSON types."""
-    return {
-        "kind": type(model).__name__,
+    common = {"kind": type(model).__name__, "species": None if model.species is None else list(model.species)}
+    if isinstance(model, EquivariantNetwork):
+        return common | {
+            "target": model.target,
+            "architecture": model.architecture.to_dict(),
+            "training": model.training.to_dict(),
+            "members": model.members,
+        }
+    if isinstance(model, TensorGPR) and (model.inducing is not None or model.primal):
+        common |= {"inducing": model.inducing, "selection": model.selection, "primal": model.primal}
+    return common | {
         "descriptor": pack_descriptor(model.descriptor),
-        "species": None if model.species is None else list(model.species),
         "zeta": float(model.zeta),
         "regularisation": model.regularisation,
     }

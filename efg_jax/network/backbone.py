@@ -105,6 +105,16 @@ def wanted(architecture: Architecture, outputs: Outputs) -> tuple[Irrep, ...]:
     return tuple(dict.fromkeys(irrep for irreps in outputs.values() for irrep in irreps))
 
 
+def check_makes(architecture: Architecture, outputs: Outputs) -> None:
+    """Make sure that a network of these sizes makes every part of every target.
+
+    Raises:
+        InputError: it does not.
+    """
+    carried = hidden_irreps(architecture.lmax, architecture.layers, wanted(architecture, outputs))
+    _check_reached(architecture, carried[-1], outputs)
+
+
 def _head(architecture: Architecture, irreps: Sequence[Irrep], key: PRNGKeyArray) -> IrrepHead | TensorProductHead:
     if architecture.decomposition == "products":
         count = isqrt(architecture.products)

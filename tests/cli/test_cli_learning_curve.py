@@ -11,9 +11,12 @@ from ase.io import write
 
 import efg_jax
 from efg_jax import LambdaSOAP, TensorGPR, descriptors
-from efg_jax.tuning.hyperparameters import Hyperparameters, write_hyperparameters
+from efg_jax.network import Architecture, EquivariantNetwork, Training
+from efg_jax.tuning.hyperparameters import Hyperparameters, NetworkHyperparameters, write_hyperparameters
 
 CURVE = ("learning-curve", "--species", "O", "--test", "0.25", "--sizes", "6,2", "--repeats", "2")
+WHOLE = (*CURVE[:-4], "--sizes", "6")
+SMALL = ("--layers", "1", "--channels", "2", "--cutoff", "3", "--epochs", "2", "--validation", "0.3")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -136,6 +139,75 @@ def test_hyperparameters_from_a_file(drawn, silica, efg_jax_command, tmp_path):
     assert "none.json" in missing.stderr
 
 
+def test_networks_beside_kernel_models(drawn, efg_jax_command, tmp_path, monkeypatch):
+    out, json_file = tmp_path / "both.csv", tmp_path / "both.json"
+    command = (*WHOLE, drawn.data, "--model", "tensor,network", *SMALL, "--out", out, "--json", json_file)
+    result = efg_jax_command(*command)
+    assert result.exit_code == 0, result.stderr
+    found = rows(out)
+    of = {model: [row for row in found if row["model"] == model] for model in ("tensor", "network")}
+    assert of["tensor"] == [row for row in rows(drawn.out) if row["model"] == "tensor" and row["structures"] == "6"]
+    assert [row["metric"] for row in of["network"]] == [row["metric"] for row in of["tensor"]]
+    assert {row["environments"] for row in of["network"]} == {"24"}
+    assert [line[:36] for line in result.stderr.splitlines() if line.startswith("[")] == [
+        "[1/2] tensor, 6 structures, repeat 1", "[2/2] network, 6 structures, repeat ",
+    ]  # fmt: skip
+    network = json.loads(json_file.read_text(encoding="utf-8"))["settings"]["models"]["network"]
+    assert Architecture.from_dict(network["architecture"]) == Architecture(("O", "Si"), 3.0, channels=2, layers=1)
+    assert Training.from_dict(network["training"]) == Training(epochs=2, validation=0.3)
+
+    def refuse(*_, **__):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(EquivariantNetwork, "fit", refuse)
+    again = efg_jax_command(*command, "--resume")
+    assert (again.exit_code, again.stdout) == (0, result.stdout)
+    assert rows(out) == found
+
+
+def test_who_interrupts_the_first_network_is_told_how_to_go_on(drawn, efg_jax_command, tmp_path, monkeypatch):
+    def interrupted(model, structures, *, checkpoint, resume, progress):
+        progress(1, 2, "validation efg")
+        assert (checkpoint, resume) == (tmp_path / "curve.cache" / "states", False)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EquivariantNetwork, "fit", interrupted)
+    result = efg_jax_command(*WHOLE, drawn.data, "--model", "network", "--out", tmp_path / "curve.csv")
+    assert result.exit_code == 130
+    assert "stopped in the first fit; the same command with --resume goes on from there" in result.stderr
+
+
+def test_hyperparameters_go_to_the_models_that_they_are_of(drawn, efg_jax_command, tmp_path, monkeypatch):
+    kernel, network, fitted = tmp_path / "kernel.json", tmp_path / "network.json", []
+
+    def interrupted(model, *_, **__):
+        fitted.append(model)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EquivariantNetwork, "fit", interrupted)
+    monkeypatch.setattr(TensorGPR, "fit", interrupted)
+    descriptor = LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=("O", "Si"))
+    tuned = EquivariantNetwork(Architecture(channels=3), "O", training=Training(learning_rate=0.02))
+    write_hyperparameters(network, NetworkHyperparameters.of(tuned))
+    write_hyperparameters(kernel, Hyperparameters.of(TensorGPR(descriptor, zeta=1.5)))
+    command = (*WHOLE, drawn.data, "--out", tmp_path / "curve.csv", "--hyperparameters")
+    for kinds in ("network,tensor", "tensor,network"):
+        result = efg_jax_command(*command, kernel, "--hyperparameters", network, "--model", kinds, "--epochs", "7")
+        assert result.exit_code == 130, result.stderr
+    first, second = fitted
+    assert (first.architecture.channels, first.training.learning_rate, first.training.epochs) == (3, 0.02, 7)
+    assert (float(second.zeta), float(second.descriptor.cutoff)) == (1.5, 3.5)
+    for arguments, says in (
+        ((kernel, "--model", "network"), "has hyperparameters of kernel models, and none in the curve waits for them"),
+        ((network, "--model", "tensor"), "has hyperparameters of a network"),
+        ((network, "--hyperparameters", network, "--model", "network"), "has hyperparameters of a network"),
+        ((network, "--model", "network", "--channels", "2"), "--channels is also in --hyperparameters"),
+    ):
+        result = efg_jax_command(*command, *arguments)
+        assert result.exit_code == 2
+        assert says in " ".join(result.stderr.split())
+
+
 def test_what_is_no_field_gradient_is_learned_as_tensor(structures, save, efg_jax_command, tmp_path):
     for atoms in structures:
         atoms.arrays["sigma"] = atoms.arrays.pop("efg") + 40.0 * np.eye(3).ravel()
@@ -161,6 +233,14 @@ def test_what_is_no_field_gradient_is_learned_as_tensor(structures, save, efg_ja
         (("--test", "0"), ("test",)),
         (("--plot", "curve.gif"), ("curve.gif", ".png")),
         (("--per", "structure", "--model", "both"), ("--model tensor",)),
+        (("--per", "structure", "--model", "tensor,network"), ("--model network", "use --model tensor")),
+        (("--per", "atom", "--model", "network"), ("--per is an option of kernel models",)),
+        (("--model", "tensor,forest"), ("--model forest", "network")),
+        (("--layers", "1"), ("--layers is an option of networks", "--model network")),
+        (("--cutoff", "4", "--model", "both"), ("--cutoff is an option of networks",)),
+        (("--model", "network", "--layers", "9"), ("layers = 9",)),
+        (("--model", "network", "--lmax", "1"), ("order 2", "take a higher lmax")),
+        (("--model", "network", "--validation", "0"), ("empty validation set",)),
         (("--species", "Al"), ("Al", "O, Si")),
         (("--json", "no/such/folder.json"), ("no/such",)),
     ],
