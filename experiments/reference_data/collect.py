@@ -16,7 +16,10 @@ from experiments.reference_data.molecules.structures import KIND as MOLECULES
 from experiments.reference_data.molecules.structures import rattled_molecule
 from experiments.reference_data.provenance import provenance, provenance_keys
 
-ASYMMETRY, TRACE = 1e-6, 2e-6  # V/Å²; GPAW's are 1e-12, the first frames were written with six decimals, later ones with eight
+ASYMMETRY, TRACE = (
+    1e-6,
+    2e-6,
+)  # V/Å²; GPAW's are 1e-12, the first frames were written with six decimals, later ones with eight
 # eV per atom from the median of a material, or of a molecule. The most that displacements of 0.14 Å have cost is 1.73 (stishovite 3: computed twice,
 # to the same tensors within 3e-5 and energy within 2e-9 eV).
 ENERGY = 2.0

@@ -34,6 +34,11 @@ def write_input(
     grid = kpoints(atoms, grid)
     shift = [0.0 if points == 1 else 0.5 for points in grid]
     lines = ["tasks", "  0", "  115", "", "xctype", "  20", "", "rgkmax", f"  {cutoff}", "", "gmaxvr", "  18.0", ""]
+    lines += [
+        "lmaxi",
+        "  2",
+        "",
+    ]  # of the density in the inner part of the muffin tins; the default, 1, has no gradient at the nucleus
     lines += ["ngridk", "  " + " ".join(map(str, grid)), "", "vkloff", "  " + " ".join(map(str, shift)), ""]
     lines += ["sppath", f"  '{SPECIES}'", "", "avec"]
     lines += ["  " + " ".join(f"{x:.12f}" for x in vector) for vector in atoms.cell.array / Bohr]
