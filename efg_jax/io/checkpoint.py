@@ -44,14 +44,7 @@ class Checkpoint:
     def load(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of this name; none where there are none, or where the file is damaged (which is said)."""
         path = self._path(name)
-        if path is None or not path.exists():
-            return {}
-        try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                return {key: stored[key] for key in stored.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            logger.warning("%s cannot be read (%s); what it held is computed again", path, type(error).__name__)
-            return {}
+        return {} if path is None or not path.exists() else stored_arrays(path)
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep arrays under a name, in place of those before."""
@@ -71,3 +64,13 @@ class Checkpoint:
 
     def _path(self, name: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{self._digest}-{name}.npz"
+
+
+def stored_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `Checkpoint.save` wrote to a file; none where it is damaged (which is said)."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        logger.warning("%s cannot be read (%s); what it held is computed again", path, type(error).__name__)
+        return {}

@@ -77,6 +77,14 @@ class Journal:
         """Number of journals in the same folder that belong to other data or settings."""
         return 0 if self.path is None else sum(path != self.path for path in self.path.parent.glob("*.jsonl"))
 
+    def warn_of_others(self) -> None:
+        """Say so where there are such, and this one is empty: the user may have meant to go on."""
+        if self.others() and not len(self):
+            logger.warning(
+                "%s holds results of other data or settings only; they are left alone, and the search begins anew",
+                self.path.parent,
+            )
+
     def _append(self, line: Mapping[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line, allow_nan=False) + "\n")

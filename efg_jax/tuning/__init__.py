@@ -2,7 +2,14 @@
 
 from efg_jax.tuning.cross_validation import cross_validated_loss, held_out_predictions, held_out_problems
 from efg_jax.tuning.history import Trial
-from efg_jax.tuning.hyperparameters import Hyperparameters, read_hyperparameters, write_hyperparameters
+from efg_jax.tuning.hyperparameters import (
+    Hyperparameters,
+    NetworkHyperparameters,
+    read_hyperparameters,
+    write_hyperparameters,
+)
+from efg_jax.tuning.network_space import NetworkSpace, network_bounds
+from efg_jax.tuning.networks import NetworkSearch, NetworkTrial
 from efg_jax.tuning.objective import Objective
 from efg_jax.tuning.search import METHODS, Search, search, tune
 from efg_jax.tuning.space import Space, default_bounds, values_of
@@ -10,6 +17,10 @@ from efg_jax.tuning.space import Space, default_bounds, values_of
 __all__ = [
     "METHODS",
     "Hyperparameters",
+    "NetworkHyperparameters",
+    "NetworkSearch",
+    "NetworkSpace",
+    "NetworkTrial",
     "Objective",
     "Search",
     "Space",
@@ -18,6 +29,7 @@ __all__ = [
     "default_bounds",
     "held_out_predictions",
     "held_out_problems",
+    "network_bounds",
     "read_hyperparameters",
     "search",
     "tune",

@@ -62,7 +62,7 @@ def history_figure(searches: Mapping[str, Search], title: str = "") -> Figure:
             for ax, x in ((left, number), (right, seconds)):
                 ax.scatter(x, loss, s=7, color=colour, alpha=0.35, linewidths=0)
                 ax.step(x, best, where="post", color=colour, linestyle=line, linewidth=1.5, label=name)
-        _loss_axis(left, np.concatenate(losses), max(starts))
+        loss_axis(left, np.concatenate(losses), max(starts))
         left.set(xlabel="evaluations", ylabel="cross-validated loss")
         right.set(xlabel="processor time (s)")
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -165,7 +165,7 @@ def _axis_of(surface: Surface, number: int, name: str, bounds: Mapping[str, tupl
     return value
 
 
-def _loss_axis(ax: Axes, losses: np.ndarray, start: float) -> None:
+def loss_axis(ax: Axes, losses: np.ndarray, start: float) -> None:
     """Bad trials must not squeeze the good ones: what is far above the start's loss is cut off, and a wide range is logarithmic."""
     low, high = float(losses.min()), max(float(np.quantile(losses, 0.9)), start)
     if low > 0 and high / low > _LEAST_RANGE:

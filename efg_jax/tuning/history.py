@@ -118,7 +118,11 @@ class Recorder:
 
 def write_csv(path: str | Path, trials: Sequence[Trial], species: Sequence[str], method: str) -> None:
     """The history as a tidy table: one row a trial, one column a scalar hyperparameter (matrices are left to the JSON)."""
-    rows = [{"method": method, **_flat(trial, species)} for trial in trials]
+    write_rows(path, [{"method": method, **_flat(trial, species)} for trial in trials])
+
+
+def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows with the same columns as CSV, whole or not at all."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -134,7 +138,7 @@ def _flat(trial: Trial, species: Sequence[str]) -> dict[str, Any]:
     return row
 
 
-def scalars(values: Mapping[str, np.ndarray], species: Sequence[str]) -> dict[str, float]:
+def scalars(values: Mapping[str, np.ndarray | int | float], species: Sequence[str]) -> dict[str, float]:
     """Hyperparameters that are single numbers, the weight of each species among them."""
     flat = {}
     for name, value in values.items():

@@ -11,15 +11,18 @@ from efg_jax.errors import InputError
 from efg_jax.io.atomic import atomic_write
 from efg_jax.models import ScalarGPR, TensorGPR
 from efg_jax.models.packing import pack_descriptor, unpack_descriptor
+from efg_jax.network import Architecture, EquivariantNetwork, Training
 from efg_jax.tuning.space import Model
 
 FORMAT = "efg_jax hyperparameters"
 VERSION = 1
+OF_TRAINING = ("learning_rate", "weight_decay", "warmup", "clip", "average", "batch_edges")
+"""Options of the training that are applied to other networks; how long one trains, by what loss and validation, they say themselves."""
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """All that a model is besides its training set.
+    """All that a kernel model is besides its training set.
 
     Attributes:
         kind: of the model.
@@ -47,8 +50,16 @@ class Hyperparameters:
             kind, model.descriptor, float(model.zeta), model.regularisation, model.target, model.species, search or {}
         )
 
-    def apply(self, model: Model) -> Model:
-        """The model, unfitted, with these hyperparameters; its species and target stay its own."""
+    def apply(self, model: Model | EquivariantNetwork) -> Model:
+        """The model, unfitted, with these hyperparameters; its species and target stay its own.
+
+        Raises:
+            InputError: the model is a network.
+        """
+        if isinstance(model, EquivariantNetwork):
+            raise InputError(
+                "these hyperparameters are those of a kernel model, and the model is a network; tune one (`efg-jax tune --model network`)"
+            )
         return replace(
             model, descriptor=self.descriptor, zeta=self.zeta, regularisation=self.regularisation, fitted=None
         )
@@ -58,8 +69,80 @@ class Hyperparameters:
         make = ScalarGPR if self.kind == "scalar" else TensorGPR
         return self.apply(make(self.descriptor, self.species, self.target))
 
+    def pack(self) -> dict[str, Any]:
+        """As JSON types; `unpack` is the inverse."""
+        return {
+            "descriptor": pack_descriptor(self.descriptor),
+            "zeta": float(self.zeta),
+            "regularisation": self.regularisation,
+        }
 
-def write_hyperparameters(path: str | Path, found: Hyperparameters) -> None:
+    @classmethod
+    def unpack(cls, kind: Literal["tensor", "scalar"], values: Mapping[str, Any], **others: Any) -> "Hyperparameters":
+        """Inverse of `pack`."""
+        regularisation = values["regularisation"]
+        return cls(
+            kind,
+            unpack_descriptor(values["descriptor"]),
+            float(values["zeta"]),
+            regularisation if regularisation == "auto" else float(regularisation),
+            **others,
+        )
+
+
+@dataclass(frozen=True)
+class NetworkHyperparameters:
+    """All that an untrained network is.
+
+    Attributes:
+        architecture: sizes.
+        training: how it is trained.
+        target: name of what they were tuned for, or several.
+        species: elements that they were tuned for; None: all that had labels.
+        search: how they were found, as JSON types.
+        kind: "network".
+    """
+
+    architecture: Architecture
+    training: Training
+    target: str | tuple[str, ...]
+    species: tuple[str, ...] | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["network"] = "network"
+
+    @classmethod
+    def of(cls, model: EquivariantNetwork, search: Mapping[str, Any] | None = None) -> "NetworkHyperparameters":
+        """Those of a network."""
+        return cls(model.architecture, model.training, model.target, model.species, search or {})
+
+    def apply(self, model: Model | EquivariantNetwork) -> EquivariantNetwork:
+        """The network, untrained, with this architecture and with `OF_TRAINING`; all else stays its own.
+
+        Raises:
+            InputError: the model is no network.
+        """
+        if not isinstance(model, EquivariantNetwork):
+            raise InputError(
+                "these hyperparameters are those of a network, and the model is a kernel model; tune one (`efg-jax tune`), or use --model network"
+            )
+        tuned = {name: getattr(self.training, name) for name in OF_TRAINING}
+        return replace(model, architecture=self.architecture, training=replace(model.training, **tuned), fitted=None)
+
+    def model(self) -> EquivariantNetwork:
+        """An untrained network for the target and species that they were tuned for, as it was trained then."""
+        return EquivariantNetwork(self.architecture, self.species, self.target, self.training)
+
+    def pack(self) -> dict[str, Any]:
+        """As JSON types; `unpack` is the inverse."""
+        return {"architecture": self.architecture.to_dict(), "training": self.training.to_dict()}
+
+    @classmethod
+    def unpack(cls, values: Mapping[str, Any], **others: Any) -> "NetworkHyperparameters":
+        """Inverse of `pack`."""
+        return cls(Architecture.from_dict(values["architecture"]), Training.from_dict(values["training"]), **others)
+
+
+def write_hyperparameters(path: str | Path, found: Hyperparameters | NetworkHyperparameters) -> None:
     """Write them as JSON, whole or not at all."""
     content = {
         "format": FORMAT,
@@ -67,11 +150,7 @@ def write_hyperparameters(path: str | Path, found: Hyperparameters) -> None:
         "model": found.kind,
         "target": found.target,
         "species": None if found.species is None else list(found.species),
-        "hyperparameters": {
-            "descriptor": pack_descriptor(found.descriptor),
-            "zeta": float(found.zeta),
-            "regularisation": found.regularisation,
-        },
+        "hyperparameters": found.pack(),
         "search": dict(found.search),
     }
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
@@ -79,8 +158,8 @@ def write_hyperparameters(path: str | Path, found: Hyperparameters) -> None:
         Path(temporary).write_text(text, encoding="utf-8")
 
 
-def read_hyperparameters(path: str | Path) -> Hyperparameters:
-    """Read what `write_hyperparameters` wrote, or a person by the same pattern.
+def read_hyperparameters(path: str | Path) -> Hyperparameters | NetworkHyperparameters:
+    """Read what `write_hyperparameters` wrote, or a person by the same pattern: of a kernel model, or of a network.
 
     Raises:
         InputError: the file is missing, no such JSON, of a newer version, or holds values that no model can have.
@@ -104,17 +183,15 @@ def read_hyperparameters(path: str | Path) -> Hyperparameters:
             file=str(path),
         )
     try:
-        values = content["hyperparameters"]
-        regularisation = values["regularisation"]
-        return Hyperparameters(
-            kind={"tensor": "tensor", "scalar": "scalar"}[content["model"]],
-            descriptor=unpack_descriptor(values["descriptor"]),
-            zeta=float(values["zeta"]),
-            regularisation=regularisation if regularisation == "auto" else float(regularisation),
-            target=str(content["target"]),
-            species=None if content["species"] is None else tuple(map(str, content["species"])),
-            search=content.get("search", {}),
-        )
+        values, kind, target = content["hyperparameters"], content["model"], content["target"]
+        others = {
+            "target": tuple(map(str, target)) if isinstance(target, list) else str(target),
+            "species": None if content["species"] is None else tuple(map(str, content["species"])),
+            "search": content.get("search", {}),
+        }
+        if kind == "network":
+            return NetworkHyperparameters.unpack(values, **others)
+        return Hyperparameters.unpack({"tensor": "tensor", "scalar": "scalar"}[kind], values, **others)
     except InputError as error:
         raise InputError(str(error), file=str(path)) from error
     except (KeyError, TypeError, ValueError) as error:

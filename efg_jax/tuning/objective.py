@@ -88,11 +88,7 @@ class Objective:
         self._reach, self._problems = 0.0, None
         self.gather(float(model.descriptor.cutoff))
         self.journal = Journal(cache, self.identity())
-        if self.journal.others() and not len(self.journal):
-            logger.warning(
-                "%s holds results of other data or settings only; they are left alone, and the search begins anew",
-                self.journal.path.parent,
-            )
+        self.journal.warn_of_others()
 
     def identity(self) -> dict[str, Any]:
         """All that a loss depends on besides the hyperparameters."""

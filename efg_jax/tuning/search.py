@@ -1,12 +1,13 @@
 """One interface to all methods of tuning: what to move, how to judge it, how to search; and the model that comes out."""
 
+import inspect
 import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -16,6 +17,7 @@ from efg_jax.errors import InputError
 from efg_jax.io import check_frames
 from efg_jax.io.atomic import atomic_write
 from efg_jax.models import ScalarGPR
+from efg_jax.network import EquivariantNetwork
 from efg_jax.targets import target_of
 from efg_jax.tuning.bayes import sample
 from efg_jax.tuning.box_behnken import Surface, affordable, shrink_box
@@ -25,6 +27,9 @@ from efg_jax.tuning.hyperparameters import Hyperparameters, write_hyperparameter
 from efg_jax.tuning.losses import Loss, parse_loss
 from efg_jax.tuning.objective import Objective
 from efg_jax.tuning.space import Model, Space, space_of, with_values
+
+if TYPE_CHECKING:
+    from efg_jax.tuning.networks import EpochWatch, NetworkTrial, TrialCallback
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +61,12 @@ class Search:
     details: Mapping[str, Any]
 
     @property
-    def best(self) -> Trial:
+    def best(self) -> "Trial | NetworkTrial":
         """The trial with the lowest loss."""
         return min(self.trials, key=lambda trial: trial.loss)
 
     @property
-    def start(self) -> Trial:
+    def start(self) -> "Trial | NetworkTrial":
         """The first trial."""
         return self.trials[0]
 
@@ -109,15 +114,15 @@ class Search:
 
 
 def search(
-    model: Model,
+    model: Model | EquivariantNetwork,
     structures: Atoms | Iterable[Atoms],
     loss: Loss = "observables",
     *,
-    method: str = "gradient",
+    method: str | None = None,
     budget: int = 25,
     folds: int | None = 5,
     environments: int | None = 500,
-    bounds: Mapping[str, tuple[float, float]] | None = None,
+    bounds: Mapping[str, tuple[int | float, int | float]] | None = None,
     parameters: Iterable[str] | None = None,
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
@@ -126,37 +131,73 @@ def search(
     workers: int | None = None,
     optimiser: str = "lbfgs",
     learning_rate: float = 0.15,
-    callback: Callback | None = None,
+    prune: bool = True,
+    callback: "Callback | TrialCallback | None" = None,
+    watch: "EpochWatch | None" = None,
 ) -> Search:
-    """Search hyperparameters that minimise a cross-validated loss of structures which the model has not seen.
+    """Search hyperparameters that minimise a loss of structures which the model has not seen: of a kernel model a cross-validated one, of a
+    network the validation loss of its best epoch.
 
     The same arguments give the same numbers on the same machine. With a ``cache`` every evaluation is on disk when it is done: a
-    search that was stopped, at any moment, and is called again takes them from there and goes on where it was.
+    search that was stopped, at any moment, and is called again takes them from there and goes on where it was, with a network in the
+    middle of its training.
+
+    An evaluation of a network is a training. All trials are judged by the same validation set, a part of the structures (`Training.validation`) drawn
+    with ``seed``. Those whose best loss is above the median of the trials before at the same epoch are pruned, once four have come to an end and
+    a tenth of the epochs is over; the start never is. What networks minimise is said in `Training.loss`.
 
     Args:
         model: where to start from (fitted or not).
-        structures: the training set; the held-out structures of each fold come from it.
+        structures: the training set; the held-out structures of each fold, or the validation set, come from it.
         loss: what to minimise (`tuning.losses`): for an EFG "observables" (the paper's: C̃_Q, η̃, q̃), "tilt", "mae-vij", "rmse" or "lml";
             for a `ScalarGPR` "observables" or one of its quantities; sums such as "observables+0.1*lml".
-        method: "gradient" of all hyperparameters at once, "box-behnken" (designs and response surfaces), "bayes" (optuna).
-        budget: number of evaluations; one with gradient counts one.
+        method: "gradient" of all hyperparameters at once, "box-behnken" (designs and response surfaces), "bayes" (optuna). None: "gradient", and
+            "bayes" of a network, which knows no other.
+        budget: number of evaluations; one with gradient counts one, and so does one that is pruned.
         folds: number of folds, by structure; None: each structure is held out by itself.
         environments: about how many environments of each species the loss is taken on, drawn as whole structures; None: all.
-        bounds: interval by name; those of the others are `tuning.default_bounds`.
+        bounds: interval by name; those of the others are `tuning.default_bounds`, or `tuning.network_bounds`.
         parameters: names of what to tune; None: those of ``bounds``, or else all (for Box–Behnken: as many of the most
-            important ones as the budget allows two rounds of).
+            important ones as the budget allows two rounds of; of a network: learning_rate, channels, layers, lmax, cutoff, batch_edges and
+            weight_decay, besides which there are bessels, radial_width, product_order and products).
         weights: of the species in the loss, which is their weighted mean; None: equal ones, so that an abundant species does not drown the others.
         seed: of folds, subset and sampler.
         cache: folder of evaluations, which several searches may share.
         fresh: forget what the cache holds for these data and settings.
         workers: evaluations at a time (methods without gradient); None: one a core.
         optimiser, learning_rate: of the gradient (`gradient.descend`).
-        callback: called after each evaluation.
+        prune: of networks: end trials that promise nothing.
+        callback: called after each evaluation with its `Trial`, or `NetworkTrial`.
+        watch: of networks: called after each epoch with the number of the trial and the row of its `History`.
+
+    ``loss``, ``folds``, ``environments``, ``weights``, ``workers``, ``optimiser`` and ``learning_rate`` are for kernel models.
+
+    Returns:
+        A `Search`; of a network a `NetworkSearch`.
 
     Raises:
         InputError: an unknown loss, method or hyperparameter, an empty box or one that excludes the start, more folds than structures, bad
-            structures, or no finite loss at the start.
+            structures, no finite loss at the start, or options of kernel models for a network.
     """
+    if isinstance(model, EquivariantNetwork):
+        kernels = {"loss": loss, "folds": folds, "environments": environments, "weights": weights, "workers": workers}
+        _check_for_networks(method, kernels | {"optimiser": optimiser, "learning_rate": learning_rate}, budget)
+        from efg_jax.tuning.networks import search_networks
+
+        return search_networks(
+            model,
+            structures,
+            budget=budget,
+            bounds=bounds,
+            parameters=parameters,
+            seed=seed,
+            cache=cache,
+            fresh=fresh,
+            prune=prune,
+            callback=callback,
+            watch=watch,
+        )
+    method = method or "gradient"
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; choose among {', '.join(METHODS)}")
     if optimiser not in ("lbfgs", "adam"):
@@ -188,14 +229,29 @@ def search(
     return Search(_tuned(objective, recorder.best), method, tuple(recorder.trials), space, details)
 
 
-def tune(model: Model, structures: Atoms | Iterable[Atoms], loss: Loss = "observables", **options) -> Model:
+def tune(
+    model: Model | EquivariantNetwork, structures: Atoms | Iterable[Atoms], loss: Loss = "observables", **options
+) -> Model | EquivariantNetwork:
     """Search hyperparameters, then fit on all structures: `search` with the same arguments, and its model fitted.
 
     The regularisation that is found on a subset belongs to it, so that a model with ``regularisation="auto"`` finds its own again in
-    the final fit.
+    the final fit. A network is trained on all structures but its own validation set.
     """
     structures = [structures] if isinstance(structures, Atoms) else list(structures)
     return search(model, structures, loss, **options).model.fit(structures)
+
+
+def _check_for_networks(method: str | None, of_kernels: Mapping[str, Any], budget: int) -> None:
+    """Refuse what would be without effect."""
+    if method not in (None, "bayes"):
+        raise InputError(f"method = {method!r}: networks are searched by 'bayes'; leave method out")
+    for name, value in of_kernels.items():
+        if value != inspect.signature(search).parameters[name].default:
+            raise InputError(
+                f"{name} = {value!r} is for kernel models; leave it out (what a network starts from and minimises is in its Training)"
+            )
+    if budget < 1:
+        raise InputError(f"budget = {budget} is below 1")
 
 
 def _prepare(
