@@ -66,6 +66,7 @@ class KernelLearner:
     """A kernel model from the command line to its fit.
 
     Attributes:
+        model: to be fitted.
         known: elements that it knows before it is fitted: none.
 
     Raises:
@@ -85,19 +86,19 @@ class KernelLearner:
         if targets is not None and len(targets) > 1:
             raise InputError("a kernel model learns one target; give one, or use --model network")
         self._options, self._array, self._progress = options, array, progress
-        self._model = options.untrained(targets[0] if targets else "efg", species)
+        self.model = options.untrained(targets[0] if targets else "efg", species)
 
     def read(self, data: Sequence[str], index: str) -> "tuple[list[Atoms], dict[str, Target]]":
         """Structures with their labels, and what the target is."""
         from efg_jax.targets import target_of
 
-        target, per = self._model.target, self._options.per
+        target, per = self.model.target, self._options.per
         frames = read_labelled(data, target, self._array, per, index)
         return frames, {target: target_of(target, frames, per)}
 
     def fit(self, training: "list[Atoms]", cache: Path | None, resume: bool) -> "TensorGPR | ScalarGPR":
         """Fitted; with a bar where it is done piece by piece. Who interrupts that is told how to go on."""
-        model = contracted(self._model, training, self._options.contract)
+        model = contracted(self.model, training, self._options.contract)
         text = f"training on {len(training)} structures"
         if cache is None:
             self._progress.stage(text)

@@ -25,6 +25,7 @@ class NetworkOptions(NamedTuple):
         members: networks of the committee.
         source: model to fine-tune; None: train anew.
         freeze: train the heads alone.
+        hyperparameters: file that has the architecture and the steps instead.
     """
 
     architecture: dict[str, Any]
@@ -33,6 +34,7 @@ class NetworkOptions(NamedTuple):
     members: int
     source: Path | None
     freeze: bool
+    hyperparameters: Path | None = None
 
     def untrained(self, targets: tuple[str, ...] | None, species: tuple[str, ...] | None) -> "EquivariantNetwork":
         """The model to fit, or the fitted one to fine-tune, for these targets and elements.
@@ -50,13 +52,18 @@ class NetworkOptions(NamedTuple):
             if self.freeze:
                 raise InputError("--freeze leaves the layers of a trained model as they are; name it with --from")
             names = targets or ("efg",)
-            return EquivariantNetwork(
+            model = EquivariantNetwork(
                 Architecture(**self.architecture),
                 species,
                 names[0] if len(names) == 1 else names,
                 training,
                 self.members,
             )
+            if self.hyperparameters is None:
+                return model
+            from efg_jax.tuning import read_hyperparameters
+
+            return read_hyperparameters(self.hyperparameters).apply(model)
         known = load(self.source)
         if not isinstance(known, EquivariantNetwork):
             raise InputError(
@@ -71,6 +78,7 @@ class NetworkLearner:
     """A network from the command line to its fit, or to its fine-tuning.
 
     Attributes:
+        model: to be fitted, or fine-tuned.
         known: elements that it knows before.
 
     Raises:
@@ -85,9 +93,9 @@ class NetworkLearner:
         array: str | None,
         progress: Progress,
     ):
-        self._model = options.untrained(targets, species)
-        self._targets = targets or self._model.targets
-        self.known = self._model.architecture.species if self._model.fitted is not None else ()
+        self.model = options.untrained(targets, species)
+        self._targets = targets or self.model.targets
+        self.known = self.model.architecture.species if self.model.fitted is not None else ()
         self._freeze, self._array, self._progress = options.freeze, array, progress
         if array is not None and len(self._targets) > 1:
             raise InputError("--array names where one target is found; with several, rename the arrays of the files")
@@ -112,10 +120,10 @@ class NetworkLearner:
 
             keeping = {"checkpoint": cache, "resume": resume, "progress": told}
             try:
-                if self._model.fitted is None:
-                    return self._model.fit(training, **keeping)
+                if self.model.fitted is None:
+                    return self.model.fit(training, **keeping)
                 target = self._targets[0] if len(self._targets) == 1 else self._targets
-                return self._model.finetune(training, target=target, frozen=self._freeze, **keeping)
+                return self.model.finetune(training, target=target, frozen=self._freeze, **keeping)
             except KeyboardInterrupt:
                 if bar.done and cache is not None:
                     self._progress.say(

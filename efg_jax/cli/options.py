@@ -71,10 +71,11 @@ PerWhat = Annotated[
     ),
 ]
 ModelKind = Annotated[
-    Literal["tensor", "scalar"],
+    Literal["tensor", "scalar", "network"],
     typer.Option(
         "--model",
-        help="Learn the whole tensor; or, for comparison, each of C̃_Q, η̃, θ, φ, ν_Q of an EFG by itself.",
+        help="Learn the whole tensor with a kernel model (tensor) or with an equivariant network; or, for comparison, each of C̃_Q, η̃, θ, φ, ν_Q of an "
+        "EFG by itself (scalar).",
         rich_help_panel=REGRESSION,
     ),
 ]
@@ -83,7 +84,7 @@ HyperparameterFile = Annotated[
     typer.Option(
         "--hyperparameters",
         metavar="FILE",
-        help="Descriptor, ζ and regularisation from what [cyan]efg-jax tune[/] wrote.",
+        help="Descriptor, ζ and regularisation from what [cyan]efg-jax tune[/] wrote; of a network, sizes and steps.",
         rich_help_panel=DESCRIPTOR,
     ),
 ]

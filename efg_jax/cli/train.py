@@ -15,7 +15,9 @@ from efg_jax.cli.kernel_training import KernelLearner, KernelOptions, kernel_cac
 from efg_jax.cli.model_kinds import (
     ARCHITECTURE,
     HYPERPARAMETERS,
+    KERNELS,
     SHARED,
+    TUNED,
     Context,
     refuse_options_of_others,
     refuse_twice,
@@ -167,10 +169,11 @@ def train(
         raise InputError(
             "--json and --plots report on held-out structures; give --test a part such as 0.2, or leave them out"
         )
-    refuse_options_of_others(context, model)
+    refuse_options_of_others(context, model, kernels=[name for name in KERNELS if name != "hyperparameters"])
+    in_file = TUNED if model == "network" else HYPERPARAMETERS
     for file, names, what, mend in (
-        (hyperparameters, HYPERPARAMETERS, "--hyperparameters", "leave it out, or change it in the file"),
-        (from_model, (*SHARED, *ARCHITECTURE), "--from", "leave it out, or train anew"),
+        (hyperparameters, in_file, "--hyperparameters", "leave it out, or change it in the file"),
+        (from_model, (*SHARED, *ARCHITECTURE, "hyperparameters"), "--from", "leave it out, or train anew"),
     ):
         if file is not None:
             refuse_twice(context, file, names, what, mend)
@@ -190,7 +193,7 @@ def train(
             sizes |= {"product_order": product_order, "products": products}
             steps = {"epochs": epochs, "learning_rate": learning_rate, "batch_edges": batch_edges, "seed": seed}
             steps |= {"validation": validation, "patience": patience}
-            said = NetworkOptions(sizes, steps, loss, members, from_model, freeze)
+            said = NetworkOptions(sizes, steps, loss, members, from_model, freeze, hyperparameters)
             learner = NetworkLearner(said, names, chosen, array, progress)
         else:
             density = {"cutoff": cutoff, "cutoff_width": cutoff_width or None, "sigma": sigma, "nmax": nmax, **order}

@@ -121,12 +121,12 @@ def test_fine_tuning_begins_with_a_saved_model(network, efg_jax_command, silica,
 def test_who_interrupts_is_told_how_to_go_on(efg_jax_command, trained, tmp_path, monkeypatch):
     model, plain = tmp_path / "network.npz", committee.Trainer.train
 
-    def interrupted(self, network, seed, checkpoint, tell):
+    def interrupted(self, network, seed, checkpoint, tell, *others):
         def stop(done, epochs, what):
             tell(done, epochs, what)
             raise KeyboardInterrupt
 
-        return plain(self, network, seed, checkpoint, stop)
+        return plain(self, network, seed, checkpoint, stop, *others)
 
     products = ("--decomposition", "products", "--products", "4", "--lmax", "2")
     command = ("train", trained.data, *SMALL, *products, "--species", "O", "--validation", "0.3", "--out", model)
