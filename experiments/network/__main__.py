@@ -18,7 +18,7 @@ from rich.console import Console
 import efg_jax as ej
 from efg_jax import plots
 from efg_jax.io.journal import fingerprint
-from efg_jax.tuning import read_hyperparameters, search
+from efg_jax.tuning import Hyperparameters, read_hyperparameters, search, write_hyperparameters
 from experiments.network import figures, judge, report
 from experiments.network.variants import BASE, CONTROL, CURVE, TRAINING, VARIANTS, quick
 from experiments.stages import Stages
@@ -52,20 +52,24 @@ def study(
     """All stages, in order."""
     frames = ej.datasets.load("silica-efg")
     training, architectures, control, base = TRAINING, dict(variants), CONTROL, BASE
-    descriptor, method, budget, sizes = ej.LambdaSOAP(), "gradient", 25, SIZES
+    descriptor, budget, sizes = ej.LambdaSOAP(), 25, SIZES
     if small:
         frames = [atoms for atoms in frames if len(atoms) <= 9][:20]
         training = replace(TRAINING, epochs=2, steps=2, batch_edges=800, validation=0.2)
         architectures = {name: quick(architecture) for name, architecture in variants.items()}
         control, base = quick(CONTROL), quick(BASE)
-        descriptor, method, budget, sizes = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2), "bayes", 2, ()
+        descriptor, budget, sizes = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=("O", "Si")), 0, ()
     train, test = ej.split(frames, test=0.2, seed=seed)
     sizes = (*(size for size in sizes if size < len(train)), len(train))
     stages = Stages(out, say)
     data = {"data": fingerprint(frames, [target]), "species": species, "seed": seed, "version": ej.__version__}
 
     def tuned(folder: Path) -> None:
-        found = search(ej.TensorGPR(descriptor, species), train, method=method, budget=budget, cache=folder / "cache")
+        model = ej.TensorGPR(descriptor, species)
+        if not budget:
+            write_hyperparameters(folder / "hyperparameters.json", Hyperparameters.of(model))
+            return
+        found = search(model, train, method="gradient", budget=budget, cache=folder / "cache")
         found.save(folder / "hyperparameters.json")
 
     hyperparameters = stages.run("tuned", data | {"budget": budget, "quick": small}, tuned) / "hyperparameters.json"
@@ -182,7 +186,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split into training and test structures")
     parser.add_argument(
-        "--quick", action="store_true", help="small networks, two epochs, few structures: to see it run"
+        "--quick", action="store_true", help="small networks, two epochs, few structures, nothing tuned: to see it run"
     )
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.variants.split(SEPARATOR) if name not in VARIANTS]:

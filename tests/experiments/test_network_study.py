@@ -13,7 +13,6 @@ from experiments.network.variants import VARIANTS
 
 @pytest.mark.slow
 def test_the_study_runs_quickly_and_keeps_what_is_finished(tmp_path):
-    pytest.importorskip("optuna")
     said = []
     chosen = {"irreps": VARIANTS["irreps"]}
     study(tmp_path, "O", chosen, 0, True, said.append)
