@@ -111,6 +111,7 @@ def learning_curve(
     product_order: networks.ProductOrder = 2,
     products: networks.Products = 64,
     epochs: networks.Epochs = 300,
+    steps: networks.Steps = 0,
     learning_rate: networks.LearningRate = 0.005,
     batch_edges: networks.BatchEdges = 4096,
     validation: networks.Validation = 0.1,
@@ -172,9 +173,9 @@ def learning_curve(
         if "network" in kinds:
             sizes_of_layers = {"cutoff": cutoff, "lmax": lmax, "layers": layers, "channels": channels}
             heads = {"decomposition": decomposition, "product_order": product_order, "products": products}
-            steps = {"epochs": epochs, "learning_rate": learning_rate, "batch_edges": batch_edges, "seed": seed}
-            steps |= {"validation": validation, "patience": patience}
-            said = NetworkOptions(sizes_of_layers | heads, steps, loss, members, None, False)
+            options_of_training = {"epochs": epochs, "steps": steps, "learning_rate": learning_rate, "seed": seed}
+            options_of_training |= {"batch_edges": batch_edges, "validation": validation, "patience": patience}
+            said = NetworkOptions(sizes_of_layers | heads, options_of_training, loss, members, None, False)
             models["network"] = said.untrained((target,), chosen)
         progress.stage(f"reading {', '.join(data)}")
         frames = read_labelled(data, target, array, per, index)

@@ -19,7 +19,18 @@ KERNELS = (
 ARCHITECTURE = ("layers", "channels", "decomposition", "product_order", "products", "members")
 NETWORKS = (
     *ARCHITECTURE,
-    *("epochs", "learning_rate", "batch_edges", "validation", "patience", "loss", "from_model", "freeze", "log"),
+    *(
+        "epochs",
+        "steps",
+        "learning_rate",
+        "batch_edges",
+        "validation",
+        "patience",
+        "loss",
+        "from_model",
+        "freeze",
+        "log",
+    ),
 )
 # What a file of hyperparameters says of a network: sizes and steps.
 TUNED = (*SHARED, *(name for name in ARCHITECTURE if name != "members"), "learning_rate", "batch_edges")

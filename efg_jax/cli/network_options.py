@@ -36,6 +36,14 @@ Products = Annotated[
 Epochs = Annotated[
     int, typer.Option(metavar="N", help="Passes through the training set, at most.", rich_help_panel=NETWORKS)
 ]
+Steps = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Pass as often through a small training set as it takes to make this many steps.",
+        rich_help_panel=NETWORKS,
+    ),
+]
 LearningRate = Annotated[
     float, typer.Option(metavar="NUMBER", help="Highest step of the optimiser (AdamW).", rich_help_panel=NETWORKS)
 ]

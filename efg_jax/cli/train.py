@@ -122,6 +122,7 @@ def train(
     product_order: networks.ProductOrder = 2,
     products: networks.Products = 64,
     epochs: networks.Epochs = 300,
+    steps: networks.Steps = 0,
     learning_rate: networks.LearningRate = 0.005,
     batch_edges: networks.BatchEdges = 4096,
     validation: networks.Validation = 0.1,
@@ -191,9 +192,9 @@ def train(
         if model == "network":
             sizes = {"cutoff": cutoff, **order, "layers": layers, "channels": channels, "decomposition": decomposition}
             sizes |= {"product_order": product_order, "products": products}
-            steps = {"epochs": epochs, "learning_rate": learning_rate, "batch_edges": batch_edges, "seed": seed}
-            steps |= {"validation": validation, "patience": patience}
-            said = NetworkOptions(sizes, steps, loss, members, from_model, freeze, hyperparameters)
+            options_of_training = {"epochs": epochs, "steps": steps, "learning_rate": learning_rate, "seed": seed}
+            options_of_training |= {"batch_edges": batch_edges, "validation": validation, "patience": patience}
+            said = NetworkOptions(sizes, options_of_training, loss, members, from_model, freeze, hyperparameters)
             learner = NetworkLearner(said, names, chosen, array, progress)
         else:
             density = {"cutoff": cutoff, "cutoff_width": cutoff_width or None, "sigma": sigma, "nmax": nmax, **order}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SEARCH = "Search"
 KERNELS = ("per", "folds", "environments", "weight", "optimiser", "workers", "contract")
-NETWORKS = (*TUNED, "epochs", "validation", "patience", "prune")
+NETWORKS = (*TUNED, "epochs", "validation", "patience", "no_prune")
 
 
 def tune(
@@ -118,14 +118,14 @@ def tune(
     model: options.ModelKind = "tensor",
     hyperparameters: options.HyperparameterFile = None,
     contract: options.Contract = None,
-    prune: Annotated[
+    no_prune: Annotated[
         bool,
         typer.Option(
-            "--prune/--no-prune",
-            help="End trainings whose validation loss is above the median of those before at the same epoch.",
+            "--no-prune",
+            help="Do not end trainings whose validation loss is above the median of those before at the same epoch.",
             rich_help_panel=networks.NETWORKS,
         ),
-    ] = True,
+    ] = False,
     cutoff: networks.LayerCutoff = 5.0,
     lmax: networks.FeatureOrder = 2,
     layers: networks.Layers = 2,
@@ -213,7 +213,7 @@ def tune(
         progress.stage(f"reading {', '.join(data)}")
         frames, learned = learner.read(data, index)
         if network:
-            start, own = learner.model, {"prune": prune}
+            start, own = learner.model, {"prune": not no_prune}
         else:
             start = contracted(learner.model, frames, contract)
             loss = loss or ("observables" if next(iter(learned.values())).is_efg else "rmse")

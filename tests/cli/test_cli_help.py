@@ -70,7 +70,7 @@ def test_defaults_of_networks_are_those_of_the_library(command):
     defaults = {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
     for name in ("cutoff", "layers", "channels", "decomposition", "product_order", "products"):
         assert defaults[name] == getattr(Architecture(), name), name
-    for name in ("epochs", "learning_rate", "batch_edges", "validation", "patience", "seed"):
+    for name in ("epochs", "steps", "learning_rate", "batch_edges", "validation", "patience", "seed"):
         assert defaults[name] == getattr(Training(), name), name
     assert defaults["loss"] == Loss().kind
     assert defaults["members"] == EquivariantNetwork().members

@@ -128,7 +128,7 @@ def test_files_of_the_other_kind_are_refused(tuned, trained, efg_jax_command, tm
         (("--model", "network", "--parameters", "sigma"), "cannot tune sigma; choose among learning_rate"),
         (("--model", "network", "--bounds", "lmax=1:9"), "beyond its limits 0 and 4"),
         (("--channels", "4"), "--channels is an option of networks; leave it out, or use --model network"),
-        (("--no-prune",), "--prune is an option of networks"),
+        (("--no-prune",), "--no-prune is an option of networks"),
         (("--target", "efg,ms"), "a kernel model learns one target"),
     ],
 )

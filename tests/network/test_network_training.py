@@ -118,7 +118,9 @@ def test_only_a_training_of_the_same_data_and_options_is_gone_on_with(scalars, t
 
 def test_a_step_too_far_is_said_and_the_last_good_state_kept(scalars, tmp_path):
     training = replace(QUICK, learning_rate=1e25, batch_edges=10**6, epochs=10)
-    with pytest.raises(training_module.TrainingFailed, match=r"loss is (nan|inf).* epoch [1-9].*\(frames? \d.*lower the learning rate"):
+    with pytest.raises(
+        training_module.TrainingFailed, match=r"loss is (nan|inf).* epoch [1-9].*\(frames? \d.*lower the learning rate"
+    ):
         replace(MODEL, training=training).fit(scalars, checkpoint=tmp_path)
     (state,) = tmp_path.iterdir()
     with np.load(state) as arrays:
