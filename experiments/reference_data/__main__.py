@@ -72,7 +72,7 @@ def _elk(arguments) -> None:
     if (arguments.folder / EFG_FILE).exists():
         print(comparison(atoms, arguments.folder))
     else:
-        print(f"run elk-lapw in the folder of {write_input(atoms, arguments.folder)}, then this command again")
+        print(f"run elk-lapw in the folder of {write_input(atoms, arguments.folder, arguments.cutoff)}, then this command again")
 
 
 def _write(path: Path, frames) -> None:
@@ -128,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     elk.add_argument("structure", type=Path, help="file with the structure and its efg")
     elk.add_argument("folder", type=Path, help="to run Elk in")
     elk.add_argument("--frame", type=int, default=0)
+    elk.add_argument("--cutoff", type=float, default=6.5, help="of the plane waves times the smallest radius (rgkmax)")
     elk.set_defaults(run=_elk)
     return parser
 

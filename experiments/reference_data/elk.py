@@ -1,7 +1,7 @@
 """The independent code: input for Elk (all-electron, full-potential LAPW) and the field gradients that it writes.
 
-Elk is `elk-lapw` on Debian; it knows neither PAW datasets nor pseudo-densities. The form of its files is that of its examples; whether its sign is
-ours has not been seen in a run yet: look at the last column of `comparison`.
+Elk is `elk-lapw` on Debian; it knows neither PAW datasets nor pseudo-densities. It counts the charge of electrons as positive (its species files give
+silicon a nuclear charge of −14), so that its potentials and their gradients have the opposite sign of ours.
 """
 
 import os
@@ -18,7 +18,7 @@ EFG_FILE = "EFG.OUT"
 
 
 def write_input(
-    atoms: Atoms, folder: str | os.PathLike[str], cutoff: float = 8.0, grid: tuple[int, int, int] | None = None
+    atoms: Atoms, folder: str | os.PathLike[str], cutoff: float = 6.5, grid: tuple[int, int, int] | None = None
 ) -> Path:
     """Write ``elk.in`` for the field gradients of one structure with PBE.
 
@@ -54,7 +54,7 @@ def write_input(
 
 
 def read_gradients(atoms: Atoms, folder: str | os.PathLike[str]) -> np.ndarray:
-    """Tensors (atoms, 3, 3), V/Å² as Elk gives them, in the order of the atoms that `write_input` was given.
+    """Tensors (atoms, 3, 3) in V/Å², with our sign, in the order of the atoms that `write_input` was given.
 
     Raises:
         ValueError: the file has not one tensor for every atom.
@@ -67,7 +67,7 @@ def read_gradients(atoms: Atoms, folder: str | os.PathLike[str]) -> np.ndarray:
     order = [atom for members in _species(atoms).values() for atom in members]
     tensors = np.empty((len(atoms), 3, 3))
     tensors[order] = [[line.split() for line in lines[head + 1 : head + 4]] for head in heads]
-    return Hartree / Bohr**2 * tensors
+    return -Hartree / Bohr**2 * tensors
 
 
 def comparison(atoms: Atoms, folder: str | os.PathLike[str]) -> str:

@@ -237,7 +237,7 @@ def test_elk_is_told_of_the_structure_and_its_tensors_come_back_in_its_order(sil
 
     text = "(electric field gradient tensor is in Cartesian coordinates)\n"
     for atom in order:
-        rows = "\n".join(" ".join(f"{x:.10E}" for x in row) for row in tensors[atom] / 97.173624424)
+        rows = "\n".join(" ".join(f"{x:.10E}" for x in row) for row in -tensors[atom] / 97.173624424)
         text += f"\n\nSpecies :    1 (X), atom :    1\n\n EFG tensor :\n{rows}\n trace :  0.0\n eigenvalues :\n 0 0 0\n"
     (tmp_path / "EFG.OUT").write_text(text)
     np.testing.assert_allclose(elk.read_gradients(atoms, tmp_path), tensors, atol=1e-7)
