@@ -1,22 +1,13 @@
 """Strict settings for every test: float64, no silent broadcasting, no silent promotion; random structures come from one place."""
 
-import atexit
 import gc
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Testing is compiling: programs that are not optimised take two thirds of the time in all. `XLA_FLAGS= make test` optimises them.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ["EFG_JAX_CACHE"] = "off"  # commands that tests start leave the user's folder of compiled programs alone
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    # All processes of this run share what they compile, and no other run does.
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="efg_jax-tests-")
-    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA takes entries of this machine for another's, and says so
 
 import equinox
 import hypothesis

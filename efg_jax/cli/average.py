@@ -42,12 +42,12 @@ def average(
         ),
     ] = None,
     target: Annotated[
-        Literal["efg", "ms"],
+        Literal["efg", "ms"] | None,
         typer.Option(
-            help="What to average: efg (V/Å²) or ms (shielding, ppm). With --model what it predicts.",
+            help="What to average: efg (V/Å²) or ms (shielding, ppm). Without it what --model predicts, or efg.",
             rich_help_panel=FRAMES,
         ),
-    ] = "efg",
+    ] = None,
     array: options.ArrayName = None,
     species: Annotated[
         list[str] | None,
@@ -166,24 +166,26 @@ def average(
 
         frames: Iterator[Atoms] = (atoms for _, atoms in stream_structures(trajectory))
         if model is not None:
-            frames, target, array = _predicted(str(model), frames, array, elements, atoms, progress)
+            frames, target = _predicted(str(model), frames, target, array, elements, atoms, progress)
         progress.stage(f"averaging {', '.join(trajectory)}")
-        found = trajectories.average(frames, target, array=array, progress=_Told(progress), **choice)
+        found = trajectories.average(frames, target or "efg", array=array, progress=_Told(progress), **choice)
     print_report(found)  # first, so that a file that cannot be written after all does not take the table with it
     with Progress(quiet) as progress:
         _write(found, written, plots, progress)
 
 
-def _predicted(model: str, frames: "Iterator[Atoms]", array: str | None, species, indices, progress: Progress):
+def _predicted(
+    path: str, frames: "Iterator[Atoms]", target: str | None, array: str | None, species, indices, progress: Progress
+) -> "tuple[Iterator[Atoms], str]":
     """Frames with predictions, and the name of what is predicted."""
     from efg_jax import load, trajectories
 
     if array is not None:
         raise InputError("--array names tensors in files, and --model predicts them; give one of the two")
-    progress.stage(f"reading {model}")
-    fitted = load(model)
-    wanted = trajectories.predicted(fitted, frames, species=species, indices=indices)
-    return wanted, getattr(getattr(fitted.fitted, "target", None), "name", "efg"), None
+    progress.stage(f"reading {path}")
+    model = load(path)
+    name = trajectories.predicted_target(model, target)
+    return trajectories.predicted(model, frames, target=name, species=species, indices=indices), name
 
 
 class _Told:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
+from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
 from efg_jax.models import evaluation
-from efg_jax.models.prediction import Precision, Predicted, nothing_to_predict
+from efg_jax.models.basis import cast
+from efg_jax.models.prediction import Precision, Predicted, cartesian, nothing_to_predict
 from efg_jax.models.storage import write_model
 from efg_jax.models.training import as_group
 from efg_jax.network.architecture import Architecture
@@ -22,6 +25,7 @@ from efg_jax.network.prediction import predict_stream
 from efg_jax.network.starts import known_networks, random_networks
 from efg_jax.network.training import Progress, Training, Watch
 from efg_jax.report import Report, TargetReport
+from efg_jax.structures import Environments, environments
 from efg_jax.targets import Target, find
 from efg_jax.tensors.nuclei import Isotope
 
@@ -178,7 +182,7 @@ class EquivariantNetwork(eqx.Module):
             InputError: the model is not fitted, an element or target that it was not trained on, a variance of one network, or
                 nothing to predict.
         """
-        chosen, options = self._one_target(target).name, {"variance": variance, "precision": precision}
+        chosen, options = self.one_target(target).name, {"variance": variance, "precision": precision}
         values, variances, present, count = [], [], set(), 0
         for found in self.predict_stream(structures, target=chosen, species=species, indices=indices, **options):
             values.append(found.values)
@@ -202,7 +206,7 @@ class EquivariantNetwork(eqx.Module):
         indices: Sequence[int] | None = None,
     ) -> Iterator[Predicted]:
         """Predict a trajectory of any length: one `Predicted` a structure, in their order; see `predict`."""
-        chosen = self._one_target(target).name
+        chosen = self.one_target(target).name
         options = {"variance": variance, "precision": precision, "species": species, "indices": indices}
         return (found[chosen] for found in self.predict_targets(structures, targets=[chosen], **options))
 
@@ -233,13 +237,43 @@ class EquivariantNetwork(eqx.Module):
             raise InputError("one network has no spread; train a committee with members=4 or so, or leave variance out")
         return predict_stream(
             fitted,
-            [self._one_target(name) for name in (fitted.targets if targets is None else targets)],
+            [self.one_target(name) for name in (fitted.targets if targets is None else targets)],
             structures,
             variance=variance,
             precision=np.dtype(precision),
             species=species,
             indices=indices,
         )
+
+    def environments_of(self, structures: Atoms | Sequence[Atoms]) -> Environments:
+        """Environments of all atoms, as `tensors` wants them.
+
+        Raises:
+            InputError: the model is not fitted, or an element that it does not know.
+        """
+        architecture = self._require_fitted().architecture
+        structures = [structures] if isinstance(structures, Atoms) else structures
+        return environments(structures, architecture.cutoff, architecture.species)
+
+    def tensors(self, environments: Environments, target: str | None = None) -> Float[Array, "atoms *shape"]:
+        """Predicted target as a pure function of environments, in the precision of their positions; of a committee the mean.
+
+        For derivatives: with respect to ``environments.positions`` and ``.cells`` it is differentiable and jit-able. A tensor depends on atoms
+        within the cutoff of each of its layers, one after another, through the environments of all atoms between.
+
+        Args:
+            environments: from `environments_of`; of atoms whose elements the model does not predict the rows mean nothing.
+            target: which; None: the only one.
+
+        Returns:
+            Cartesian values in the target's unit and shape, a row an atom (and rows of padding, which mean nothing).
+        """
+        fitted, chosen = self._require_fitted(), self.one_target(target)
+        standard, kinds = fitted.standards[chosen.name], environments.centre_species
+        precision = np.dtype(environments.positions.dtype)
+        parts = [cast(network, precision)(environments)[chosen.name] for network in fitted.networks]
+        values = [cartesian(chosen.kind, standard.restored(own, kinds)) for own in parts]
+        return jnp.mean(jnp.stack(values), axis=0)
 
     def evaluate(
         self,
@@ -259,7 +293,7 @@ class EquivariantNetwork(eqx.Module):
         Raises:
             InputError: as `predict`, bad labels, or none of the target for the model's species.
         """
-        fitted, chosen = self._require_fitted(), self._one_target(target)
+        fitted, chosen = self._require_fitted(), self.one_target(target)
         frames = labelled_frames(self.targets, self.array, structures, "the set to evaluate")
         structures = [atoms for atoms in frames if find(atoms, chosen.name, "atom") is not None]
         if not structures:
@@ -288,7 +322,12 @@ class EquivariantNetwork(eqx.Module):
         options = {**header["options"], "training": Training.from_dict(header["options"]["training"])}
         return cls(fitted.architecture, fitted=fitted, **options)
 
-    def _one_target(self, name: str | None) -> Target:
+    def one_target(self, name: str | None) -> Target:
+        """A target by its name; None: the only one.
+
+        Raises:
+            InputError: the model is not fitted, does not predict it, or predicts several.
+        """
         targets = self._require_fitted().targets
         if name is None and len(targets) > 1:
             raise InputError(

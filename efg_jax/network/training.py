@@ -204,20 +204,21 @@ class Trainer:
     def _epoch(self, state: State, still: Network, epoch: int, seed: int) -> tuple[State, float]:
         """All batches once, in the order of this epoch; the mean loss."""
         order = np.random.default_rng([seed, epoch]).permutation(len(self._training)).tolist()
-        losses, atoms = [], []
+        losses, counts = [], []
         for number, together in enumerate(packed(self._training, order, self._shape)):
-            after, loss, norm = self._step(state, still, self._joined(together))
+            batch = self._joined(together)
+            after, loss, norm = self._step(state, still, batch)
             if not (np.isfinite(loss) and np.isfinite(norm)):
                 what = f"the loss is {float(loss)}, its gradient {float(norm)}, in batch {number} of epoch {epoch}"
                 raise self._failure(eqx.combine(state.weights, still), together, what)
             state = after
             losses.append(float(loss))
-            atoms.append(sum(sample.atoms for sample in together))
-        return state, float(np.average(losses, weights=atoms))
+            counts.append(_labels_of(batch))
+        return state, float(np.average(losses, weights=counts))
 
     def _validated(self, state: State, still: Network, epoch: int, training_loss: float) -> Row:
         """One row of the history."""
-        losses, atoms, judged = [], [], []
+        losses, counts, judged = [], [], []
         network = eqx.combine(state.average, still)
         for number, together in enumerate(packed(self._validation, range(len(self._validation)), self._shape)):
             batch = self._joined(together)
@@ -226,13 +227,13 @@ class Trainer:
                 what = f"the validation loss is {float(loss)} in batch {number} after epoch {epoch}"
                 raise self._failure(network, together, what)
             losses.append(float(loss))
-            atoms.append(sum(sample.atoms for sample in together))
+            counts.append(_labels_of(batch))
             judged.append((jax.tree.map(np.asarray, predicted), batch))
         return {
             "epoch": epoch,
             "learning_rate": self._learning_rate(state),
             "training_loss": training_loss,
-            "validation_loss": float(np.average(losses, weights=atoms)),
+            "validation_loss": float(np.average(losses, weights=counts)),
             **percent_errors(judged),
         }
 
@@ -251,6 +252,11 @@ class Trainer:
             f"training failed: {what} ({named(guilty)}); look at these labels, or lower the learning rate "
             f"({self._options.learning_rate:g}); what was reached an epoch before is kept in the checkpoint"
         )
+
+
+def _labels_of(batch: Batch) -> float:
+    """How many labels a batch has, by which its mean loss counts: with one target the mean over batches is then that over atoms, however packed."""
+    return float(sum(labelled.sum() for labelled in batch.labelled.values()))
 
 
 def _arrays(tree: PyTree, history: History) -> dict[str, np.ndarray]:

@@ -21,6 +21,7 @@ from efg_jax.trajectories.result import TrajectoryAverage
 
 if TYPE_CHECKING:
     from efg_jax.models import TensorGPR
+    from efg_jax.network import EquivariantNetwork
 
 SAMPLE = 10_000
 
@@ -119,33 +120,57 @@ def average(
     return TrajectoryAverage(sums, nuclei, None if timestep is None else float(timestep))
 
 
-def predicted(model: "TensorGPR", frames: Iterable[Atoms], **choice) -> Iterator[Atoms]:
+def predicted(
+    model: "TensorGPR | EquivariantNetwork", frames: Iterable[Atoms], *, target: str | None = None, **choice
+) -> Iterator[Atoms]:
     """Structures with the tensors that a model predicts for them, one by one, for `average`.
 
     Args:
         model: fitted, for a target per atom.
         frames: structures, from `efg_jax.io.iread`.
-        choice: arguments of `TensorGPR.predict_stream`: species, indices, precision, chunk.
+        target: which, of a network that predicts several; None: the only one.
+        choice: arguments of `TensorGPR.predict_stream`: species, indices, precision, chunk (of a network no chunk).
 
     Yields:
         The same objects with ``arrays[target]`` set; NaN for atoms that are not predicted.
 
     Raises:
-        InputError: the model is not fitted, no tensor model, or for a target per structure.
+        InputError: the model is not fitted, no tensor model, for a target per structure, or does not predict what is asked for.
+    """
+    from efg_jax.network import EquivariantNetwork
+
+    name = predicted_target(model, target)
+    if isinstance(model, EquivariantNetwork):
+        choice["target"] = name
+    for found in model.predict_stream(frames, **choice):
+        found.atoms.arrays[name] = found.values
+        drop_units(found.atoms, name)
+        yield found.atoms
+
+
+def predicted_target(model: "TensorGPR | EquivariantNetwork", target: str | None = None) -> str:
+    """Name of the tensors that `predicted` sets.
+
+    Raises:
+        InputError: as `predicted`.
     """
     from efg_jax.models import TensorGPR
+    from efg_jax.network import EquivariantNetwork
 
-    if not isinstance(model, TensorGPR):
-        raise InputError(f"averages need whole tensors, and a {type(model).__name__} predicts none; train a TensorGPR")
+    if not isinstance(model, TensorGPR | EquivariantNetwork):
+        raise InputError(
+            f"averages need whole tensors, and a {type(model).__name__} predicts none; train a TensorGPR or a network"
+        )
+    if isinstance(model, EquivariantNetwork):
+        return model.one_target(target).name
     if model.fitted is None:
         raise InputError("the model is not fitted yet; use the one that fit(structures) returns")
-    target = model.fitted.target
-    if target.per != "atom":
-        raise InputError(f"the model predicts '{target.name}' of whole structures; averages are for tensors of atoms")
-    for found in model.predict_stream(frames, **choice):
-        found.atoms.arrays[target.name] = found.values
-        drop_units(found.atoms, target.name)
-        yield found.atoms
+    own = model.fitted.target
+    if own.per != "atom":
+        raise InputError(f"the model predicts '{own.name}' of whole structures; averages are for tensors of atoms")
+    if target not in (None, own.name):
+        raise InputError(f"the model predicts '{own.name}', not '{target}'; take another model")
+    return own.name
 
 
 def _isotopes(given: Isotope | str | Mapping[str, Isotope | str] | None, *, quadrupolar: bool) -> dict[str, Isotope]:

@@ -226,7 +226,8 @@ def search(
         )
     details |= {"compile_s": round(objective.compile_s, 3), "environments": objective.counts}
     details |= _bias(objective, recorder)
-    return Search(_tuned(objective, recorder.best), method, tuple(recorder.trials), space, details)
+    tuned = replace(_tuned(objective, recorder.best), array=model.array)
+    return Search(tuned, method, tuple(recorder.trials), space, details)
 
 
 def tune(

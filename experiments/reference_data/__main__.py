@@ -72,7 +72,9 @@ def _elk(arguments) -> None:
     if (arguments.folder / EFG_FILE).exists():
         print(comparison(atoms, arguments.folder))
     else:
-        print(f"run elk-lapw in the folder of {write_input(atoms, arguments.folder, arguments.cutoff)}, then this command again")
+        print(
+            f"run elk-lapw in the folder of {write_input(atoms, arguments.folder, arguments.cutoff)}, then this command again"
+        )
 
 
 def _write(path: Path, frames) -> None:

@@ -211,6 +211,11 @@ def test_tune_fits_what_the_search_finds(whole, model, frames):
     tuned = ej.tune(model, frames, budget=7, cache=cache, **FEW)
     assert float(tuned.descriptor.sigma) == float(found.model.descriptor.sigma)
     assert np.isfinite(tuned.predict(frames[0])[np.asarray(frames[0].symbols) == "Si"]).all()
+    renamed = [atoms.copy() for atoms in frames]
+    for atoms in renamed:
+        atoms.arrays["gradient"] = atoms.arrays.pop("efg")
+    again = ej.tune(replace(model, array="gradient"), renamed, budget=7, cache=cache, **FEW)
+    np.testing.assert_array_equal(again.predict(frames[0]), tuned.predict(frames[0]))
 
 
 @pytest.mark.parametrize(
