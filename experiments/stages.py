@@ -3,9 +3,13 @@
 import hashlib
 import json
 import shutil
+import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 NOTE = "stage.json"
 
@@ -47,6 +51,13 @@ class Stages:
     def of(self, folder: Path) -> str:
         """What a later stage depends on of an earlier one."""
         return _identity(folder)
+
+
+def teller() -> Callable[[str], None]:
+    """Prints lines with the seconds since it was made."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    started = time.perf_counter()
+    return lambda line: console.print(f"{time.perf_counter() - started:6.0f} s  {line}", highlight=False)
 
 
 def digest(depends: Mapping[str, Any]) -> str:

@@ -6,28 +6,19 @@ Every stage is a folder below the results; one that is finished is not done agai
 """
 
 import argparse
-import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from rich.console import Console
-
 import efg_jax as ej
 from experiments.lto import cells, dataset, learn, report, sites
-from experiments.stages import Stages
+from experiments.stages import Stages, teller
 
 SIZES = (5, 10, 20, 38)
 
 
 def main() -> None:
     arguments = parse_arguments()
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    started = time.perf_counter()
-
-    def say(line: str) -> None:
-        console.print(f"{time.perf_counter() - started:6.0f} s  {line}", highlight=False)
-
+    say = teller()
     study(arguments.out, arguments.quick, arguments.seed, say)
     say(f"the report is {arguments.out / 'report.md'}")
 

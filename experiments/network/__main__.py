@@ -7,13 +7,9 @@ the middle of a training too.
 """
 
 import argparse
-import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-
-from rich.console import Console
 
 import efg_jax as ej
 from efg_jax import plots
@@ -21,7 +17,7 @@ from efg_jax.io.journal import fingerprint
 from efg_jax.tuning import Hyperparameters, read_hyperparameters, search, write_hyperparameters
 from experiments.network import figures, judge, report
 from experiments.network.variants import BASE, CONTROL, CURVE, TRAINING, VARIANTS, quick
-from experiments.stages import Stages
+from experiments.stages import Stages, teller
 
 SIZES = (25, 50, 100, 200, 400)
 SEPARATOR = ";"
@@ -29,12 +25,7 @@ SEPARATOR = ";"
 
 def main() -> None:
     arguments = parse_arguments()
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    started = time.perf_counter()
-
-    def say(line: str) -> None:
-        console.print(f"{time.perf_counter() - started:6.0f} s  {line}", highlight=False)
-
+    say = teller()
     variants = {name: VARIANTS[name] for name in arguments.variants.split(SEPARATOR)}
     study(arguments.out, arguments.species, variants, arguments.seed, arguments.quick, say)
     say(f"the report is {arguments.out / 'report.md'}")
@@ -146,7 +137,7 @@ def study(
         {name: judge.read(folder) for name, folder in controls.items()},
         judge.read(derived),
         curve,
-        (training, base),
+        (training, base, budget > 0),
     )
 
 

@@ -73,13 +73,18 @@ def judge(model: Any, test: Sequence[Atoms], species: str, target: str) -> dict[
     between = time.perf_counter()
     predicted = model.predict(test)
     again = time.perf_counter() - between
-    chosen = [np.asarray(atoms.symbols) == species for atoms in test]
-    guess = np.concatenate([values[own] for values, own in zip(predicted, chosen, strict=True)])
-    truth = np.concatenate([atoms.arrays[target][own] for atoms, own in zip(test, chosen, strict=True)])
-    found = scores(truth, guess.astype(np.float64))
+    found = scores(*of_species(predicted, test, species, target))
     found["predict_ms"] = 1e3 * again / sum(map(len, test))
     found["compile_s"] = between - start - again
     return found
+
+
+def of_species(predicted: Sequence[np.ndarray], test: Sequence[Atoms], species: str, target: str) -> Pair:
+    """Labels and predictions of all atoms of an element."""
+    chosen = [np.asarray(atoms.symbols) == species for atoms in test]
+    truth = np.concatenate([atoms.arrays[target][own] for atoms, own in zip(test, chosen, strict=True)])
+    guess = np.concatenate([values[own] for values, own in zip(predicted, chosen, strict=True)])
+    return truth, guess.astype(np.float64)
 
 
 def scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, Any]:
@@ -133,10 +138,7 @@ def with_invariants(frames: Sequence[Atoms]) -> list[Atoms]:
 
 def derived_invariants(model: Any, test: Sequence[Atoms], species: str) -> dict[str, dict[str, Any]]:
     """Errors of V_zz and |V_zz| of predicted tensors: what the control is compared with."""
-    chosen = [np.asarray(atoms.symbols) == species for atoms in test]
-    predicted = np.concatenate([values[own] for values, own in zip(model.predict(test), chosen, strict=True)])
-    truth = np.concatenate([atoms.arrays["efg"][own] for atoms, own in zip(test, chosen, strict=True)])
-    own, other = invariants(truth), invariants(predicted.astype(np.float64))
+    own, other = map(invariants, of_species(model.predict(test), test, species, "efg"))
     with float64():
         return {name: _entry(own[name], other[name]) for name in INVARIANTS}
 

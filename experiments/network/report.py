@@ -16,14 +16,14 @@ def write(
     controls: Mapping[str, dict],
     derived: Mapping[str, dict],
     curve: Path,
-    options: tuple[ej.Training, ej.Architecture],
+    options: tuple[ej.Training, ej.Architecture, bool],
 ) -> None:
     """Write ``report.md`` into the folder of results."""
-    training, base = options
+    training, base, tuned = options
     sections = [
         f"# Networks and λ-SOAP: field gradients of {species} in silica",
-        f"{counts[0]} structures to train on (of which networks keep a tenth for validation), {counts[1]} held out. Networks of {base.layers} layers, {base.channels} channels, lmax {base.lmax} "
-        f"unless their name says otherwise; at most {training.epochs} passes, or {training.steps} steps where that is more. λ-SOAP tuned by gradient on the training structures.",
+        f"{counts[0]} structures to train on (of which networks keep {100 * training.validation:.0f} % for validation), {counts[1]} held out. Networks of {base.layers} layers, {base.channels} channels, lmax {base.lmax} "
+        f"unless their name says otherwise; at most {training.epochs} passes, or {training.steps} steps where that is more. λ-SOAP {'tuned by gradient on the training structures' if tuned else 'as it is by default, not tuned'}.",
         "## %RMSE of the test set",
         errors_table(results),
         "RMSE over the standard deviation of the reference. ζ (here V_zz), η, Ω and κ of the tensors; α, β, γ: passive ZYZ Euler angles of the nearest equivalent set.",
@@ -87,8 +87,8 @@ def verdict(results: Mapping[str, dict]) -> str:
     best = min((model for model in of_tensor if model != "λ-SOAP"), key=of_tensor.get)
     network, kernel = of_tensor[best], of_tensor["λ-SOAP"]
     if network < kernel:
-        return f"The best network (*{best}*) has {network:.2f} % RMSE of the tensors, the tuned λ-SOAP model {kernel:.2f} %: {kernel / network:.2f} times more."
-    return f"The tuned λ-SOAP model has {kernel:.2f} % RMSE of the tensors, the best network (*{best}*) {network:.2f} %: {network / kernel:.2f} times more."
+        return f"The best network (*{best}*) has {network:.2f} % RMSE of the tensors, λ-SOAP {kernel:.2f} %: {kernel / network:.2f} times more."
+    return f"λ-SOAP has {kernel:.2f} % RMSE of the tensors, the best network (*{best}*) {network:.2f} %: {network / kernel:.2f} times more."
 
 
 def seconds(value: float | None) -> str:
