@@ -35,12 +35,12 @@ def gto_radial_integrals(
         c_nl/r^l in Å^(−l), to a relative error of about 1e-13 in float64 before orthonormalisation.
     """
     dtype = r_squared.dtype
-    n, l = jnp.arange(nmax, dtype=dtype)[None, :], jnp.arange(lmax + 1, dtype=dtype)[:, None]
+    n, l = np.arange(nmax, dtype=dtype)[None, :], np.arange(lmax + 1, dtype=dtype)[:, None]
     atom_exponent = 0.5 / sigma**2
-    width = jnp.sqrt(jnp.maximum(n, 1.0)) * cutoff / nmax
+    width = np.sqrt(np.maximum(n, 1.0)) * cutoff / nmax
     basis_exponent = 0.5 / width**2
     exponent = atom_exponent + basis_exponent
-    a, b = 0.5 * (n + l + 3.0), jnp.broadcast_to(l + 1.5, (lmax + 1, nmax))
+    a, b = 0.5 * (n + l + 3.0), np.broadcast_to(l + 1.5, (lmax + 1, nmax))
     z = jnp.broadcast_to(atom_exponent**2 * r_squared / exponent, a.shape)
     # e^(−a r²) ₁F₁(z) without overflow: e^(−a r² + z) · e^(−z) ₁F₁(z), and a r² − z is never negative.
     kummer = scaled_hyp1f1(a, b, z) * jnp.exp(-atom_exponent * basis_exponent / exponent * r_squared)
