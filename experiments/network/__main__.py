@@ -1,9 +1,9 @@
-"""Networks against λ-SOAP on the field gradients of silica: decompositions, orders, an invariant control, learning curves, and a report.
+"""Networks against λ-SOAP on the same tensors: decompositions, orders, an invariant control, learning curves, and a report.
 
 Every stage is a folder below the results; one that is finished is not done again, and a run that was stopped goes on with the same command, in
 the middle of a training too.
 
-    python -m experiments.network [--species O] [--out results/network] [--variants "irreps;64 products, ℓ = 2"] [--quick]
+    python -m experiments.network [--data silica-efg] [--target efg] [--species O] [--out results/network] [--quick]
 """
 
 import argparse
@@ -16,32 +16,36 @@ from efg_jax import plots
 from efg_jax.io.journal import fingerprint
 from efg_jax.tuning import Hyperparameters, read_hyperparameters, search, write_hyperparameters
 from experiments.network import figures, judge, report
+from experiments.network.subject import KINDS, Subject, species_of
 from experiments.network.variants import BASE, CONTROL, CURVE, TRAINING, VARIANTS, quick
 from experiments.stages import Stages, teller
 
 SIZES = (25, 50, 100, 200, 400)
 SEPARATOR = ";"
+LOSSES = {"efg": "observables", "ms": "rmse"}
+"""What the hyperparameters of λ-SOAP are tuned for."""
 
 
 def main() -> None:
     arguments = parse_arguments()
     say = teller()
     variants = {name: VARIANTS[name] for name in arguments.variants.split(SEPARATOR)}
-    study(arguments.out, arguments.species, variants, arguments.seed, arguments.quick, say)
+    subject = Subject(arguments.data, arguments.species, arguments.target)
+    study(arguments.out, subject, variants, arguments.seed, arguments.quick, say)
     say(f"the report is {arguments.out / 'report.md'}")
 
 
 def study(
     out: Path,
-    species: str,
+    subject: Subject,
     variants: Mapping[str, ej.Architecture],
     seed: int,
     small: bool,
     say: Callable[[str], None],
-    target: str = "efg",
 ) -> None:
     """All stages, in order."""
-    frames = ej.datasets.load("silica-efg")
+    frames, species, target = subject.load(), subject.species, subject.target
+    elements = species_of(frames)
     training, architectures, control, base = TRAINING, dict(variants), CONTROL, BASE
     descriptor, budget, sizes = ej.LambdaSOAP(), 25, SIZES
     if small:
@@ -49,22 +53,30 @@ def study(
         training = replace(TRAINING, epochs=2, steps=2, batch_edges=800, validation=0.2)
         architectures = {name: quick(architecture) for name, architecture in variants.items()}
         control, base = quick(CONTROL), quick(BASE)
-        descriptor, budget, sizes = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=("O", "Si")), 0, ()
+        descriptor, budget, sizes = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=elements), 0, ()
     train, test = ej.split(frames, test=0.2, seed=seed)
     sizes = (*(size for size in sizes if size < len(train)), len(train))
     stages = Stages(out, say)
-    data = {"data": fingerprint(frames, [target]), "species": species, "seed": seed, "version": ej.__version__}
+    data = {
+        "data": fingerprint(frames, [target]),
+        "species": species,
+        "target": target,
+        "seed": seed,
+        "version": ej.__version__,
+    }
 
     def tuned(folder: Path) -> None:
-        model = ej.TensorGPR(descriptor, species)
+        model = ej.TensorGPR(descriptor, species, target)
         if not budget:
             write_hyperparameters(folder / "hyperparameters.json", Hyperparameters.of(model))
             return
-        found = search(model, train, method="gradient", budget=budget, cache=folder / "cache")
+        found = search(model, train, method="gradient", budget=budget, loss=LOSSES[target], cache=folder / "cache")
         found.save(folder / "hyperparameters.json")
 
     hyperparameters = stages.run("tuned", data | {"budget": budget, "quick": small}, tuned) / "hyperparameters.json"
-    kernel = replace(read_hyperparameters(hyperparameters).apply(ej.TensorGPR(species=species)), regularisation="auto")
+    kernel = replace(
+        read_hyperparameters(hyperparameters).apply(ej.TensorGPR(species=species, target=target)), regularisation="auto"
+    )
     folders = {
         "λ-SOAP": stages.run(
             "kernel",
@@ -95,9 +107,10 @@ def study(
             ),
         )
         for name in judge.INVARIANTS
+        if target == "efg"
     }
     compared = {name: folders[name] for name in ("λ-SOAP", *networks)}
-    derived = stages.run(
+    derived = controls and stages.run(
         "derived",
         {name: stages.of(folder) for name, folder in compared.items()},
         lambda folder: judge.write(
@@ -128,14 +141,14 @@ def study(
         ),
     )
     results = {name: judge.read(folder) for name, folder in folders.items()}
-    draw(results, species, out)
+    draw(results, subject, out)
     report.write(
         out,
-        species,
+        subject,
         (len(train), len(test)),
         results,
         {name: judge.read(folder) for name, folder in controls.items()},
-        judge.read(derived),
+        judge.read(derived) if derived else {},
         curve,
         (training, base, budget > 0),
     )
@@ -153,12 +166,12 @@ def learning_curves(models: Mapping, frames, sizes, seed: int, species: str, fol
     plots.save(found.plot(species), folder / "curve.png")
 
 
-def draw(results: Mapping[str, dict], species: str, out: Path) -> None:
+def draw(results: Mapping[str, dict], subject: Subject, out: Path) -> None:
     """Errors of all models; parity of λ-SOAP and the networks with learning curves."""
-    plots.save(figures.errors_figure(results, f"{species} in silica"), out / "errors.png")
+    plots.save(figures.errors_figure(results, subject.title), out / "errors.png")
     shown = {name: result for name, result in results.items() if name in ("λ-SOAP", *CURVE)}
     names = [name for name in next(iter(shown.values()))["quantities"] if not name.startswith("λ")]
-    plots.save(figures.parity_figure(shown, names, f"{species} in silica"), out / "parity.png")
+    plots.save(figures.parity_figure(shown, names, subject.title), out / "parity.png")
 
 
 def folder_of(name: str) -> str:
@@ -169,7 +182,13 @@ def folder_of(name: str) -> str:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results/network"), help="folder of results")
-    parser.add_argument("--species", default="O", help="element whose field gradients are learned (default: O)")
+    parser.add_argument(
+        "--data", default="silica-efg", help="data set that ships, or a file with labels (default: silica-efg)"
+    )
+    parser.add_argument(
+        "--target", choices=tuple(KINDS), default="efg", help="field gradients or shieldings (default: efg)"
+    )
+    parser.add_argument("--species", default="O", help="element whose tensors are learned (default: O)")
     parser.add_argument(
         "--variants",
         default=SEPARATOR.join(VARIANTS),

@@ -6,11 +6,17 @@ from pathlib import Path
 import efg_jax as ej
 from efg_jax.report.tables import digits
 from experiments.network.judge import INVARIANTS
+from experiments.network.subject import Subject
+
+SHAPES = {
+    "efg": "ζ (here V_zz), η, Ω and κ of the tensors",
+    "ms": "iso, ζ, η, Ω and κ (of shieldings) of the tensors, the antisymmetric part left out of all but λ = 1",
+}
 
 
 def write(
     out: Path,
-    species: str,
+    subject: Subject,
     counts: tuple[int, int],
     results: Mapping[str, dict],
     controls: Mapping[str, dict],
@@ -21,24 +27,26 @@ def write(
     """Write ``report.md`` into the folder of results."""
     training, base, tuned = options
     sections = [
-        f"# Networks and λ-SOAP: field gradients of {species} in silica",
+        f"# Networks and λ-SOAP: {subject.title}",
         f"{counts[0]} structures to train on (of which networks keep {100 * training.validation:.0f} % for validation), {counts[1]} held out. Networks of {base.layers} layers, {base.channels} channels, lmax {base.lmax} "
         f"unless their name says otherwise; at most {training.epochs} passes, or {training.steps} steps where that is more. λ-SOAP {'tuned by gradient on the training structures' if tuned else 'as it is by default, not tuned'}.",
         "## %RMSE of the test set",
         errors_table(results),
-        "RMSE over the standard deviation of the reference. ζ (here V_zz), η, Ω and κ of the tensors; α, β, γ: passive ZYZ Euler angles of the nearest equivalent set.",
+        f"RMSE over the standard deviation of the reference. {SHAPES[subject.target]}; α, β, γ: passive ZYZ Euler angles of the nearest equivalent set.",
         "![Errors](errors.png)",
         "![Parity](parity.png)",
         verdict(results),
         "## Costs",
         costs_table(results),
         "Training on this machine, beside whatever else it did; prediction of the test set, neighbour lists included, per atom. `benchmarks/network.py` is the place for comparisons of speed.",
-        "## Invariant control",
-        controls_table(controls, derived),
-        "The control has features of order 0 alone and learns the number itself; the others derive it from the tensor that they predict.",
-        "## Learning curves",
-        f"![Learning curves]({curve.name}/curve.png)",
     ]
+    if controls:
+        sections += [
+            "## Invariant control",
+            controls_table(controls, derived),
+            "The control has features of order 0 alone and learns the number itself; the others derive it from the tensor that they predict.",
+        ]
+    sections += ["## Learning curves", f"![Learning curves]({curve.name}/curve.png)"]
     with ej.io.atomic_write(out / "report.md") as temporary:
         Path(temporary).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
@@ -82,13 +90,18 @@ def controls_table(controls: Mapping[str, dict], derived: Mapping[str, dict]) ->
 
 
 def verdict(results: Mapping[str, dict]) -> str:
-    """Which is better, and by how much, in a sentence."""
-    of_tensor = {model: result["quantities"]["λ = 2"]["rmse_percent"] for model, result in results.items()}
-    best = min((model for model in of_tensor if model != "λ-SOAP"), key=of_tensor.get)
-    network, kernel = of_tensor[best], of_tensor["λ-SOAP"]
+    """Which is better in each part of the tensors, and by how much, a sentence each."""
+    parts = [name for name in results["λ-SOAP"]["quantities"] if name.startswith("λ")]
+    return " ".join(_verdict(results, part) for part in parts)
+
+
+def _verdict(results: Mapping[str, dict], part: str) -> str:
+    errors = {model: result["quantities"][part]["rmse_percent"] for model, result in results.items()}
+    best = min((model for model in errors if model != "λ-SOAP"), key=errors.get)
+    network, kernel = errors[best], errors["λ-SOAP"]
     if network < kernel:
-        return f"The best network (*{best}*) has {network:.2f} % RMSE of the tensors, λ-SOAP {kernel:.2f} %: {kernel / network:.2f} times more."
-    return f"λ-SOAP has {kernel:.2f} % RMSE of the tensors, the best network (*{best}*) {network:.2f} %: {network / kernel:.2f} times more."
+        return f"{part}: the best network (*{best}*) has {network:.2f} % RMSE, λ-SOAP {kernel:.2f} %: {kernel / network:.2f} times more."
+    return f"{part}: λ-SOAP has {kernel:.2f} % RMSE, the best network (*{best}*) {network:.2f} %: {network / kernel:.2f} times more."
 
 
 def seconds(value: float | None) -> str:

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments.network import judge
+from experiments.network import judge, report
 from experiments.network.__main__ import folder_of, study
+from experiments.network.subject import Subject
 from experiments.network.variants import VARIANTS
+
+SUBJECT = Subject("silica-efg", "O", "efg")
 
 
 @pytest.mark.slow
 def test_the_study_runs_quickly_and_keeps_what_is_finished(tmp_path):
     said = []
     chosen = {"irreps": VARIANTS["irreps"]}
-    study(tmp_path, "O", chosen, 0, True, said.append)
+    study(tmp_path, SUBJECT, chosen, 0, True, said.append)
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     for name in ("errors", "parity", "curve/curve"):
         assert f"]({name}.png)" in report
@@ -26,12 +29,21 @@ def test_the_study_runs_quickly_and_keeps_what_is_finished(tmp_path):
     curve = json.loads((tmp_path / "curve" / "curve.json").read_text(encoding="utf-8"))
     assert list(curve["settings"]["models"]) == ["λ-SOAP", "irreps"]
     before = len(said)
-    study(tmp_path, "O", chosen, 0, True, said.append)
+    study(tmp_path, SUBJECT, chosen, 0, True, said.append)
     assert all(line.endswith("done before") for line in said[before:])
 
 
 def test_every_variant_has_a_folder_of_its_own():
     assert len({folder_of(name) for name in VARIANTS}) == len(VARIANTS)
+
+
+def test_each_part_of_a_shielding_has_its_verdict():
+    rng = np.random.default_rng(0)
+    truth, off = rng.normal(size=(2, 30, 3, 3))
+    results = {"λ-SOAP": judge.scores(truth, truth + 0.2 * off), "irreps": judge.scores(truth, truth + 0.1 * off)}
+    sentences = report.verdict(results).split(" times more.")[:-1]
+    assert [sentence.strip()[:5] for sentence in sentences] == ["λ = 0", "λ = 1", "λ = 2"]
+    assert all("best network (*irreps*)" in sentence and sentence.endswith("2.00") for sentence in sentences)
 
 
 def test_scores_are_those_of_the_tensors():
