@@ -35,8 +35,8 @@ def collect(paths: list[Path], adopt: bool = False) -> list[Atoms]:
         adopt: frames that do not say how they were made are taken to be at their material's level of theory.
 
     Returns:
-        The frames; energies and forces with their calculator. Those of files in their order, then those of folders, round by round of all
-        parents: a set that grows keeps the beginning that it had.
+        The frames; energies and forces with their calculator. Those of files in their order, then those of folders, in the order of
+        `build`: a set that grows keeps the beginning that it had.
 
     Raises:
         ValueError: with one line for each frame that is not as it should be.
@@ -59,9 +59,14 @@ def _read(files: list[Path]) -> list[tuple[str, Atoms]]:
 
 
 def _round(frame: tuple[str, Atoms]) -> tuple:
-    """Kind, index, parent; what lacks them is refused later."""
+    """Where `build` has it: kind, round, place of the parent, index; what lacks them is refused later."""
     info = frame[1].info
-    return str(info.get("kind")), int(info.get("index", -1)), str(info.get("parent"))
+    kind, name, index = str(info.get("kind")), info.get("parent"), int(info.get("index", -1))
+    parents = _parents(kind) if kind in KINDS else {}
+    if name not in parents:
+        return kind, -1, -1, index
+    share = parents[name].share if kind == MOLECULES else parents[name][0]
+    return kind, index // share, list(parents).index(name), index
 
 
 def whole_frames(path: Path) -> list[Atoms]:
