@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.neighborlist import neighbor_list
 from numpy.testing import assert_allclose
 
@@ -56,3 +57,22 @@ def test_what_carries_no_label_is_not_drawn(frames, tmp_path):
         atoms.arrays["efg"][:] = np.nan
     with pytest.raises(ej.InputError, match="no atom carries 'efg'"):
         plots.dataset_figure(silent)
+
+
+def test_shieldings_are_drawn_by_element_and_what_has_none_is_not():
+    rng = np.random.default_rng(0)
+    frames = [Atoms("OH2", positions=rng.normal(size=(3, 3))) for _ in range(4)]
+    for atoms in frames:
+        atoms.arrays["ms"] = rng.normal(size=(3, 3, 3))
+        atoms.arrays["ms"][1] = np.nan
+    figure = plots.shielding_figure(frames)
+    assert [ax.get_title().split(",")[0] for ax in figure.axes] == ["H (4)", "O (4)"]
+    oxygen = np.array([atoms.arrays["ms"][0] for atoms in frames])
+    found = figure.axes[1].get_lines()[0]
+    symmetric = np.linalg.eigvalsh(oxygen + oxygen.swapaxes(1, 2)) / 2.0
+    assert_allclose(found.get_xdata(), np.trace(oxygen, axis1=1, axis2=2) / 3.0)
+    assert_allclose(found.get_ydata(), symmetric[:, 2] - symmetric[:, 0])
+    for atoms in frames:
+        atoms.arrays["ms"][:] = np.nan
+    with pytest.raises(ej.InputError, match="no atom carries 'ms'"):
+        plots.shielding_figure(frames)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from ase import Atoms
+
 import efg_jax as ej
 from docs.tools.palette import small
 from efg_jax import plots
@@ -11,15 +13,20 @@ FOLDER = Path(__file__).parents[1] / "data"
 
 
 def main() -> None:
-    """Draw every data set; the spinel by its sites."""
+    """Draw every data set."""
     FOLDER.mkdir(exist_ok=True)
     for name in ej.datasets.names():
-        frames, of_sites = ej.datasets.load(name), name == "lto-efg"
-        options = {"by": "site", "bond": BOND, "isotopes": NUCLEI} if of_sites else {}
-        plots.save(
-            plots.dataset_figure(with_sites(frames) if of_sites else frames, **options), path := FOLDER / f"{name}.png"
-        )
+        plots.save(picture(name, ej.datasets.load(name)), path := FOLDER / f"{name}.png")
         path.write_bytes(small(path.read_bytes()))
+
+
+def picture(name: str, frames: list[Atoms]) -> plots.Picture:
+    """Field gradients of crystals, of the spinel by site; shieldings of molecules."""
+    if name == "molecules-nmr":
+        return plots.shielding_figure(frames)
+    if name == "lto-efg":
+        return plots.dataset_figure(with_sites(frames), by="site", bond=BOND, isotopes=NUCLEI)
+    return plots.dataset_figure(frames)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from efg_jax.plots.parity import (
     target_figure,
 )
 from efg_jax.plots.sensitivity import sensitivity_figure
+from efg_jax.plots.shielding_data import shielding_figure
 from efg_jax.plots.spectra import mqmas_figure, spectrum_figure
 from efg_jax.plots.training import training_figure
 from efg_jax.plots.trajectories import (
@@ -75,6 +76,7 @@ __all__ = [
     "running_figure",
     "save",
     "sensitivity_figure",
+    "shielding_figure",
     "spectrum_figure",
     "style",
     "target_figure",
