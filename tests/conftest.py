@@ -7,7 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Testing is compiling: programs that are not optimised take two thirds of the time in all. `XLA_FLAGS= make test` optimises them.
-# The newer of XLA's two ways to emit fused loops takes four times as long to compile; later versions of jaxlib have no other.
+# The newer of XLA's two ways to emit fused loops takes four times as long to compile. XLA ends the process at a flag that it does not know.
 if version("jaxlib").startswith("0.10."):
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
