@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
@@ -16,7 +15,6 @@ from efg_jax.models import ScalarGPR, TensorGPR
 from efg_jax.models.packing import pack_descriptor
 from efg_jax.models.training import groups_of
 from efg_jax.network import EquivariantNetwork
-from efg_jax.precision import float64
 from efg_jax.report.target_report import PER_STRUCTURE
 from efg_jax.splits import split
 from efg_jax.targets import Target, labels, target_of
@@ -163,8 +161,7 @@ def _labelled(structures: Sequence[Atoms], target: Target, species: Iterable[str
 def _scale(structures: Sequence[Atoms], target: Target, symbol: str) -> Scale:
     tensors = labels(structures, target, symbol)
     tensors = tensors[np.isfinite(tensors).all(axis=(1, 2))]
-    with float64():
-        return Scale(*map(float, Scale.from_tensors(jnp.asarray(tensors))))
+    return Scale.of_data(tensors)
 
 
 def default_sizes(training: int) -> tuple[int, ...]:

@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from efg_jax.precision import float64
+from efg_jax.structures import bucket
 from efg_jax.tensors.efg import asymmetry, coupling_constant
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.orientation import polar_angles, quaternion, quaternion_overlap, reassign_axes, z_axis_angle
@@ -30,8 +33,24 @@ class Scale(NamedTuple):
     @classmethod
     def from_tensors(cls, tensors: Float[Array, "n 3 3"]) -> "Scale":
         """μ and σ of |V_zz| of these tensors, V/Å²."""
-        magnitude = jnp.abs(principal_axes(tensors).values[:, 2])
+        magnitude = _magnitude(tensors)
         return cls(jnp.mean(magnitude), jnp.std(magnitude))
+
+    @classmethod
+    def of_data(cls, tensors: Float[np.ndarray, "n 3 3"]) -> "Scale":
+        """The same of tensors on the host, as Python floats in float64; data sets of similar size share a compilation."""
+        padding = [(0, bucket(len(tensors)) - len(tensors)), (0, 0), (0, 0)]
+        with float64():
+            magnitude = np.asarray(_compiled_magnitude(np.pad(np.asarray(tensors, dtype=np.float64), padding)))
+        return cls(float(np.mean(magnitude[: len(tensors)])), float(np.std(magnitude[: len(tensors)])))
+
+
+def _magnitude(tensors: Float[Array, "n 3 3"]) -> Float[Array, "n"]:
+    """|V_zz|."""
+    return jnp.abs(principal_axes(tensors).values[:, 2])
+
+
+_compiled_magnitude = jax.jit(_magnitude)
 
 
 class Observables(NamedTuple):

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -88,21 +89,27 @@ def training_kernel(
         zeta: ζ.
         rows: number of targets.
     """
-    zeta = jnp.asarray(zeta)
+    zeta = np.asarray(zeta)
     if len(bases) == 1 and _one_to_one(*bases.values(), rows):
         (basis,) = bases.values()
-        p, invariants = jnp.asarray(basis.features[irrep]), jnp.asarray(basis.invariants)
+        p, invariants = jax.device_put((basis.features[irrep], basis.invariants))
         return _kernel(p, p, invariants, invariants, zeta)
     components = 2 * irrep[0] + 1
     total = jnp.zeros((rows, components, rows, components))
     for basis in bases.values():
-        p, invariants, owner = jnp.asarray(basis.features[irrep]), jnp.asarray(basis.invariants), basis.rows
+        p, invariants, owner = jax.device_put((basis.features[irrep], basis.invariants, basis.rows))
         for start in range(0, basis.size, _ROWS_AT_A_TIME):
-            part = slice(start, start + _ROWS_AT_A_TIME)
-            block = _kernel(p[part], p, invariants[part], invariants, zeta)
-            summed = jax.ops.segment_sum(jnp.moveaxis(block, 2, 0), jnp.asarray(owner), rows)  # right, left, u, v
-            total = total.at[jnp.asarray(owner[part])].add(jnp.moveaxis(summed, 0, 2))
+            part = np.arange(start, min(start + _ROWS_AT_A_TIME, basis.size))
+            total = _with_kernel(total, part, p, invariants, owner, zeta)
     return total
+
+
+@partial(jax.jit, donate_argnums=0)
+def _with_kernel(total, part, p, invariants, owner, zeta):
+    """The kernel of some environments with all of their species, added to the rows and columns of the targets that own them."""
+    block = lambda_soap_kernel(p[part], p, invariants[part], invariants, zeta)
+    summed = jax.ops.segment_sum(jnp.moveaxis(block, 2, 0), owner, total.shape[0])  # right, left, u, v
+    return total.at[owner[part]].add(jnp.moveaxis(summed, 0, 2))
 
 
 def _one_to_one(basis: Basis, rows: int) -> bool:
@@ -167,25 +174,22 @@ def fit_regression(
     """
     rows, components = targets.shape
     scaled, mean, scale = scaled_targets(targets, contributions, irrep)
-    y = jnp.asarray(scaled.ravel())
+    y = jax.device_put(scaled.ravel())
     kernel = training_kernel(bases, irrep, zeta, rows).reshape(rows * components, rows * components)
-    if not float(jnp.trace(kernel)) > 0:
+    diagonal = float(_mean_diagonal(kernel))
+    if not diagonal > 0:
         report_featureless(name, irrep, required)
-        kernel, regularisation, y = jnp.eye(y.size), 1.0, jnp.zeros_like(y)
+        kernel, diagonal, regularisation, y = jnp.eye(y.size), 1.0, 1.0, jnp.zeros_like(y)
     held_out_rms = None
     automatic = regularisation is None
     if automatic:
         lines = group_rows(np.repeat(groups, components))
         regularisation, held_out_rms = choose_regularisation(*spectrum(kernel), y, lines)
         held_out_rms = held_out_rms if np.isfinite(held_out_rms) else None
-    noise = float(regularisation * jnp.mean(jnp.diag(kernel)))
-    factor = jax.jit(factorise)(kernel, jnp.asarray(noise))
-    if not bool(jnp.isfinite(factor[-1, -1])):
+    noise = float(regularisation * diagonal)
+    factor, weights, amplitude, log_likelihood = _posterior(kernel, y, np.asarray(noise))
+    if not np.isfinite(float(amplitude)):
         raise indefinite(name, f"{rows} targets", irrep, regularisation, automatic)
-    weights = solve(factor, y)
-    amplitude = float(jnp.dot(y, weights) / y.size)
-    # The likelihood at amplitude s²: K → s²K leaves the weights' direction and shifts the determinant.
-    log_likelihood = float(log_marginal_likelihood(factor * np.sqrt(amplitude), y)) if amplitude > 0 else None
     return Regression(
         irrep=irrep,
         weights=np.asarray(weights).reshape(rows, components),
@@ -193,29 +197,56 @@ def fit_regression(
         scale=scale,
         regularisation=float(regularisation),
         noise=noise,
-        amplitude=amplitude,
-        log_likelihood=log_likelihood,
+        amplitude=float(amplitude),
+        log_likelihood=float(log_likelihood) if amplitude > 0 else None,
         held_out_rms=held_out_rms,
         factor=np.asarray(factor),
     ).with_contraction(bases)
 
 
-def cross_kernel(
-    basis: Basis | None,
+@jax.jit
+def _mean_diagonal(kernel):
+    return jnp.mean(jnp.diag(kernel))
+
+
+_factorise = jax.jit(factorise)
+
+
+@jax.jit
+def _posterior(kernel, targets, noise):
+    """Factor, weights, and the amplitude s² of largest likelihood with the likelihood there; NaN where the kernel is not positive definite."""
+    factor = factorise(kernel, noise)
+    weights = solve(factor, targets)
+    amplitude = jnp.dot(targets, weights) / targets.size
+    # K → s²K leaves the weights' direction and shifts the determinant.
+    scaled = factor * jnp.sqrt(jnp.where(amplitude > 0, amplitude, 1.0))
+    return factor, weights, amplitude, log_marginal_likelihood(scaled, targets)
+
+
+@partial(jax.jit, static_argnames="irrep")
+def prior_of_sum(
+    features: Mapping[Irrep, Float[Array, "centres _ _"]], irrep: Irrep, zeta: Float[Array | np.ndarray, ""]
+) -> Float[Array, "components components"]:
+    """Kernel of a sum over environments with itself."""
+    p, invariants = features[irrep], features[INVARIANT][:, 0]
+    return lambda_soap_kernel(p, p, invariants, invariants, zeta).sum(axis=(0, 2))
+
+
+def cross_of_sum(
+    basis: Basis,
     irrep: Irrep,
     zeta: Float[Array | np.ndarray, ""],
     rows: int,
     features: Mapping[Irrep, Float[Array, "centres _ _"]],
-) -> Float[Array, "centres components rows components"]:
-    """Kernel between new environments and the training targets of their species, or with one another (``basis=None``)."""
-    p, invariants = jnp.asarray(features[irrep]), jnp.asarray(features[INVARIANT][:, 0])
-    if basis is None:
-        return _kernel(p, p, invariants, invariants, jnp.asarray(zeta))
-    block = _kernel(p, jnp.asarray(basis.features[irrep]), invariants, jnp.asarray(basis.invariants), jnp.asarray(zeta))
-    if _one_to_one(basis, rows):
-        return block
-    summed = jax.ops.segment_sum(jnp.moveaxis(block, 2, 0), jnp.asarray(basis.rows), rows)
-    return jnp.moveaxis(summed, 0, 2)
+) -> Float[Array, "components rows components"]:
+    """Kernel between a sum over environments and the training targets of their species."""
+    return _cross_of_sum(features, irrep, basis.features[irrep], basis.invariants, zeta, basis.rows, rows)
+
+
+@partial(jax.jit, static_argnames=("irrep", "rows"))
+def _cross_of_sum(features, irrep, training, training_invariants, zeta, owner, rows):
+    block = lambda_soap_kernel(features[irrep], training, features[INVARIANT][:, 0], training_invariants, zeta)
+    return jnp.moveaxis(jax.ops.segment_sum(jnp.moveaxis(block.sum(axis=0), 1, 0), owner, rows), 0, 1)
 
 
 def refactorised(regression: Regression, bases: Mapping[str, Basis], zeta: float) -> Regression:
@@ -227,4 +258,4 @@ def refactorised(regression: Regression, bases: Mapping[str, Basis], zeta: float
     if regression.projected is not None:
         space = refactored(np.asarray(kernel), regression.projected.pivots)
         return replace(regression, projected=replace(regression.projected, space=space))
-    return replace(regression, factor=np.asarray(jax.jit(factorise)(kernel, jnp.asarray(regression.noise))))
+    return replace(regression, factor=np.asarray(_factorise(kernel, np.asarray(regression.noise))))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int
 from scipy.linalg.lapack import dpstrf
@@ -29,7 +30,8 @@ class Whitening(NamedTuple):
     def weights(self, solution: Float[Array | np.ndarray, " rank"], columns: int) -> Float[np.ndarray, " columns"]:
         """w with w·k = v·φ for every row; zero for dependent columns."""
         weights = np.zeros(columns)
-        weights[np.asarray(self.pivots)] = solve_triangular(jnp.asarray(self.factor).T, solution, lower=False)
+        factor, solution = np.asarray(self.factor), np.asarray(solution)
+        weights[np.asarray(self.pivots)] = scipy.linalg.solve_triangular(factor, solution, trans="T", lower=True)
         return weights
 
 

@@ -12,10 +12,12 @@ from jaxtyping import Array, Float
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.models.basis import Basis
 from efg_jax.models.kernels import invariant_factor
-from efg_jax.structures import Environments, Neighbours
+from efg_jax.structures import Environments, Neighbours, bucket
 
 if TYPE_CHECKING:
     from efg_jax.models.gpr import Regression
+
+_SHARED = 1024  # references up to which the compilation weighs more than a few that add nothing
 
 
 class Predictor(eqx.Module):
@@ -42,7 +44,10 @@ class Predictor(eqx.Module):
         fields = {irrep: regression.contracted[symbol] for irrep, regression in regressions.items()}
         if isinstance(zeta, np.ndarray) and zeta == 1.0:
             return cls({irrep: field.sum(axis=0, keepdims=True) for irrep, field in fields.items()}, None, zeta)
-        return cls(fields, basis.invariants, zeta)
+        size = _steps(basis.size)
+        return cls(
+            {irrep: _filled(field, size) for irrep, field in fields.items()}, _filled(basis.invariants, size), zeta
+        )
 
     def __call__(
         self, descriptor: LambdaSOAP, environments: Environments | Neighbours
@@ -65,6 +70,17 @@ def predict_chunk(
 ) -> dict[Irrep, Float[Array, "centres _"]]:
     """Compiled `Predictor.__call__`."""
     return predictor(descriptor, environments)
+
+
+def _steps(references: int) -> int:
+    """Rounded up to a few sizes, so that models of similar training sets share a compilation; large ones are as they are, which costs no copy."""
+    return references if references > _SHARED else min(bucket(references), -(-references // 64) * 64)
+
+
+def _filled(rows: Float[Array | np.ndarray, "references _"], size: int) -> Float[Array | np.ndarray, "size _"]:
+    """Rows of zeros at the end: references whose fields are zero add nothing."""
+    pad = np.pad if isinstance(rows, np.ndarray) else jnp.pad
+    return rows if len(rows) == size else pad(rows, [(0, size - len(rows)), (0, 0)])
 
 
 def _matmul(left: Array, right: Array) -> Array:

@@ -94,7 +94,7 @@ class ScalarGPR(eqx.Module):
                 found = labelled(structures, target, group)
                 data = training_data(found, descriptor, (INVARIANT,))
                 frames = np.stack([crystal_axes(found.structures[number]) for number in data.groups])
-                scale = Scale(*map(float, Scale.from_tensors(jnp.asarray(data.values))))
+                scale = Scale.of_data(data.values)
                 if not scale.std > 0:
                     raise InputError(
                         f"all |V_zz| of {group[0]} are the same ({scale.mean:.3g} V/Å²), so that C̃_Q has no scale; "

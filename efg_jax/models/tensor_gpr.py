@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
@@ -140,8 +139,7 @@ class TensorGPR(eqx.Module):
                     own, regressions[group] = self._fit_dense(found, target, descriptor)
                 bases |= own
                 if target.is_efg:
-                    values = jnp.asarray(np.concatenate(found.values))
-                    scales[group[0]] = Scale(*map(float, Scale.from_tensors(values)))
+                    scales[group[0]] = Scale.of_data(np.concatenate(found.values))
         for own in kept.values():
             own.clear()
         return replace(

@@ -14,7 +14,7 @@ from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.models.basis import Features, featurise, gather, select
 from efg_jax.models.columns import Reference
-from efg_jax.models.gpr import cross_kernel
+from efg_jax.models.gpr import cross_of_sum, prior_of_sum
 from efg_jax.models.kernels import lambda_soap_kernel
 from efg_jax.models.projected import Projected, projected_variance
 from efg_jax.models.regression import posterior_covariance
@@ -56,11 +56,11 @@ class PieceVariance:
 
     def _traces(self, symbol: str, features: Features, regression: "Regression") -> Float[Array, " centres"]:
         """Trace of each centre's posterior covariance in units of the kernel."""
-        irrep, zeta = regression.irrep, jnp.asarray(self._zeta)
+        irrep, zeta = regression.irrep, np.asarray(self._zeta)
         if regression.projected is None:
             return posterior_traces(features, *self._dense(symbol, irrep), zeta, irrep)
         reference, projected = self._sparse(symbol, irrep)
-        return sparse_traces(features, reference, projected, jnp.asarray(regression.noise), irrep)
+        return sparse_traces(features, reference, projected, np.asarray(regression.noise), irrep)
 
     def _dense(self, symbol: str, irrep: Irrep) -> tuple[Array, Array, Array]:
         if (symbol, irrep) not in self._references:
@@ -91,7 +91,7 @@ def variance_of_structure(
     Padded centres have no features, so that they add nothing to any kernel.
     """
     with float64():
-        zeta = jnp.asarray(zeta)
+        zeta = np.asarray(zeta)
         (regressions,) = fitted.regressions.values()
         features = {
             symbol: featurise(descriptor, gather([atoms], descriptor, index), (INVARIANT, *fitted.target.irreps))
@@ -101,7 +101,7 @@ def variance_of_structure(
         }
         variance = 0.0
         for regression in regressions.values():
-            prior = sum(cross_kernel(None, regression.irrep, zeta, 0, f).sum(axis=(0, 2)) for f in features.values())
+            prior = sum(prior_of_sum(f, regression.irrep, zeta) for f in features.values())
             if regression.projected is None:
                 trace = _dense_trace(fitted.bases, regression, zeta, features, prior)
             else:
@@ -112,10 +112,13 @@ def variance_of_structure(
 
 def _dense_trace(bases, regression: "Regression", zeta, features, prior) -> Float[Array, ""]:
     rows = len(regression.weights)
-    cross = sum(
-        cross_kernel(bases[symbol], regression.irrep, zeta, rows, f).sum(axis=0) for symbol, f in features.items()
-    )
-    return jnp.trace(posterior_covariance(jnp.asarray(regression.factor), cross.reshape(cross.shape[0], -1).T, prior))
+    cross = sum(cross_of_sum(bases[symbol], regression.irrep, zeta, rows, f) for symbol, f in features.items())
+    return _posterior_trace(regression.factor, cross, prior)
+
+
+@jax.jit
+def _posterior_trace(factor, cross, prior):
+    return jnp.trace(posterior_covariance(factor, cross.reshape(cross.shape[0], -1).T, prior))
 
 
 def _sparse_trace(descriptor, bases, regression: "Regression", zeta, features, prior) -> Float[Array, ""]:
@@ -129,7 +132,7 @@ def _sparse_trace(descriptor, bases, regression: "Regression", zeta, features, p
             else jnp.zeros((components, reference.width(descriptor, regression.irrep)))
         )
     whole, trace = jnp.concatenate(columns, axis=-1), jnp.trace(prior)[None]
-    return projected_variance(whole, trace, regression.projected, jnp.asarray(regression.noise), components)[0]
+    return projected_variance(whole, trace, regression.projected, np.asarray(regression.noise), components)[0]
 
 
 @partial(jax.jit, static_argnames="irrep")

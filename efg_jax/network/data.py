@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
@@ -14,7 +13,6 @@ from efg_jax.io.checks import with_label
 from efg_jax.metrics import Scale
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.labels import Standard
-from efg_jax.precision import float64
 from efg_jax.splits import split
 from efg_jax.structures import environments, species_of
 from efg_jax.targets import Target, find, labels, missing, place_of, target_of
@@ -194,5 +192,4 @@ def _check_per_atom(key: str, atoms: Atoms, number: int) -> None:
 
 def _scale(values: np.ndarray) -> Scale:
     values = values[np.isfinite(values).all(axis=(1, 2))]
-    with float64():
-        return Scale(*map(float, Scale.from_tensors(jnp.asarray(values))))
+    return Scale.of_data(values)

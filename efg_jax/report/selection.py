@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
-from efg_jax.precision import float64
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
 
 Arrays = np.ndarray | jax.Array
@@ -115,11 +113,9 @@ def _unit(vectors: np.ndarray, species: str, what: str) -> np.ndarray:
 
 def _scale(scales: Mapping[str, Scale] | None, species: str, tensors: np.ndarray) -> Scale:
     """μ and σ as Python floats, free of the precision in which they were computed."""
-    if scales is not None:
-        scale = of_species(scales, species, "scales")
-    else:
-        with float64():
-            scale = Scale.from_tensors(jnp.asarray(tensors))
+    if scales is None:
+        return Scale.of_data(tensors)
+    scale = of_species(scales, species, "scales")
     return Scale(float(scale.mean), float(scale.std))
 
 

@@ -112,7 +112,7 @@ def held_out_problems(
         owner = np.repeat(np.arange(len(drawn)), [len(chosen[i]) for i in drawn])
         fold = owner if k is None else folds(owner, k, seed)
         wide = eqx.tree_at(lambda d: d.cutoff, descriptor, np.asarray(reach))
-        scale = Scale(*map(float, Scale.from_tensors(jnp.asarray(values)))) if target.is_efg else None
+        scale = Scale.of_data(values) if target.is_efg else None
         if scalar:
             axes = np.stack([crystal_axes(structures[drawn[number]]) for number in owner])
             reference = np.asarray(scalar_targets(values, axes, scale))[:, : len(SCALARS)]
