@@ -11,6 +11,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if version("jaxlib").startswith("0.10."):
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Threads of OpenBLAS wait for each other by spinning: beside another process on few cores, twenty times the time of a single one.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["EFG_JAX_CACHE"] = "off"  # commands that tests start leave the user's folder of compiled programs alone
 
 import equinox
