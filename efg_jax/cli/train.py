@@ -124,7 +124,7 @@ def train(
     epochs: networks.Epochs = 300,
     steps: networks.Steps = 0,
     learning_rate: networks.LearningRate = 0.005,
-    batch_edges: networks.BatchEdges = 4096,
+    batch_edges: networks.BatchEdges = 2048,
     validation: networks.Validation = 0.1,
     patience: networks.Patience = 60,
     members: networks.Members = 1,

@@ -135,7 +135,7 @@ def tune(
     products: networks.Products = 64,
     epochs: networks.Epochs = 300,
     learning_rate: networks.LearningRate = 0.005,
-    batch_edges: networks.BatchEdges = 4096,
+    batch_edges: networks.BatchEdges = 2048,
     validation: networks.Validation = 0.1,
     patience: networks.Patience = 60,
     out: Annotated[

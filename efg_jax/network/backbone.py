@@ -5,7 +5,6 @@ from math import isqrt
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from efg_jax.descriptors import INVARIANT, Irrep
@@ -15,6 +14,7 @@ from efg_jax.network.edges import Edges
 from efg_jax.network.heads import IrrepHead, Parts, TensorProductHead
 from efg_jax.network.interaction import Interaction
 from efg_jax.network.irreps import hidden_irreps
+from efg_jax.network.rows import kinds_of_atoms
 from efg_jax.network.weights import random_weights
 from efg_jax.structures import Environments
 
@@ -84,14 +84,14 @@ class Network(eqx.Module):
         """Irreducible parts of each target for every atom, in units of the standardised labels.
 
         Args:
-            environments: of all atoms of the structures, in their order (`structures.environments` without centres), with at least the
-                architecture's cutoff.
+            environments: of all atoms of the structures (`structures.environments` without centres), with at least the architecture's cutoff; the
+                same `in_rows` has less padding.
 
         Returns:
-            By target and irrep the components m = −λ..λ, one row a centre; rows of padding mean nothing.
+            By target and irrep the components m = −λ..λ, one row an atom; rows of padding mean nothing.
         """
         edges = Edges.of(environments, self.architecture.lmax, self.architecture.cutoff)
-        species = jnp.asarray(environments.centre_species)
+        species = kinds_of_atoms(environments)
         features = {INVARIANT: self.embedding[species][:, None, :]}
         for interaction in self.interactions:
             features = interaction(features, species, edges)

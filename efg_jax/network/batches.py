@@ -9,18 +9,16 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
 
+from efg_jax.models.basis import cast
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.labels import Parts, Standard
-from efg_jax.structures import Environments, bucket, environments, lengthen, species_of, widen
+from efg_jax.network.rows import WIDTH, in_rows, lengthened
+from efg_jax.structures import Environments, bucket, environments, lengthen, species_of
 from efg_jax.targets import Target, labels, place_of, to_channels
-
-# Fields of `Environments` with a column for each neighbour, and those with a row for each structure; all others have one for each atom.
-OF_NEIGHBOURS = ("neighbour", "shift", "neighbour_species", "mask")
-OF_STRUCTURES = ("cells",)
 
 
 class Sample(NamedTuple):
-    """One structure: its environments without padding, and by target its labels in standard units and which atoms have them."""
+    """One structure: its environments in rows, and by target its labels in standard units and which atoms have them."""
 
     environments: Environments
     labels: dict[str, Parts]
@@ -30,6 +28,11 @@ class Sample(NamedTuple):
     @property
     def atoms(self) -> int:
         """Number of atoms."""
+        return len(self.environments.positions)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of neighbours."""
         return self.environments.size
 
 
@@ -45,7 +48,7 @@ class Shape(NamedTuple):
     """Of a batch."""
 
     atoms: int
-    neighbours: int
+    rows: int
     structures: int
 
 
@@ -72,7 +75,7 @@ def samples(
     counts = np.array([wanted is None or symbol in wanted for symbol in architecture.species])
     for number, atoms in structures.items():
         species = species_of(atoms, architecture.species, number)
-        batch = environments([atoms], architecture.cutoff, architecture.species, pad=False)
+        batch = in_rows(environments([atoms], architecture.cutoff, architecture.species, pad=False))
         own, labelled = {}, {}
         for target in targets:
             values = labels([atoms], target)
@@ -98,11 +101,10 @@ def named(found: Sequence[Sample]) -> str:
 
 def common_shape(found: Sequence[Sample], edges: int) -> Shape:
     """The one shape of all batches: about this many pairs of atoms, and room for the largest structure."""
-    neighbours = bucket(max(sample.environments.mask.shape[1] for sample in found))
-    largest = max(sample.atoms for sample in found)
-    total = sum(sample.atoms for sample in found)
-    atoms = bucket(max(min(edges // neighbours, total), largest))
-    return Shape(atoms, neighbours, max(1, atoms // min(sample.atoms for sample in found)))
+    all_rows, all_atoms = sum(sample.rows for sample in found), sum(sample.atoms for sample in found)
+    rows = bucket(max(min(edges // WIDTH, all_rows), *(sample.rows for sample in found)))
+    atoms = bucket(max(round(rows * all_atoms / all_rows), *(sample.atoms for sample in found)))
+    return Shape(atoms, rows, max(1, atoms // min(sample.atoms for sample in found)))
 
 
 def packed(found: Sequence[Sample], order: Sequence[int], shape: Shape) -> Iterator[list[Sample]]:
@@ -110,10 +112,15 @@ def packed(found: Sequence[Sample], order: Sequence[int], shape: Shape) -> Itera
     waiting: list[Sample] = []
     for index in order:
         sample = found[index]
-        if sum(s.atoms for s in waiting) + sample.atoms > shape.atoms or len(waiting) == shape.structures:
+        together = [*waiting, sample]
+        if (
+            sum(s.atoms for s in together) > shape.atoms
+            or sum(s.rows for s in together) > shape.rows
+            or len(together) > shape.structures
+        ):
             yield waiting
-            waiting = []
-        waiting.append(sample)
+            together = [sample]
+        waiting = together
     if waiting:
         yield waiting
 
@@ -122,11 +129,8 @@ def joined(together: Sequence[Sample], shape: Shape, dtype: np.dtype) -> Batch:
     """One batch of these samples, padded to the shape."""
     first = np.cumsum([0, *(sample.atoms for sample in together)])
     parts = [_moved(sample.environments, int(first[row]), row) for row, sample in enumerate(together)]
-    rows = {}
-    for name in parts[0]:
-        columns = [widen(part[name], shape.neighbours) if name in OF_NEIGHBOURS else part[name] for part in parts]
-        length = shape.structures if name in OF_STRUCTURES else shape.atoms
-        rows[name] = _stacked(columns, length, dtype)
+    environments = Environments(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    environments = cast(lengthened(environments, *shape), dtype)
     of_targets = {
         name: {
             irrep: _stacked([sample.labels[name][irrep] for sample in together], shape.atoms, dtype) for irrep in parts
@@ -137,7 +141,7 @@ def joined(together: Sequence[Sample], shape: Shape, dtype: np.dtype) -> Batch:
         name: _stacked([sample.labelled[name].astype(dtype) for sample in together], shape.atoms, dtype)
         for name in of_targets
     }
-    return Batch(Environments(**rows), of_targets, labelled)
+    return Batch(environments, of_targets, labelled)
 
 
 def _moved(environments: Environments, atom: int, structure: int) -> dict[str, np.ndarray]:

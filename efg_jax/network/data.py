@@ -116,9 +116,8 @@ class TrainingData(NamedTuple):
         self.check_known(species)
         neighbours = architecture.neighbours
         if neighbours is None:
-            # An atom is in its own row.
             counts = [
-                environments([atoms], architecture.cutoff, species, pad=False).mask.sum() / len(atoms) - 1.0
+                environments([atoms], architecture.cutoff, species, pad=False).mask.sum() / len(atoms)
                 for atoms in frames
             ]
             neighbours = max(float(np.mean(counts)), 1.0)

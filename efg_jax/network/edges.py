@@ -7,22 +7,23 @@ from jaxtyping import Array, Float, Int
 from efg_jax.descriptors.harmonics import solid_harmonics
 from efg_jax.structures import Environments
 
-COINCIDENT = 1e-6  # Å²: an atom is not its own neighbour
+COINCIDENT = 1e-6  # Å²: atoms in one place have no direction to each other
 
 
 class Edges(eqx.Module):
-    """Pairs of neighbours, one row a centre. Those of padding lie at the cutoff, where no message is heard."""
+    """Pairs of neighbours in rows, one or several an atom. Those of padding lie at the cutoff, where no message is heard."""
 
-    neighbour: Int[Array, "atoms neighbours"]  # row of the atom that is heard
-    distance: Float[Array, "atoms neighbours"]  # Å
-    harmonics: list[Float[Array, "atoms neighbours _"]]  # of the direction; the squares of an order sum to 2l+1
+    centre: Int[Array, " rows"]  # the atom that hears
+    neighbour: Int[Array, "rows neighbours"]  # those that it hears
+    distance: Float[Array, "rows neighbours"]  # Å
+    harmonics: list[Float[Array, "rows neighbours _"]]  # of the direction; the squares of an order sum to 2l+1
 
     @classmethod
     def of(cls, environments: Environments, lmax: int, cutoff: float) -> "Edges":
-        """From environments in which every atom is a centre, in the order of the atoms.
+        """From environments in which every atom is a centre.
 
         Args:
-            environments: as `structures.environments` makes them where no centres are named.
+            environments: as `structures.environments` makes them where no centres are named, or those `in_rows`.
             lmax: highest order of the harmonics.
             cutoff: Å; what lies beyond counts as padding.
         """
@@ -33,4 +34,4 @@ class Edges(eqx.Module):
         distance = jnp.sqrt(jnp.where(real, squared, cutoff**2))
         direction = jnp.where(real[..., None], displacement, 0.0) / distance[..., None]
         harmonics = [(4.0 * jnp.pi) ** 0.5 * y for y in solid_harmonics(direction, lmax)]
-        return cls(jnp.asarray(environments.neighbour), distance, harmonics)
+        return cls(jnp.asarray(environments.centre), jnp.asarray(environments.neighbour), distance, harmonics)

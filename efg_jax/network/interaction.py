@@ -15,8 +15,8 @@ from efg_jax.network.linear import Linear, SpeciesLinear, add
 from efg_jax.network.radial import RadialNetwork
 from efg_jax.tensors.coupling import real_clebsch_gordan
 
-BLOCK = 64
-"""Atoms whose messages are worked on at a time."""
+BLOCK = 128
+"""Rows of neighbours that are worked on at a time."""
 
 
 class Interaction(eqx.Module):
@@ -55,24 +55,33 @@ class Interaction(eqx.Module):
         return self._gate(add(self.after(heard), self.self_connection(features, species)))
 
     def _heard(self, features: Features, edges: Edges) -> Features:
-        """Sum of the messages, block by block: what is made of a block's pairs stays in the cache, and memory does not grow with them."""
-        atoms = edges.distance.shape[0]
-        block = min(atoms & -atoms, BLOCK)  # sizes of environments are a power of two, or three times one
-        if atoms == block:
+        """Sum of the messages to each atom."""
+        atoms = features[INVARIANT].shape[0]
+        scale = self.neighbours**-0.5
+        return {
+            irrep: scale * jax.ops.segment_sum(rows, edges.centre, atoms)
+            for irrep, rows in self._heard_by_rows(features, edges).items()
+        }
+
+    def _heard_by_rows(self, features: Features, edges: Edges) -> dict[Irrep, Float[Array, "rows _ _"]]:
+        """Their sum over each row, block by block: what is made of a block's pairs stays in the cache, and memory does not grow with them."""
+        rows = edges.distance.shape[0]
+        block = min(rows & -rows, BLOCK)  # sizes are a power of two, or three times one
+        if rows == block:
             return self._heard_of(features, edges)
         blocks = jax.tree.map(lambda values: values.reshape(-1, block, *values.shape[1:]), edges)
         heard = lax.map(lambda own: self._heard_of(features, own), blocks)
-        return jax.tree.map(lambda values: values.reshape(atoms, *values.shape[2:]), heard)
+        return jax.tree.map(lambda values: values.reshape(rows, *values.shape[2:]), heard)
 
     def _heard_of(self, features: Features, edges: Edges) -> dict[Irrep, Float[Array, "block _ _"]]:
-        """Sum of the messages to a block of atoms, the couplings of an irrep one after another along its channels."""
+        """Sum of the messages of each row of a block, the couplings of an irrep one after another along its channels."""
         weights = self.radial(edges.distance)
         spoken = {irrep: values[edges.neighbour] for irrep, values in features.items()}
         parts: dict[Irrep, list] = {}
         for weight, coupling in zip(jnp.split(weights, len(self.couplings), axis=-1), self.couplings, strict=True):
             message = _messages(coupling, weight, edges.harmonics[coupling.order], spoken[coupling.source])
             parts.setdefault(coupling.result, []).append(message)
-        return {irrep: jnp.concatenate(found, axis=-1) / self.neighbours**0.5 for irrep, found in parts.items()}
+        return {irrep: jnp.concatenate(found, axis=-1) for irrep, found in parts.items()}
 
     def _gate(self, features: Features) -> Features:
         """Invariants through silu; all else times invariants that are there for it, pseudoscalars besides through tanh."""
@@ -88,13 +97,13 @@ class Interaction(eqx.Module):
 
 def _messages(
     coupling: Coupling,
-    weight: Float[Array, "atoms neighbours channels"],
-    harmonic: Float[Array, "atoms neighbours _"],
-    spoken: Float[Array, "atoms neighbours _ channels"],
-) -> Float[Array, "atoms _ channels"]:
+    weight: Float[Array, "rows neighbours channels"],
+    harmonic: Float[Array, "rows neighbours _"],
+    spoken: Float[Array, "rows neighbours _ channels"],
+) -> Float[Array, "rows _ channels"]:
     """Σ_j R(r_ij) (Y(r̂_ij) ⊗ x_j) of one coupling.
 
-    The harmonics are coupled first: then the sum over neighbours and over the components of what they say is one matrix product a centre.
+    The harmonics are coupled first: then the sum over neighbours and over the components of what they say is one matrix product a row.
     """
     tensor = jnp.asarray(real_clebsch_gordan(coupling.source[0], coupling.order, coupling.result[0]), harmonic.dtype)
     matrices = jnp.einsum("umh,anh->aunm", tensor, harmonic, precision=lax.Precision.HIGHEST)

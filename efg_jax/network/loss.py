@@ -14,6 +14,7 @@ from efg_jax.metrics import Scale, observable_loss
 from efg_jax.network.batches import Batch
 from efg_jax.network.heads import Parts
 from efg_jax.network.labels import Standard
+from efg_jax.network.rows import kinds_of_atoms
 from efg_jax.targets import Target
 from efg_jax.tensors.irreps import to_cartesian
 
@@ -112,7 +113,7 @@ class Objective:
 
     def __call__(self, predicted: Mapping[str, Parts], batch: Batch) -> Float[Array, ""]:
         """Weighted mean over the labelled atoms of a batch."""
-        kinds = jnp.asarray(batch.environments.centre_species)
+        kinds = kinds_of_atoms(batch.environments)
         total = jnp.zeros((), next(iter(batch.labelled.values())).dtype)
         for name, errors in squared_errors(predicted, batch).items():
             labelled = jnp.asarray(batch.labelled[name])
@@ -126,7 +127,7 @@ class Objective:
 
     def _of_observables(self, name: str, predicted: Parts, batch: Batch) -> Float[Array, " atoms"]:
         """The paper's objective for every atom; of an unlabelled one, that of a perfect prediction."""
-        kinds, labelled = jnp.asarray(batch.environments.centre_species), jnp.asarray(batch.labelled[name]) > 0.0
+        kinds, labelled = kinds_of_atoms(batch.environments), jnp.asarray(batch.labelled[name]) > 0.0
         reference, model = (
             to_cartesian({irrep[0]: part for irrep, part in self._standards[name].restored(parts, kinds).items()})
             for parts in (jax.tree.map(jnp.asarray, batch.labels[name]), predicted)

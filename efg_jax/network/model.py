@@ -22,6 +22,7 @@ from efg_jax.network.committee import Keeping, train_committee
 from efg_jax.network.data import TrainingData, labelled_frames
 from efg_jax.network.fitted import FittedNetworks
 from efg_jax.network.prediction import predict_stream
+from efg_jax.network.rows import filled, in_rows, kinds_of_atoms
 from efg_jax.network.starts import known_networks, random_networks
 from efg_jax.network.training import Progress, Training, Watch
 from efg_jax.report import Report, TargetReport
@@ -246,14 +247,14 @@ class EquivariantNetwork(eqx.Module):
         )
 
     def environments_of(self, structures: Atoms | Sequence[Atoms]) -> Environments:
-        """Environments of all atoms, as `tensors` wants them.
+        """Environments of all atoms in short rows, as `tensors` wants them.
 
         Raises:
             InputError: the model is not fitted, or an element that it does not know.
         """
         architecture = self._require_fitted().architecture
         structures = [structures] if isinstance(structures, Atoms) else structures
-        return environments(structures, architecture.cutoff, architecture.species)
+        return filled(in_rows(environments(structures, architecture.cutoff, architecture.species, pad=False)))
 
     def tensors(self, environments: Environments, target: str | None = None) -> Float[Array, "atoms *shape"]:
         """Predicted target as a pure function of environments, in the precision of their positions; of a committee the mean.
@@ -269,7 +270,7 @@ class EquivariantNetwork(eqx.Module):
             Cartesian values in the target's unit and shape, a row an atom (and rows of padding, which mean nothing).
         """
         fitted, chosen = self._require_fitted(), self.one_target(target)
-        standard, kinds = fitted.standards[chosen.name], environments.centre_species
+        standard, kinds = fitted.standards[chosen.name], kinds_of_atoms(environments)
         precision = np.dtype(environments.positions.dtype)
         parts = [cast(network, precision)(environments)[chosen.name] for network in fitted.networks]
         values = [cartesian(chosen.kind, standard.restored(own, kinds)) for own in parts]

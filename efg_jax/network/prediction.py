@@ -15,6 +15,7 @@ from efg_jax.models.prediction import Choice, Predicted
 from efg_jax.network.backbone import Network
 from efg_jax.network.fitted import FittedNetworks
 from efg_jax.network.heads import Parts
+from efg_jax.network.rows import filled, in_rows
 from efg_jax.precision import float64
 from efg_jax.structures import Environments, environments, species_of
 from efg_jax.targets import Target, from_channels
@@ -99,9 +100,9 @@ def _tensors(
 ) -> dict[str, tuple[Float[np.ndarray, "atoms ..."], Float[np.ndarray, " atoms"]]]:
     """Of each target the mean over the networks of what they predict for all atoms, and the variance, summed over components."""
     architecture = fitted.architecture
-    batch = environments(structures, architecture.cutoff, architecture.species)
+    batch = filled(in_rows(environments(structures, architecture.cutoff, architecture.species, pad=False)))
     atoms = sum(map(len, structures))
-    kinds = np.asarray(batch.centre_species)[:atoms]
+    kinds = np.concatenate([species_of(own, architecture.species, number) for number, own in enumerate(structures)])
     with float64(precision == np.float64):
         device = jax.tree.map(jnp.asarray, cast(batch, precision))
         found = [predicted_parts(network, device) for network in networks]

@@ -45,7 +45,7 @@ class Training:
         warmup: part of all steps over which the learning rate rises from zero; then it falls to a hundredth along half a cosine.
         clip: largest norm of a gradient; longer ones are shortened.
         average: decay per step of the running mean of the weights, which is what is validated and kept.
-        batch_edges: pairs of atoms in a batch, about.
+        batch_edges: pairs of neighbours in a batch, about.
         validation: part of the structures that early stopping watches.
         patience: epochs without a better validation loss after which training ends.
         seed: of the first weights, of the split, and of the order of the batches.
@@ -59,7 +59,7 @@ class Training:
     warmup: float = 0.05
     clip: float = 1.0
     average: float = 0.99
-    batch_edges: int = 4096
+    batch_edges: int = 2048
     validation: float = 0.1
     patience: int = 60
     seed: int = 0

@@ -97,7 +97,7 @@ def network_bounds(model: EquivariantNetwork) -> dict[str, Interval]:
         "layers": (1, 3),
         "lmax": (0, 3),
         "cutoff": (0.6 * cutoff, 1.3 * cutoff),
-        "batch_edges": (1024, 16384),
+        "batch_edges": (512, 8192),
         "weight_decay": (1e-6, 0.1),
         "bessels": (4, 16),
         "radial_width": (16, 128),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase.neighborlist import neighbor_list
 from numpy.testing import assert_allclose
 from oracles.small_networks import SMALLEST, TINY, with_gaps, with_scalars
 from scipy.spatial.transform import Rotation
@@ -79,6 +80,8 @@ def test_labels_that_are_missing_or_not_wanted_are_masked(to_learn):
     targets = {name: atomic_target(name, frames) for name in ("efg", "ms")}
     data = TrainingData(targets, dict(enumerate(frames)), {})
     architecture = data.settled(TINY)
+    of_structures = [len(neighbor_list("i", atoms, TINY.cutoff)) / len(atoms) for atoms in data.training.values()]
+    assert_allclose(architecture.neighbours, np.mean(of_structures))
     standards = data.standards(architecture.species, None)
     found = samples(data.training, architecture, list(targets.values()), standards)
     for number, sample in enumerate(found):

@@ -16,6 +16,7 @@ from efg_jax.network import Loss
 from efg_jax.network.batches import common_shape, joined, samples
 from efg_jax.network.data import TrainingData, atomic_target
 from efg_jax.network.loss import Objective
+from efg_jax.network.rows import kinds_of_atoms
 from efg_jax.targets import from_channels
 
 TARGETS, WEIGHT = ("efg", "ms"), 2.0
@@ -47,7 +48,7 @@ class Case:
         return float(self.objective(loss)(predicted or self.predicted, batch or self.batch))
 
     def kinds(self):
-        return np.asarray(self.batch.environments.centre_species)
+        return np.asarray(kinds_of_atoms(self.batch.environments))
 
 
 def compiled(objective):

@@ -161,7 +161,7 @@ def test_training_ends_when_patience_does_and_the_best_weights_are_kept(scalars)
 
 
 def test_a_small_training_set_is_passed_through_as_often_as_its_steps_take(scalars):
-    asked = replace(QUICK, epochs=2, steps=7, patience=2, learning_rate=1e-6)
+    asked = replace(QUICK, epochs=2, steps=7, patience=2, learning_rate=1e-6, batch_edges=1)
     (history,) = replace(MODEL, training=asked).fit(scalars[:4], validation=scalars[8:]).fitted.histories
     assert len(history.rows) == 4  # of two batches each
     assert history.rows[-1]["learning_rate"] < 1.1e-8
