@@ -35,8 +35,7 @@ class Reference(eqx.Module):
     @classmethod
     def of(cls, basis: Basis, zeta: float | Float[Array | np.ndarray, ""]) -> "Reference":
         """Of the inducing environments of a species, on the device."""
-        features = basis.features and {irrep: jnp.asarray(p) for irrep, p in basis.features.items()}
-        return cls(features, jnp.asarray(zeta))
+        return cls(*jax.device_put((basis.features, np.asarray(zeta))))
 
     def columns(self, features: Features, irrep: Irrep) -> Float[Array, "centres components columns"]:
         """Columns of environments with these features (λ = 0 among them unless the columns are the features)."""

@@ -14,6 +14,7 @@ from efg_jax.descriptors import INVARIANT, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.io.checks import checked
 from efg_jax.models.prediction import Choice
+from efg_jax.models.predictor import shared_size
 from efg_jax.precision import float64
 from efg_jax.streaming import chunk_size, stream
 from efg_jax.structures import Neighbours
@@ -53,7 +54,11 @@ class _Evaluator:
 
     def __init__(self, descriptor: LambdaSOAP, references: dict[str, Float[Array | np.ndarray, "references _"]]):
         with float64():
-            self._references = {symbol: _unit(jnp.asarray(own)) for symbol, own in references.items()}
+            # The last one again and again, up to a size that models share: nothing is nearer for it.
+            self._references = {
+                symbol: _compiled_unit(np.pad(own, [(0, shared_size(len(own)) - len(own)), (0, 0)], mode="edge"))
+                for symbol, own in references.items()
+            }
         self._descriptor = descriptor
 
     def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
@@ -74,3 +79,6 @@ def _distances(
 def _unit(features: Float[Array, "rows features"]) -> Float[Array, "rows features"]:
     norm = jnp.linalg.norm(features, axis=1, keepdims=True)
     return features / jnp.where(norm > 0, norm, 1.0)
+
+
+_compiled_unit = jax.jit(_unit)

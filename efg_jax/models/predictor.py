@@ -44,9 +44,9 @@ class Predictor(eqx.Module):
         fields = {irrep: regression.contracted[symbol] for irrep, regression in regressions.items()}
         if isinstance(zeta, np.ndarray) and zeta == 1.0:
             return cls({irrep: field.sum(axis=0, keepdims=True) for irrep, field in fields.items()}, None, zeta)
-        size = _steps(basis.size)
+        size = shared_size(basis.size)
         return cls(
-            {irrep: _filled(field, size) for irrep, field in fields.items()}, _filled(basis.invariants, size), zeta
+            {irrep: filled(field, size) for irrep, field in fields.items()}, filled(basis.invariants, size), zeta
         )
 
     def __call__(
@@ -72,12 +72,12 @@ def predict_chunk(
     return predictor(descriptor, environments)
 
 
-def _steps(references: int) -> int:
+def shared_size(references: int) -> int:
     """Rounded up to a few sizes, so that models of similar training sets share a compilation; large ones are as they are, which costs no copy."""
     return references if references > _SHARED else min(bucket(references), -(-references // 64) * 64)
 
 
-def _filled(rows: Float[Array | np.ndarray, "references _"], size: int) -> Float[Array | np.ndarray, "size _"]:
+def filled(rows: Float[Array | np.ndarray, "references _"], size: int) -> Float[Array | np.ndarray, "size _"]:
     """Rows of zeros at the end: references whose fields are zero add nothing."""
     pad = np.pad if isinstance(rows, np.ndarray) else jnp.pad
     return rows if len(rows) == size else pad(rows, [(0, size - len(rows)), (0, 0)])

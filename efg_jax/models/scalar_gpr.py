@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 from jax import lax
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float
 
 from efg_jax.crystal_frame import crystal_axes
@@ -29,14 +28,14 @@ from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis
 from efg_jax.models.kernels import invariant_factor
 from efg_jax.models.prediction import Choice, Predicted
-from efg_jax.models.regression import choose_regularisation, factorise, group_rows, spectrum
+from efg_jax.models.predictor import filled, shared_size
+from efg_jax.models.regression import choose_regularisation, factorise, group_rows, solve, spectrum
 from efg_jax.models.training import as_group, as_regularisation, check_options, groups_of, labelled, training_data
 from efg_jax.precision import float64
 from efg_jax.report import Report
 from efg_jax.streaming import Streamed, chunk_size, stream
-from efg_jax.structures import Neighbours
-from efg_jax.targets import KNOWN, Target, from_channels, target_of
-from efg_jax.tensors.irreps import to_spherical
+from efg_jax.structures import Neighbours, bucket
+from efg_jax.targets import KNOWN, Target, from_channels, target_of, to_channels
 from efg_jax.tensors.nuclei import Isotope
 
 logger = logging.getLogger(__name__)
@@ -110,18 +109,17 @@ class ScalarGPR(eqx.Module):
         deviations = quantities.std(axis=0)
         deviations = np.where(deviations > 0, deviations, 1.0)
         y = (quantities - means) / deviations
-        invariants = jnp.asarray(basis.invariants)
-        kernel = invariant_factor(invariants, invariants, jnp.asarray(self.zeta + 1.0))
+        invariants = jax.device_put(basis.invariants)
+        kernel = _kernel(invariants, invariants, np.asarray(self.zeta + 1.0))
         lines = group_rows(groups)
         modes = spectrum(kernel) if self.regularisation == "auto" else None
         weights, chosen = np.empty_like(y), np.empty(y.shape[1])
         for number in range(y.shape[1]):
-            column = jnp.asarray(y[:, number])
+            column = jax.device_put(y[:, number])
             chosen[number] = (
                 choose_regularisation(*modes, column, lines)[0] if modes is not None else self.regularisation
             )
-            factor = factorise(kernel, jnp.asarray(chosen[number]) * jnp.mean(jnp.diag(kernel)))
-            weights[:, number] = cho_solve((factor, True), column)
+            weights[:, number] = _weights(kernel, column, chosen[number])
         if not np.isfinite(weights).all():
             raise InputError(
                 f"the scalar kernel matrix ({len(y)} atoms) is not positive definite with regularisation {chosen.min():.1e}; "
@@ -203,6 +201,14 @@ class ScalarGPR(eqx.Module):
         return self.fitted
 
 
+_kernel = jax.jit(invariant_factor)
+
+
+@jax.jit
+def _weights(kernel, targets, regularisation):
+    return solve(factorise(kernel, regularisation * jnp.mean(jnp.diag(kernel))), targets)
+
+
 class _ScalarEvaluator:
     """Scaled predictions of a piece of centres, on the device (float64); the references of a species go there once."""
 
@@ -213,11 +219,13 @@ class _ScalarEvaluator:
     def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
         with float64():
             if symbol not in self._references:
-                fit = self._fitted[symbol]
-                self._references[symbol] = jax.device_put((fit.basis.invariants, fit.weights))
+                fit, size = self._fitted[symbol], shared_size(self._fitted[symbol].basis.size)
+                self._references[symbol] = jax.device_put(
+                    (filled(fit.basis.invariants, size), filled(fit.weights, size))
+                )
             return {
                 "values": _predict_scalars(
-                    self._descriptor, neighbours, *self._references[symbol], jnp.asarray(self._zeta)
+                    self._descriptor, neighbours, *self._references[symbol], np.asarray(self._zeta)
                 )
             }
 
@@ -228,7 +236,7 @@ def _predict_scalars(
     neighbours: Neighbours,
     invariants: Float[Array, "train invariants"],
     weights: Float[Array, "train quantities"],
-    zeta: Float[Array, ""],
+    zeta: Float[Array | np.ndarray, ""],
 ) -> Float[Array, "centres quantities"]:
     """Scaled predictions of all quantities, Σ_j (k⁰_xj)^ζ w_j."""
     features = descriptor(neighbours, (INVARIANT,))[INVARIANT][:, 0]
@@ -252,10 +260,19 @@ def scalar_targets(
         frames: rows are the axes of each structure's crystal frame.
         scale: μ and σ of |V_zz|.
     """
-    observables = tensor_observables(jnp.asarray(tensors), jnp.asarray(frames[:, 2]), scale, None)
-    z = np.einsum("nij,nj->ni", frames, np.asarray(observables.axes)[:, :, 2])
-    dyads = to_spherical(jnp.asarray(z[:, :, None] * z[:, None, :]), 2)
-    return np.column_stack([*(np.asarray(getattr(observables, name)) for name in METRICS), np.asarray(dyads)])
+    # Filled up with the last one: data sets of similar size share a compilation.
+    rows, padding = len(tensors), (0, bucket(len(tensors)) - len(tensors))
+    observables = _observables(
+        np.pad(tensors, [padding, (0, 0), (0, 0)], mode="edge"),
+        np.pad(frames[:, 2], [padding, (0, 0)], mode="edge"),
+        scale,
+    )
+    z = np.einsum("nij,nj->ni", frames, np.asarray(observables.axes)[:rows, :, 2])
+    dyads = to_channels(KNOWN["efg"], z[:, :, None] * z[:, None, :])[2, 1]  # of which the trace is left out
+    return np.column_stack([*(np.asarray(getattr(observables, name))[:rows] for name in METRICS), dyads])
+
+
+_observables = jax.jit(lambda tensors, directions, scale: tensor_observables(tensors, directions, scale, None))
 
 
 def _as_dict(values: np.ndarray, atoms: Atoms) -> dict[str, np.ndarray]:

@@ -16,6 +16,16 @@ from efg_jax.structures import with_positions, with_strain
 SOAP = LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, sigma=0.5)
 
 
+@pytest.fixture(scope="module")
+def frames():
+    return crystals(3, seed=0)
+
+
+@pytest.fixture(scope="module")
+def model(frames):
+    return TensorGPR(SOAP, species="O", regularisation=1e-3).fit(frames)
+
+
 def carbon_monoxide(count: int) -> list[Atoms]:
     """Molecules in random orientation whose dipole is one along the bond, longer for longer bonds."""
     frames = []
@@ -75,9 +85,7 @@ def test_a_single_structure_or_an_iterator_is_a_list_of_structures():
     assert check_frames(frame for frame in frames) == frames
 
 
-def test_an_isotope_of_another_element_is_refused():
-    frames = crystals(2, seed=0)
-    model = TensorGPR(SOAP, species="O", regularisation=1e-3).fit(frames)
+def test_an_isotope_of_another_element_is_refused(frames, model):
     with pytest.raises(InputError, match="29Si is no isotope of O"):
         model.evaluate(frames, isotopes={"O": "29Si"})
 
@@ -103,19 +111,15 @@ def test_numpy_numbers_are_numbers():
     assert TensorGPR(regularisation=np.float64(1e-4)).regularisation == 1e-4
 
 
-def test_variance_compiles_once_for_structures_of_similar_size():
-    frames = crystals(3, seed=0)
-    model = TensorGPR(SOAP, species="O", regularisation=1e-3).fit(frames)
+def test_variance_compiles_once_for_structures_of_similar_size(frames, model):
     model.predict(frames[0], variance=True)
     compiled = posterior_traces._cache_size()
     model.predict(frames[1], variance=True)
     assert posterior_traces._cache_size() == compiled
 
 
-def test_strain_moves_what_it_should():
+def test_strain_moves_what_it_should(frames, model):
     """A strained batch of environments predicts what the strained crystal does; a rigid shift changes nothing."""
-    frames = crystals(3, seed=0)
-    model = TensorGPR(SOAP, species="O", regularisation=1e-3).fit(frames)
     atoms = frames[0]
     environments = model.environments_of(atoms, "O")
     strain = 1e-3 * np.random.default_rng(1).normal(size=(3, 3))
