@@ -7,6 +7,7 @@ them), so that one folder serves a home directory that different machines share.
 import os
 import time
 import warnings
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,10 @@ import platformdirs
 SWITCH = "EFG_JAX_CACHE"
 _JAX_FOLDER = "JAX_COMPILATION_CACHE_DIR"
 _UNUSED_DAYS = 30
+
+# Of XLA's two ways to emit fused loops for a CPU, the older compiles in half the time here, and what it compiles is no slower. XLA ends the
+# process at a flag that it does not know, hence the version.
+_QUICKER = {"0.10.": "--xla_cpu_use_fusion_emitters=false"}
 
 
 def cache_folder() -> Path:
@@ -48,8 +53,11 @@ def use_environment() -> None:
     """The same for a command, before JAX is imported: as the environment says.
 
     EFG_JAX_CACHE names another folder or is ``off``; JAX_COMPILATION_CACHE_DIR, JAX's own, has precedence, and then everything is
-    left to JAX's variables.
+    left to JAX's variables. Where XLA_FLAGS is not set, it gets what compiles in half the time.
     """
+    quicker = next((flag for release, flag in _QUICKER.items() if version("jaxlib").startswith(release)), None)
+    if quicker:
+        os.environ.setdefault("XLA_FLAGS", quicker)
     chosen = os.environ.get(SWITCH, "")
     if chosen.lower() in ("off", "0", "no", "false") or _JAX_FOLDER in os.environ:
         return

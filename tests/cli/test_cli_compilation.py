@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
@@ -128,3 +129,16 @@ jax.numpy.arange(3.0) @ jax.numpy.arange(3.0)
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(folder), "")
     assert list(folder.glob("*-cache"))
+
+
+@pytest.mark.parametrize("own", [None, "--xla_backend_optimization_level=0"])
+def test_commands_compile_quickly_where_no_flags_are_set(own):
+    """XLA ends the process at a flag that it does not know."""
+    script = "from efg_jax.compilation import use_environment; use_environment(); import os, jax; print(jax.numpy.ones(2).sum(), os.environ.get('XLA_FLAGS'))"
+    variables = environment(EFG_JAX_CACHE="off")
+    variables.pop("XLA_FLAGS", None)
+    if own:
+        variables["XLA_FLAGS"] = own
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=variables, check=True)
+    quicker = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else "None"
+    assert done.stdout.split() == ["2.0", own or quicker]
