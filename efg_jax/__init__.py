@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         tuning,
     )
     from efg_jax.calculator import TensorCalculator
-    from efg_jax.compilation import compilation_cache
+    from efg_jax.compilation import compilation_cache, compile_quickly
     from efg_jax.crystal_frame import crystal_axes, field_direction
     from efg_jax.descriptors import LambdaSOAP
     from efg_jax.errors import InputError
@@ -47,7 +47,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "calculator": ("TensorCalculator",),
-    "compilation": ("compilation_cache",),
+    "compilation": ("compilation_cache", "compile_quickly"),
     "crystal_frame": ("crystal_axes", "field_direction"),
     "descriptors": ("LambdaSOAP",),
     "errors": ("InputError",),
@@ -99,6 +99,7 @@ __all__ = [
     "Training",
     "comparison_table",
     "compilation_cache",
+    "compile_quickly",
     "crystal_axes",
     "datasets",
     "disorder",

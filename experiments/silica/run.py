@@ -32,6 +32,7 @@ def main() -> None:
     )
     logging.getLogger("efg_jax").setLevel(logging.INFO)
     started = time.perf_counter()
+    ej.compile_quickly()
     frames = ej.datasets.load("silica-efg")[:247]  # the set grows; all numbers of the documentation are of these
     train, test = ej.split(frames, test=0.2, seed=arguments.seed)
     console.print(
