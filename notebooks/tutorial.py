@@ -43,7 +43,8 @@ sum(atoms.symbols.count("O") for atoms in train), "oxygen tensors to learn from"
 # construction. The regularisation is found from leave-one-structure-out residuals in closed form.
 
 # %%
-model = ej.TensorGPR(ej.LambdaSOAP(cutoff=5.0), species="O", target="efg").fit(train)
+descriptor = ej.LambdaSOAP(cutoff=5.0, nmax=6, lmax=4)  # without these two: the default, larger
+model = ej.TensorGPR(descriptor, species="O", target="efg").fit(train)
 report = model.evaluate(test, title="silica, held out")
 report
 
@@ -59,7 +60,7 @@ report.plot()[0]
 # The same descriptor for λ = 0, one regression for each of C̃_Q, η̃, θ, φ, for ν_Q, and for the z axis in the crystal frame.
 
 # %%
-scalar = ej.ScalarGPR(ej.LambdaSOAP(cutoff=5.0), species="O", target="efg").fit(train)
+scalar = ej.ScalarGPR(descriptor, species="O", target="efg").fit(train)
 scalar_report = scalar.evaluate(test, title="silica, held out")
 ej.comparison_table({"scalar": scalar_report, "tensor": report}, "O")
 
@@ -98,7 +99,7 @@ def v_zz(positions):
     return principal_axes(model.tensors(moved, "O")[0]).values[2]
 
 
-gradient = jax.grad(v_zz)(jnp.asarray(environments.positions))[: len(atoms)]
+gradient = jax.jit(jax.grad(v_zz))(jnp.asarray(environments.positions))[: len(atoms)]
 strongest = np.argsort(-np.linalg.norm(gradient, axis=1))[:4]
 for i in strongest:
     print(f"{atoms.symbols[i]}{i}: |∂V_zz/∂r| = {np.linalg.norm(gradient[i]):.1f} V/Å² per Å")
@@ -118,8 +119,8 @@ np.abs(np.asarray(gradient).sum(axis=0)).max()
 # %%
 from efg_jax.tuning import search
 
-small = ej.TensorGPR(ej.LambdaSOAP(cutoff=5.0, nmax=4, lmax=3), species="O")
-found = search(small, train[:20], budget=4, environments=None)
+small = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=3, lmax=2), species="O")
+found = search(small, train[:16], budget=4, environments=None)
 print(", ".join(f"{trial.loss:.4f}" for trial in found.trials))
 print(found.model.descriptor)
 
