@@ -28,7 +28,7 @@ def study(out: Path, quick: bool, seed: int, say, nuclei: dict[str, str] = datas
     frames = dataset.with_sites(ej.datasets.load("lto-efg"))
     train, test = ej.split(frames, test=0.2, seed=seed)
     descriptor = ej.LambdaSOAP(cutoff=4.0, nmax=2, lmax=1) if quick else ej.LambdaSOAP()
-    sampling = replace(cells.Sampling(), cells=2, sweeps=60) if quick else cells.Sampling()
+    sampling = replace(cells.Sampling(), cells=2, repeat=(1, 3, 3), sweeps=60) if quick else cells.Sampling()
     stages = Stages(out, say)
     data = {
         "frames": [[a.info["parent"], int(a.info["index"])] for a in frames],
@@ -59,11 +59,11 @@ def study(out: Path, quick: bool, seed: int, say, nuclei: dict[str, str] = datas
             lambda folder, s=species, h=found: learn.curve(frames, s, h, sizes, repeats, folder),
         )
     made = stages.run("cells", asdict(sampling), lambda folder: cells.make_cells(sampling, folder))
-    final, sweeps = (1e-2, 60) if quick else (1e-4, 600)
+    final, bins, sweeps = (1e-1, 40, 12) if quick else (1e-4, 200, 600)
     stages.run(
         "states",
         {**asdict(sampling), "final": final},
-        lambda folder: cells.count_states(sampling, final, sweeps, folder),
+        lambda folder: cells.count_states(sampling, final, bins, sweeps, folder),
     )
     large = cells.read_cells(made)
     predicted = stages.run(

@@ -20,7 +20,7 @@ class Sampling:
 
     Attributes:
         cells: number of chains, each of which gives a cell.
-        repeat: cubic cells along each axis.
+        repeat: cubic cells along the axes, one number for all or three.
         dielectric: ε that screens the formal charges.
         hot, cold: K; between which the chains are annealed.
         sweeps: of the annealing.
@@ -29,7 +29,7 @@ class Sampling:
     """
 
     cells: int = 20
-    repeat: int = 3
+    repeat: int | tuple[int, int, int] = 3
     dielectric: float = 20.0
     hot: float = 20_000.0
     cold: float = 300.0
@@ -65,14 +65,14 @@ def make_cells(sampling: Sampling, folder: Path) -> None:
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
-def count_states(sampling: Sampling, final: float, sweeps: int, folder: Path) -> None:
+def count_states(sampling: Sampling, final: float, bins: int, sweeps: int, folder: Path) -> None:
     """Density of states of a small cell by Wang–Landau sampling, and its mean energy beside that of Metropolis chains."""
     crystal = ej.datasets.build_lto((1, 1, 3), seed=sampling.seed)
     gas = disorder.lattice_gas(crystal, DISORDERED, CHARGES, sampling.dielectric)
     start = disorder.occupation_of(crystal, DISORDERED)
     ground = disorder.anneal(gas, np.repeat(start[None], 8, axis=0), sampling.seed, sweeps=3 * sweeps).best_energy.min()
     top = float(gas.energy(start)) + 3.0
-    states = disorder.wang_landau(gas, start, (float(ground) - 1e-6, top), sampling.seed, bins=200, final=final)
+    states = disorder.wang_landau(gas, start, (float(ground) - 1e-6, top), sampling.seed, bins, final)
     temperatures = np.geomspace(1500.0, 15_000.0, 8)
     chains = np.repeat(start[None], 16, axis=0)
     sampled = []

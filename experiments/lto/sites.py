@@ -168,7 +168,7 @@ def draw_cells(cells: list[Atoms], path: Path) -> None:
             axis.scatter(*places.T, c=colours, s=28, depthshade=True, edgecolors="none")
             _draw_box(axis, atoms.cell.array)
             axis.set_axis_off()
-            axis.set_box_aspect((1, 1, 1), zoom=1.1)
+            axis.set_box_aspect(atoms.cell.lengths(), zoom=1.1)
             axis.set_title(rf"cell {atoms.info['cell'] + 1}: Li by region of $|\nu_Q|$")
         plots.save(figure, path)
 

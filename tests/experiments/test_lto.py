@@ -150,7 +150,7 @@ def test_the_study_runs_whole_and_goes_on_where_it_was(monkeypatch, tmp_path):
         assert (tmp_path / figure).stat().st_size > 5000, figure
     assert "`lto-efg`: 10 rattled 42-atom cells of 6 configurations; 8 to train on, 2 held out" in report
     assert "| 7Li, tensor, Harper et al. | 0.06 | 0.04 | 0.15 | 0.22 | 4.7 |" in report
-    assert "576 Li sites" in report
+    assert "192 Li sites" in report
     states = json.loads((tmp_path / "states" / "summary.json").read_text())
     assert states["atoms"] == 168
     assert len(states["means"]) == 8
