@@ -23,7 +23,7 @@ def test_study_runs_quickly_and_resumes(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["run.py", "--quick", "--out", str(out)])
     study.main()
     printed = capsys.readouterr().out
-    assert "1/8 tensor, 3 structures, repeat 1" in printed
+    assert "1/8 tensor, 2 structures, repeat 1" in printed
     whole = json.loads((out / "curve.json").read_text(encoding="utf-8"))
     slopes = {(s["species"], s["model"], s["metric"]): s["slope"] for s in whole["slopes"]}
     assert (out / "curve-O.png").stat().st_size > 10_000
