@@ -75,7 +75,7 @@ for name, model in (("start", before), ("tuned", after)):
 
 # %%
 contracted = search(
-    ej.TensorGPR(principal_contraction(start.descriptor, train, 4), species="Si"), train, budget=10, environments=None
+    ej.TensorGPR(principal_contraction(start.descriptor, train, 4), species="Si"), train, budget=6, environments=None
 )
 print(
     f"{contracted.start.loss:.5f} → {contracted.best.loss:.5f}, {contracted.best.values['contraction'].size} numbers in the matrix"
