@@ -5,7 +5,7 @@ from dataclasses import replace
 import efg_jax as ej
 
 BASE = ej.Architecture(layers=2, channels=32, lmax=2)
-TRAINING = ej.Training(epochs=150, steps=4000, patience=60)
+TRAINING = ej.Training(epochs=150, steps=4000, patience=60, batch_edges=1024)
 
 VARIANTS = {
     "irreps": BASE,
@@ -16,6 +16,7 @@ VARIANTS = {
     "64 products, ℓ = 1, lmax 1": replace(BASE, lmax=1, decomposition="products", product_order=1, products=64),
     "irreps, lmax 3": replace(BASE, lmax=3),
     "64 products, ℓ = 3, lmax 3": replace(BASE, lmax=3, decomposition="products", product_order=3, products=64),
+    "irreps, lmax 3, 3 layers": replace(BASE, lmax=3, layers=3),
     "irreps, lmax 4": replace(BASE, lmax=4),
     "64 products, ℓ = 4, lmax 4": replace(BASE, lmax=4, decomposition="products", product_order=4, products=64),
 }
