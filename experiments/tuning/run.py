@@ -79,7 +79,7 @@ def run_method(arguments: argparse.Namespace) -> None:
     descriptor = ej.LambdaSOAP(species=("O", "Si"))
     if arguments.quick:
         frames = [atoms for atoms in frames if len(atoms) <= 9][:20]
-        descriptor = ej.LambdaSOAP(cutoff=3.5, nmax=3, lmax=2, species=("O", "Si"))
+        descriptor = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=("O", "Si"))
     train, test = ej.split(frames, test=0.2, seed=arguments.seed)
     name, symbol = arguments.method, arguments.species
     model = ej.TensorGPR(descriptor, species=symbol)
