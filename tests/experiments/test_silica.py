@@ -19,7 +19,7 @@ def test_study_runs_on_a_part_of_the_data(monkeypatch, tmp_path, capsys):
     specification.loader.exec_module(study)
     frames = [atoms for atoms in ej.datasets.load("silica-efg") if len(atoms) <= 9][:20]
     monkeypatch.setattr(ej.datasets, "load", lambda name: frames)
-    small = ej.LambdaSOAP(cutoff=4.0, nmax=4, lmax=3)
+    small = ej.LambdaSOAP(cutoff=4.0, nmax=3, lmax=2)
     monkeypatch.setattr(ej, "LambdaSOAP", lambda: small)
     monkeypatch.setattr(sys, "argv", ["run.py", "--out", str(tmp_path / "results")])
     study.main()
