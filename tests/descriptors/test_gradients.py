@@ -68,8 +68,18 @@ def _number(soap, positions, cells, batch, mixture):
 
 
 _value = eqx.filter_jit(_number)
-_gradient = eqx.filter_jit(eqx.filter_grad(_number))
-_geometry_gradient = eqx.filter_jit(jax.grad(_number, argnums=(1, 2)))
+_gradients = eqx.filter_jit(jax.grad(_number, argnums=(0, 1, 2)))
+_features = eqx.filter_jit(lambda soap, batch: soap(batch, IRREPS))
+
+
+@jax.jit
+@jax.value_and_grad
+def _kernel_number(zeta, features, mixture):
+    """A number that depends on all of a kernel's elements, and its derivative in ζ."""
+    invariants = features[0, 1][:, 0]
+    return jnp.sum(mixture * lambda_soap_kernel(features[2, 1], features[2, 1], invariants, invariants, zeta))
+
+
 POSITIONS, CELLS = jnp.asarray(BATCH.positions), jnp.asarray(BATCH.cells)
 
 
@@ -78,8 +88,9 @@ def value(soap: LambdaSOAP, positions=POSITIONS, cells=CELLS) -> float:
     return float(_value(traced, positions, cells, BATCH, MIXTURE))
 
 
-def gradients(soap: LambdaSOAP) -> LambdaSOAP:
-    return _gradient(jax.tree.map(jnp.asarray, soap), POSITIONS, CELLS, BATCH, MIXTURE)
+def gradients(soap: LambdaSOAP) -> tuple:
+    """By hyperparameters, positions and cells."""
+    return _gradients(jax.tree.map(jnp.asarray, soap), POSITIONS, CELLS, BATCH, MIXTURE)
 
 
 def with_leaf(soap: LambdaSOAP, name: str, new) -> LambdaSOAP:
@@ -90,7 +101,7 @@ def with_leaf(soap: LambdaSOAP, name: str, new) -> LambdaSOAP:
 @pytest.mark.parametrize("normalise", NORMALISATIONS)
 def test_every_hyperparameter(normalise):
     soap = replace(SOAP, normalise=normalise)
-    found = gradients(soap)
+    found, _, _ = gradients(soap)
     for name in LEAVES:
         at = np.asarray(getattr(soap, name))
         expected = gradient(lambda x, name=name: value(with_leaf(soap, name, x)), at, 2e-3)
@@ -102,8 +113,7 @@ def test_every_hyperparameter(normalise):
 @pytest.mark.parametrize("normalise", NORMALISATIONS)
 def test_positions_and_strain(normalise):
     soap = replace(SOAP, normalise=normalise)
-    traced = jax.tree.map(jnp.asarray, soap)
-    by_position, by_cell = map(np.asarray, _geometry_gradient(traced, POSITIONS, CELLS, BATCH, MIXTURE))
+    by_position, by_cell = map(np.asarray, gradients(soap)[1:])
     count = len(crystal())
     for atom in range(count):
         for axis in range(3):
@@ -137,24 +147,17 @@ def test_held_neighbours_give_the_derivative_of_a_rebuilt_list():
         batch = fixed_shape(environments([atoms], CUTOFF, SPECIES, pad=False))
         return float(_value(jax.tree.map(jnp.asarray, SOAP), batch.positions, batch.cells, batch, MIXTURE))
 
-    by_position, _ = _geometry_gradient(jax.tree.map(jnp.asarray, SOAP), POSITIONS, CELLS, BATCH, MIXTURE)
+    _, by_position, _ = gradients(SOAP)
     expected = directional(rebuilt, 1e-3)
     assert float(np.sum(np.asarray(by_position)[: len(direction)] * direction)) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("zeta", [1.0, 2.0, 2.7])
 def test_zeta(zeta):
-    soap = replace(SOAP, normalise="environment")
-    features = eqx.filter_jit(soap)(BATCH, IRREPS)
-    features = {irrep: p[:4] for irrep, p in features.items()}
+    features = {irrep: p[:4] for irrep, p in _features(replace(SOAP, normalise="environment"), BATCH).items()}
     mixture = jnp.asarray(_RNG.normal(size=(4, 5, 4, 5)))
-
-    def number(zeta):
-        invariants = features[0, 1][:, 0]
-        return jnp.sum(mixture * lambda_soap_kernel(features[2, 1], features[2, 1], invariants, invariants, zeta))
-
-    expected = directional(lambda t: number(jnp.asarray(zeta + t)), 1e-2)
-    assert float(jax.grad(number)(jnp.asarray(zeta))) == pytest.approx(expected, rel=1e-6)
+    expected = directional(lambda t: _kernel_number(jnp.asarray(zeta + t), features, mixture)[0], 1e-2)
+    assert float(_kernel_number(jnp.asarray(zeta), features, mixture)[1]) == pytest.approx(expected, rel=1e-6)
 
 
 EDGES = {
@@ -178,8 +181,7 @@ def test_a_lone_atom_has_finite_gradients():
     for normalise in NORMALISATIONS:
         soap = jax.tree.map(jnp.asarray, replace(SOAP, normalise=normalise))
         arguments = (soap, jnp.asarray(batch.positions), jnp.asarray(batch.cells), batch, MIXTURE)
-        for result in (_gradient(*arguments), _geometry_gradient(*arguments)):
-            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result))
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(_gradients(*arguments)))
 
 
 def test_an_atom_that_crosses_the_cutoff_changes_nothing_suddenly():
@@ -188,7 +190,6 @@ def test_an_atom_that_crosses_the_cutoff_changes_nothing_suddenly():
         batch = fixed_shape(environments([atoms], CUTOFF, SPECIES, [np.array([0])], pad=False))
         return np.concatenate([p[0].ravel() for p in _features(jax.tree.map(jnp.asarray, soap), batch).values()])
 
-    _features = eqx.filter_jit(lambda soap, batch: soap(batch, IRREPS))
     soap, hard = replace(SOAP, normalise="none"), replace(SOAP, normalise="none", cutoff_width=None)
     size = np.abs(features(2.0, soap)).max()
     smooth, step = (np.abs(features(CUTOFF - 1e-4, s) - features(CUTOFF + 1e-4, s)).max() / size for s in (soap, hard))

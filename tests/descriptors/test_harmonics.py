@@ -14,6 +14,8 @@ from efg_jax.tensors.coupling import real_clebsch_gordan
 from efg_jax.tensors.rotation import wigner_d
 
 LMAX = 8
+compiled = jax.jit(solid_harmonics, static_argnums=1)
+wigner = jax.jit(wigner_d, static_argnums=1)
 VECTORS = np.random.default_rng(0).normal(size=(40, 3))
 
 
@@ -39,14 +41,14 @@ def sphere(lmax: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_solid_harmonics_are_scipys():
     radius = np.linalg.norm(VECTORS, axis=1)[:, None]
-    for l, values in enumerate(solid_harmonics(jnp.asarray(VECTORS), LMAX)):
+    for l, values in enumerate(compiled(jnp.asarray(VECTORS), LMAX)):
         expected = radius**l * real_harmonics(l, VECTORS)
         assert_allclose(values, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
 
 
 def test_on_the_poles_and_at_the_centre():
     vectors = np.array([[0, 0, 1.0], [0, 0, -2.0], [0, 0, 0]])
-    for l, values in enumerate(solid_harmonics(jnp.asarray(vectors), LMAX)):
+    for l, values in enumerate(compiled(jnp.asarray(vectors), LMAX)):
         expected = np.zeros((3, 2 * l + 1))
         scale = np.sqrt((2 * l + 1) / (4 * np.pi))
         expected[:, l] = scale * np.array([1.0, (-2.0) ** l, float(l == 0)])
@@ -66,8 +68,8 @@ def test_solid_harmonics_are_harmonic():
 
 
 def test_float32_harmonics_are_close():
-    single = solid_harmonics(jnp.asarray(VECTORS, dtype=jnp.float32), LMAX)
-    double = solid_harmonics(jnp.asarray(VECTORS), LMAX)
+    single = compiled(jnp.asarray(VECTORS, dtype=jnp.float32), LMAX)
+    double = compiled(jnp.asarray(VECTORS), LMAX)
     for a, b in zip(single, double, strict=True):
         assert a.dtype == jnp.float32
         assert_allclose(a, b, rtol=0, atol=3e-6 * np.abs(b).max())
@@ -86,7 +88,7 @@ def test_couplings_are_orthonormal(order):
 @settings(max_examples=3)
 @given(rotations())
 def test_couplings_turn_as_their_order(rotation):
-    d = [np.asarray(wigner_d(jnp.asarray(rotation), l)) for l in range(5)]
+    d = [np.asarray(wigner(jnp.asarray(rotation), l)) for l in range(5)]
     for l1, l2, order in TRIPLES:
         c = real_clebsch_gordan(l1, l2, order)
         turned = np.einsum("uab,ai,bj->uij", c, d[l1], d[l2])

@@ -46,9 +46,9 @@ def test_other_devices_work_on_more_at_a_time(monkeypatch):
     """With the pieces of an accelerator, of which the batch fills one and a half."""
     soap, batch = LambdaSOAP(cutoff=CUTOFF, nmax=2, lmax=2, species=("Si",)), neighbours(16)
     monkeypatch.setattr("efg_jax.descriptors.lambda_soap._ACCELERATOR_CHUNK", 11)
-    here = soap(batch, IRREPS)
+    here = jax.jit(lambda b: soap(b, IRREPS))(batch)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    there = soap(batch, IRREPS)
+    there = jax.jit(lambda b: soap(b, IRREPS))(batch)
     for irrep in IRREPS:
         assert_allclose(there[irrep], here[irrep], rtol=0, atol=1e-14)
 
