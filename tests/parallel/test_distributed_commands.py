@@ -13,7 +13,7 @@ from test_processes import SLURM_PORTS, as_slurm, free_port
 from efg_jax import datasets
 
 COMMAND = "from efg_jax.cli import main; main()"
-TRAIN = ("--species", "O", "--nmax", "2", "--lmax", "2", "--cutoff", "3", "--inducing", "6", "--test", "0.25")
+TRAIN = ("--species", "O", "--nmax", "2", "--lmax", "1", "--cutoff", "3", "--inducing", "6", "--test", "0.25")
 
 
 def run(cache: Path, *arguments, processes: int = 1) -> list[str]:
