@@ -21,10 +21,9 @@ NOISE = WIDTH * SCALE.mean  # V/Å²
 EDGES = [0.0, 1e-3, WIDTH, 0.4, 1 - WIDTH, 1 - 1e-3, 1.0]
 LOSSES = [metrics.observable_loss, metrics.tilt_loss]
 
-smooth = jax.jit(lambda a, b, width=WIDTH: metrics.smooth_q_tilde(a, b, SCALE, width), static_argnums=2)
-slope = jax.jit(
-    jax.grad(lambda b, a, width=WIDTH: jnp.sum(metrics.smooth_q_tilde(a, b, SCALE, width))), static_argnums=2
-)
+smooth = jax.jit(lambda a, b, width=WIDTH: metrics.smooth_q_tilde(a, b, SCALE, width))
+slope = jax.jit(jax.grad(lambda b, a, width=WIDTH: jnp.sum(metrics.smooth_q_tilde(a, b, SCALE, width))))
+compiled_rotation, compiled_axes = jax.jit(rotation_from_quaternion), jax.jit(principal_axes)
 
 
 @jax.jit
@@ -34,7 +33,7 @@ def exact(a, b):
 
 
 def rotations(rng, n):
-    return np.asarray(rotation_from_quaternion(jnp.asarray(rng.normal(size=(n, 4)))))
+    return np.asarray(compiled_rotation(rng.normal(size=(n, 4))))
 
 
 def diagonal(eta, v_zz=SCALE.mean):
@@ -62,7 +61,7 @@ def edge_pairs(rng):
     small = rng.normal(size=(len(reference), 4)) * [0.0, 1.0, 1.0, 1.0]
     small *= np.sin(np.pi / 12) / np.linalg.norm(small, axis=1, keepdims=True)
     small[:, 0] = np.cos(np.pi / 12)
-    apart = np.array(rotation_from_quaternion(jnp.asarray(small)))
+    apart = np.array(compiled_rotation(small))
     n = len(pairs)
     for start in (0, 3 * n):
         apart[start : start + n] = np.eye(3)
@@ -80,7 +79,7 @@ def test_equals_the_exact_q_tilde_away_from_the_edges(rng):
     reference = random_tensors(rng, 400, 20.0)
     predicted = reference + random_tensors(rng, 400, 4.0)
     truth = exact(reference, predicted)
-    values = np.abs([principal_axes(t).values for t in (reference, predicted)])
+    values = np.abs([compiled_axes(t).values for t in (reference, predicted)])
     g = np.minimum(values[..., 1] - values[..., 0], values[..., 0] / 1.5).min(axis=0)
     errors = []
     for width in (0.08, 0.04, 0.02, 0.01):
@@ -186,14 +185,14 @@ def test_paper_objective_is_the_mean_of_the_exact_maes(rng):
     """Rounding takes at most a width off each of two terms of three, and gives up on the axes of a few tensors at the edges."""
     reference = random_tensors(rng, 2000, 15.0)
     predicted = reference + random_tensors(rng, 2000, 1.5)
-    scale = Scale.from_tensors(reference)
-    a, b = principal_axes(reference).values, principal_axes(predicted).values
+    scale = jax.jit(Scale.from_tensors)(reference)
+    a, b = (compiled_axes(tensors).values for tensors in (reference, predicted))
     maes = [
         metrics.mae(metrics.c_q_tilde(a[:, 2], scale), metrics.c_q_tilde(b[:, 2], scale)),
         metrics.mae(metrics.eta_tilde(a, scale), metrics.eta_tilde(b, scale)),
         metrics.mae(jnp.ones(len(a)), exact(reference, predicted)),
     ]
-    loss = jax.jit(metrics.observable_loss, static_argnums=3)
+    loss = jax.jit(metrics.observable_loss)
     errors = [abs(float(loss(reference, predicted, scale, width)) - np.mean(maes)) for width in (0.02, 0.01, 0.005)]
     assert errors[1] < WIDTH
     assert errors[2] < errors[1] < errors[0]

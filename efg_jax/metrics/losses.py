@@ -38,7 +38,10 @@ def tilt(reference: Float[Array, "*atoms 3 3"], predicted: Float[Array, "*atoms 
 
 
 def observable_loss(
-    reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"], scale: Scale, width: float = 0.01
+    reference: Float[Array, "n 3 3"],
+    predicted: Float[Array, "n 3 3"],
+    scale: Scale,
+    width: float | Float[Array, ""] = 0.01,
 ) -> Float[Array, ""]:
     """Mean of the MAEs of C̃_Q, of η̃ and of 1 − q̃: the objective by which Harper et al. 2025 choose hyperparameters, made smooth.
 
@@ -61,7 +64,10 @@ def observable_loss(
 
 
 def tilt_loss(
-    reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"], scale: Scale, width: float = 0.01
+    reference: Float[Array, "n 3 3"],
+    predicted: Float[Array, "n 3 3"],
+    scale: Scale,
+    width: float | Float[Array, ""] = 0.01,
 ) -> Float[Array, ""]:
     """`observable_loss` with the `tilt` angle in place of 1 − q̃: not the paper's objective, but one to which orientations matter.
 
@@ -80,7 +86,7 @@ def tilt_loss(
 
 
 def _size_and_shape(
-    reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"], scale: Scale, width: float
+    reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"], scale: Scale, width: float | Float[Array, ""]
 ) -> Float[Array, "n"]:
     """Smooth |ΔC̃_Q| + |Δη̃|."""
     size = smooth_c_q_tilde(predicted, scale, width) - smooth_c_q_tilde(reference, scale, width)

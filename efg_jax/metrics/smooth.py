@@ -24,7 +24,9 @@ ISOTROPIC = 2.428127863
 HALF_TURNS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
 
 
-def smooth_c_q_tilde(tensor: Float[Array, "*atoms 3 3"], scale: Scale, width: float = 0.01) -> Float[Array, "*atoms"]:
+def smooth_c_q_tilde(
+    tensor: Float[Array, "*atoms 3 3"], scale: Scale, width: float | Float[Array, ""] = 0.01
+) -> Float[Array, "*atoms"]:
     """C̃_Q = (|V_zz| − μ)/σ (Harper et al. 2025, Eq. 7) with the kink at η = 1 rounded; infinitely differentiable, also at V = 0.
 
     Args:
@@ -37,7 +39,9 @@ def smooth_c_q_tilde(tensor: Float[Array, "*atoms 3 3"], scale: Scale, width: fl
     return (magnitude - mean) / std
 
 
-def smooth_eta_tilde(tensor: Float[Array, "*atoms 3 3"], scale: Scale, width: float = 0.01) -> Float[Array, "*atoms"]:
+def smooth_eta_tilde(
+    tensor: Float[Array, "*atoms 3 3"], scale: Scale, width: float | Float[Array, ""] = 0.01
+) -> Float[Array, "*atoms"]:
     """η̃ = (V_xx − V_yy)/μ for positive V_zz (Harper et al. 2025, Eq. 8), rounded at η = 0 and η = 1; infinitely differentiable.
 
     Args:
@@ -54,7 +58,7 @@ def smooth_q_tilde(
     reference: Float[Array, "*atoms 3 3"],
     predicted: Float[Array, "*atoms 3 3"],
     scale: Scale,
-    width: float = 0.01,
+    width: float | Float[Array, ""] = 0.01,
 ) -> Float[Array, "*atoms"]:
     """q̃ (Harper et al. 2025, Eq. 9) from the tensors, with slopes of at most order 1/(width·μ) everywhere, also at η = 0, η = 1 and V = 0.
 

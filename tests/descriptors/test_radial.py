@@ -146,22 +146,23 @@ def test_one_radial_function_gives_the_overlap_of_two_gaussians():
     assert float(value) / np.sqrt(4 * np.pi) == pytest.approx(overlap, rel=1e-13)
 
 
-@pytest.mark.parametrize(("sigma", "cutoff", "error"), [(0.4, 5.0, 1e-12), (0.9, 8.0, 1e-12), (0.15, 5.0, 2e-9)])
-def test_interpolated_integrals_and_their_slopes_are_the_exact_ones(sigma, cutoff, error):
-    sigma, cutoff = jnp.asarray(sigma), jnp.asarray(cutoff)
-    r = jnp.asarray(np.random.default_rng(0).uniform(0.0, float(cutoff), 200)).at[0].set(cutoff).at[1].set(0.0)
+@jax.jit
+def exact_and_interpolated(r, sigma, cutoff):
+    """Values and slopes of the integrals and of their table, and the table's value at the centre."""
 
-    @jax.jit
     def exact(r):
         return jax.vmap(lambda x: radial.gto_radial_integrals(x**2, sigma, cutoff, 6, 4))(r)
 
-    @jax.jit
-    def interpolated(r):
-        return radial.radial_table(sigma, cutoff, 6, 4)(r)
+    table = radial.radial_table(sigma, cutoff, 6, 4)
+    return *(jax.jvp(function, (r,), (jnp.ones_like(r),)) for function in (exact, table)), table.at_centre
 
-    size = jnp.max(jnp.abs(exact(r)), axis=(0, 2), keepdims=True)
-    assert jnp.max(jnp.abs(interpolated(r) - exact(r)) / size) < error
-    slopes = [jax.jvp(f, (r[2:],), (jnp.ones_like(r[2:]),))[1] for f in (interpolated, exact)]
-    assert jnp.max(jnp.abs(slopes[0] - slopes[1]) / size) < 2e3 * error
-    at_centre = radial.radial_table(sigma, cutoff, 6, 4).at_centre
-    assert_allclose(at_centre, exact(r)[1, 0], rtol=1e-12, atol=1e-14 * float(size.max()))
+
+@pytest.mark.parametrize(("sigma", "cutoff", "error"), [(0.4, 5.0, 1e-12), (0.9, 8.0, 1e-12), (0.15, 5.0, 2e-9)])
+def test_interpolated_integrals_and_their_slopes_are_the_exact_ones(sigma, cutoff, error):
+    r = np.concatenate([[cutoff, 0.0], np.random.default_rng(0).uniform(0.0, cutoff, 198)])
+    found = exact_and_interpolated(*map(jnp.asarray, (r, sigma, cutoff)))
+    (exact, slope), (interpolated, its_slope), at_centre = jax.tree.map(np.asarray, found)
+    size = np.max(np.abs(exact), axis=(0, 2), keepdims=True)
+    assert np.max(np.abs(interpolated - exact) / size) < error
+    assert np.max(np.abs(its_slope - slope)[2:] / size) < 2e3 * error
+    assert_allclose(at_centre, exact[1, 0], rtol=1e-12, atol=1e-14 * float(size.max()))

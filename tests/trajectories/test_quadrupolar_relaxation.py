@@ -128,7 +128,7 @@ def test_a_rigid_tensor_does_not_relax(frame):
 
 def test_a_mean_far_beyond_the_fluctuation_changes_neither_correlation_nor_t1(frame):
     """δV = x T with ⟨x(0) x(t)⟩ = φ^t, τ = 20 frames, about a mean of 30 standard deviations: the integral is T:T (1 + φ)/(2(1 − φ))."""
-    phi, frames, atoms = np.exp(-1 / 20), 1200, 40
+    phi, frames, atoms = np.exp(-1 / 20), 600, 40
     noise = np.random.default_rng(3).normal(size=(frames, atoms)) * np.sqrt(1 - phi**2)
     noise[0] /= np.sqrt(1 - phi**2)
     series = lfilter([1.0], [1.0, -phi], noise, axis=0)

@@ -47,13 +47,14 @@ def refitted(model, frames, symbol, k):
     return jnp.asarray(labels(frames, target_of("efg", frames), symbol)), jnp.asarray(predicted)
 
 
-@pytest.mark.parametrize("k", [3, None])
-def test_losses_are_those_of_models_refitted_without_each_fold(frames, model, k):
+@pytest.mark.parametrize(("k", "count"), [(3, 10), (None, 6)])
+def test_losses_are_those_of_models_refitted_without_each_fold(frames, model, k, count):
+    frames = frames[:count]
     (problem,) = held_out_problems(frames, target_of("efg", frames), ("Si",), model.descriptor, 4.2, k=k, seed=0)
     reference, expected = refitted(model, frames, "Si", k)
     by_hand = {
-        "observables": observable_loss(reference, expected, problem.scale),
-        "tilt": tilt_loss(reference, expected, problem.scale),
+        "observables": jax.jit(observable_loss)(reference, expected, problem.scale),
+        "tilt": jax.jit(tilt_loss)(reference, expected, problem.scale),
         "mae-vij": mae_vij(reference, expected),
         "rmse": jnp.sqrt(jnp.mean((reference - expected) ** 2)),
     }

@@ -254,7 +254,7 @@ def test_what_has_no_gradient_is_not_tuned(model, frames):
 
 def test_a_primal_model_keeps_its_zeta(model, frames):
     linear = replace(model, primal=True, zeta=1.0)
-    found = search(linear, frames, budget=2, environments=20, folds=2)
+    found = search(linear, frames, budget=2, **{name: FEW[name] for name in ("bounds", "folds", "environments")})
     assert "zeta" not in found.space.names
     assert "zeta" in space_of(model, None, None).names
     assert found.model.fit(frames).is_sparse
