@@ -14,7 +14,7 @@ from efg_jax.descriptors import INVARIANT, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.io.checks import checked
 from efg_jax.models.prediction import Choice
-from efg_jax.models.predictor import shared_size
+from efg_jax.models.predictor import repeated, shared_size
 from efg_jax.precision import float64
 from efg_jax.streaming import chunk_size, stream
 from efg_jax.structures import Neighbours
@@ -54,10 +54,9 @@ class _Evaluator:
 
     def __init__(self, descriptor: LambdaSOAP, references: dict[str, Float[Array | np.ndarray, "references _"]]):
         with float64():
-            # The last one again and again, up to a size that models share: nothing is nearer for it.
+            # Up to a size that models share: nothing is nearer for a reference that is there twice.
             self._references = {
-                symbol: _compiled_unit(np.pad(own, [(0, shared_size(len(own)) - len(own)), (0, 0)], mode="edge"))
-                for symbol, own in references.items()
+                symbol: _compiled_unit(repeated(own, shared_size(len(own)))) for symbol, own in references.items()
             }
         self._descriptor = descriptor
 

@@ -46,7 +46,7 @@ class Predictor(eqx.Module):
             return cls({irrep: field.sum(axis=0, keepdims=True) for irrep, field in fields.items()}, None, zeta)
         size = shared_size(basis.size)
         return cls(
-            {irrep: filled(field, size) for irrep, field in fields.items()}, filled(basis.invariants, size), zeta
+            {irrep: filled(field, size) for irrep, field in fields.items()}, repeated(basis.invariants, size), zeta
         )
 
     def __call__(
@@ -81,6 +81,12 @@ def filled(rows: Float[Array | np.ndarray, "references _"], size: int) -> Float[
     """Rows of zeros at the end: references whose fields are zero add nothing."""
     pad = np.pad if isinstance(rows, np.ndarray) else jnp.pad
     return rows if len(rows) == size else pad(rows, [(0, size - len(rows)), (0, 0)])
+
+
+def repeated(rows: Float[Array | np.ndarray, "references _"], size: int) -> Float[Array | np.ndarray, "size _"]:
+    """The last row again at the end: a kernel with it has derivatives of any order, as one with nothing has not."""
+    pad = np.pad if isinstance(rows, np.ndarray) else jnp.pad
+    return rows if len(rows) == size else pad(rows, [(0, size - len(rows)), (0, 0)], mode="edge")
 
 
 def _matmul(left: Array, right: Array) -> Array:

@@ -28,7 +28,7 @@ from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis
 from efg_jax.models.kernels import invariant_factor
 from efg_jax.models.prediction import Choice, Predicted
-from efg_jax.models.predictor import filled, shared_size
+from efg_jax.models.predictor import filled, repeated, shared_size
 from efg_jax.models.regression import choose_regularisation, factorise, group_rows, solve, spectrum
 from efg_jax.models.training import as_group, as_regularisation, check_options, groups_of, labelled, training_data
 from efg_jax.precision import float64
@@ -221,7 +221,7 @@ class _ScalarEvaluator:
             if symbol not in self._references:
                 fit, size = self._fitted[symbol], shared_size(self._fitted[symbol].basis.size)
                 self._references[symbol] = jax.device_put(
-                    (filled(fit.basis.invariants, size), filled(fit.weights, size))
+                    (repeated(fit.basis.invariants, size), filled(fit.weights, size))
                 )
             return {
                 "values": _predict_scalars(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from strategies import SPECIES
 
 from efg_jax import TensorGPR
 from efg_jax.errors import InputError
-from efg_jax.structures import environments
+from efg_jax.models.prediction import regressions_of
+from efg_jax.models.predictor import Predictor
+from efg_jax.structures import environments, with_positions
 from efg_jax.tensors.irreps import to_cartesian, to_spherical
 
 
@@ -183,3 +186,19 @@ def test_predicting_changes_nothing(efg_model, test):
     first = efg_model.predict(atoms)
     assert_array_equal(efg_model.predict(atoms), first)
     assert atoms == test[0]
+
+
+def test_references_that_only_pad_have_no_part_in_second_derivatives(descriptor, train, test):
+    """Between whole numbers ζ has powers of the kernel whose derivatives are infinite at zero."""
+    model = TensorGPR(descriptor, species="O", zeta=1.5, regularisation=1e-3).fit(train[:3])
+    predictor = Predictor.of(model.fitted.bases["O"], regressions_of(model.fitted, "O"), "O", model.zeta)
+    assert len(predictor.invariants) > model.fitted.bases["O"].size
+    batch = environments(test[:1], float(descriptor.cutoff), model.descriptor.species, [oxygen(test[:1])[0][:1]])
+
+    def moved(x):
+        places = jnp.asarray(batch.positions).at[0, 0].add(x)
+        return predictor(model.descriptor, with_positions(batch, places))[2, 1][0].sum()
+
+    slope = jax.jit(jax.grad(moved))
+    bend = jax.jit(jax.grad(jax.grad(moved)))(0.0)
+    assert_allclose(bend, (slope(1e-4) - slope(-1e-4)) / 2e-4, rtol=1e-5)
