@@ -36,7 +36,7 @@ len(train), len(test), len(stishovite)
 
 # %%
 architecture = ej.Architecture(layers=2, channels=8, cutoff=3.5, species=("O", "Si"))
-training = ej.Training(epochs=20, steps=200, learning_rate=0.02, batch_edges=1000)
+training = ej.Training(epochs=20, steps=200, learning_rate=0.02, batch_edges=500)
 network = ej.EquivariantNetwork(architecture, species="O", training=training).fit(train)
 plots.training_figure(network.fitted.histories)
 
@@ -92,7 +92,7 @@ figure
 
 # %%
 few, others = stishovite[:5], stishovite[8:28]
-brief = ej.Training(epochs=20, steps=60, learning_rate=0.005, batch_edges=1000, validation=0.25)
+brief = ej.Training(epochs=20, steps=60, learning_rate=0.005, batch_edges=500, validation=0.25)
 tuned = network.finetune(few, training=brief)
 alone = ej.EquivariantNetwork(architecture, species="O", training=brief).fit(few)
 for name, model in {"before": network, "fine-tuned": tuned, "from nothing": alone}.items():
