@@ -47,8 +47,8 @@ def names() -> list[str]:
 
 
 def load(name: str) -> list[Atoms]:
-    """Structures of a data set, with ``arrays["efg"]`` of shape (n, 3, 3) in V/Å², and energy and forces as calculator
-    results.
+    """Structures of a data set, with ``arrays["efg"]`` of shape (n, 3, 3) in V/Å² (of molecules ``arrays["ms"]`` in ppm besides), and energy and
+    forces as calculator results.
 
     Args:
         name: one of `names()`.

@@ -9,13 +9,13 @@ from efg_jax.datasets import card, describe, load, names
 from efg_jax.errors import InputError
 
 
-@pytest.fixture(scope="module", params=["lto-efg", "silica-efg"])
+@pytest.fixture(scope="module", params=["lto-efg", "molecules-nmr", "silica-efg"])
 def frames(request):
     return load(request.param)
 
 
-def test_both_sets_ship():
-    assert names() == ["lto-efg", "silica-efg"]
+def test_three_sets_ship():
+    assert names() == ["lto-efg", "molecules-nmr", "silica-efg"]
 
 
 def test_every_tensor_is_symmetric_and_traceless(frames):
@@ -34,7 +34,7 @@ def test_energy_and_forces_are_there_and_belong_together(frames):
         forces = atoms.get_forces()
         assert forces.shape == (len(atoms), 3)
         assert_allclose(forces.sum(axis=0), 0, atol=0.1)
-        assert atoms.pbc.all()
+        assert (atoms.pbc == (atoms.info["kind"] != "molecules")).all()
 
 
 def test_nothing_is_there_twice(frames):
@@ -62,6 +62,22 @@ def test_quartz_oxygen_couples_as_quartz_does():
     assert_allclose(np.median(c_q), 5.74, rtol=0.1)
 
 
+def test_water_is_shielded_as_water_is():
+    # 326.0 and 31.23 ppm at rest at this level of theory; displacements spread it and lower the mean of oxygen.
+    waters = [atoms for atoms in load("molecules-nmr") if atoms.info["parent"] == "water"]
+    sigma = np.stack([atoms.arrays["ms"] for atoms in waters])
+    assert sigma.shape == (50, 3, 3, 3)
+    oxygen, *hydrogens = np.median(np.trace(sigma, axis1=2, axis2=3) / 3.0, axis=0)
+    assert_allclose(oxygen, 326.0, rtol=0.03)
+    assert_allclose(hydrogens, 31.2, rtol=0.03)
+    assert np.abs(sigma - sigma.swapaxes(2, 3)).max() > 1.0
+
+
+def test_the_first_molecules_are_of_every_kind():
+    kinds = [atoms.info["parent"] for atoms in load("molecules-nmr")]
+    assert len(set(kinds[:42])) == len(set(kinds)) == 15
+
+
 def test_the_table_is_counted_in_the_data():
     rows = {row.name: row for row in describe()}
     assert list(rows) == names()
@@ -72,7 +88,7 @@ def test_the_table_is_counted_in_the_data():
         symbol: n * rows["lto-efg"].structures for symbol, n in (("Li", 8), ("O", 24), ("Ti", 10))
     }
     for row in rows.values():
-        assert "GPAW" in row.level_of_theory
+        assert ("PySCF" if row.name == "molecules-nmr" else "GPAW") in row.level_of_theory
         assert row.licence == "CC-BY-4.0"
         assert row.title
 
@@ -92,8 +108,8 @@ def test_each_call_gives_new_structures():
 
 def test_an_unknown_name_gets_a_hint():
     with pytest.raises(
-        InputError, match=r"no data set is called 'silica'; did you mean 'silica-efg'.*lto-efg, silica-efg"
+        InputError, match=r"no data set is called 'silica'; did you mean 'silica-efg'.*lto-efg, molecules-nmr, silica-efg"
     ):
         load("silica")
-    with pytest.raises(InputError, match="there are lto-efg, silica-efg"):
+    with pytest.raises(InputError, match="there are lto-efg, molecules-nmr, silica-efg"):
         load("../../secret")
