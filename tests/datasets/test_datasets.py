@@ -108,7 +108,8 @@ def test_each_call_gives_new_structures():
 
 def test_an_unknown_name_gets_a_hint():
     with pytest.raises(
-        InputError, match=r"no data set is called 'silica'; did you mean 'silica-efg'.*lto-efg, molecules-nmr, silica-efg"
+        InputError,
+        match=r"no data set is called 'silica'; did you mean 'silica-efg'.*lto-efg, molecules-nmr, silica-efg",
     ):
         load("silica")
     with pytest.raises(InputError, match="there are lto-efg, molecules-nmr, silica-efg"):

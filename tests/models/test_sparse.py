@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from oracles.labelled_crystals import crystals
 
 from efg_jax import InputError, TensorGPR, load
 from efg_jax.models import sparse
@@ -71,7 +72,8 @@ def test_files_hold_everything(fitted, test, tmp_path, target, options):
     assert (again.inducing, again.primal) == (model.inducing, model.primal)
 
 
-def test_it_converges_to_the_dense_model(descriptor, train, test):
+def test_it_converges_to_the_dense_model(descriptor):
+    train, test = crystals(24, seed=5), crystals(3, seed=6)
     dense = TensorGPR(descriptor, "O", regularisation=1e-3).fit(train)
     expected = [p[1:3] for p in dense.predict(test)]
 
@@ -79,7 +81,7 @@ def test_it_converges_to_the_dense_model(descriptor, train, test):
         model = replace(dense, inducing=inducing, fitted=None).fit(train)
         return difference([p[1:3] for p in model.predict(test)], expected)
 
-    assert error(14) < 0.5 * error(6)
+    assert error(40) < 0.5 * error(16)
 
 
 def test_variance_grows_where_inducing_environments_are_few(fitted, test):
