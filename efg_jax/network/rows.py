@@ -8,7 +8,7 @@ from jaxtyping import Array, Int
 
 from efg_jax.structures import Environments, bucket, lengthen
 
-WIDTH = 8
+WIDTH = 16
 """Neighbours in a row."""
 
 OF_ATOMS, OF_STRUCTURES = ("positions",), ("cells",)
