@@ -17,11 +17,23 @@ from efg_jax.io.journal import fingerprint
 from efg_jax.tuning import Hyperparameters, read_hyperparameters, search, write_hyperparameters
 from experiments.network import figures, judge, report
 from experiments.network.subject import KINDS, Subject, species_of
-from experiments.network.variants import BASE, CONTROL, CURVE, TRAINING, VARIANTS, quick
+from experiments.network.variants import (
+    BASE,
+    CONTROL,
+    CURVE,
+    SEARCH_BOUNDS,
+    SEARCH_TRAINING,
+    TRAINING,
+    VARIANTS,
+    quick,
+    with_found,
+)
 from experiments.stages import Stages, teller
 
 SIZES = (25, 50, 100, 200, 400)
 SEPARATOR = ";"
+EVALUATIONS, TRIALS = 25, 14
+"""Budgets of the two searches."""
 LOSSES = {"efg": "observables", "ms": "rmse"}
 """What the hyperparameters of λ-SOAP are tuned for."""
 
@@ -47,13 +59,13 @@ def study(
     frames, species, target = subject.load(), subject.species, subject.target
     elements = species_of(frames)
     training, architectures, control, base = TRAINING, dict(variants), CONTROL, BASE
-    descriptor, budget, sizes = ej.LambdaSOAP(), 25, SIZES
+    descriptor, sizes = ej.LambdaSOAP(), SIZES
     if small:
         frames = [atoms for atoms in frames if len(atoms) <= 9][:20]
         training = replace(TRAINING, epochs=2, steps=2, batch_edges=800, validation=0.2)
         architectures = {name: quick(architecture) for name, architecture in variants.items()}
         control, base = quick(CONTROL), quick(BASE)
-        descriptor, budget, sizes = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=elements), 0, ()
+        descriptor, sizes = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=elements), ()
     train, test = ej.split(frames, test=0.2, seed=seed)
     sizes = (*(size for size in sizes if size < len(train)), len(train))
     stages = Stages(out, say)
@@ -67,13 +79,15 @@ def study(
 
     def tuned(folder: Path) -> None:
         model = ej.TensorGPR(descriptor, species, target)
-        if not budget:
+        if small:
             write_hyperparameters(folder / "hyperparameters.json", Hyperparameters.of(model))
             return
-        found = search(model, train, method="gradient", budget=budget, loss=LOSSES[target], cache=folder / "cache")
+        found = search(model, train, method="gradient", budget=EVALUATIONS, loss=LOSSES[target], cache=folder / "cache")
         found.save(folder / "hyperparameters.json")
 
-    hyperparameters = stages.run("tuned", data | {"budget": budget, "quick": small}, tuned) / "hyperparameters.json"
+    hyperparameters = (
+        stages.run("tuned", data | {"budget": EVALUATIONS, "quick": small}, tuned) / "hyperparameters.json"
+    )
     kernel = replace(
         read_hyperparameters(hyperparameters).apply(ej.TensorGPR(species=species, target=target)), regularisation="auto"
     )
@@ -84,6 +98,23 @@ def study(
             lambda folder: judge.fit_kernel(kernel, train, test, species, folder),
         )
     }
+    if not small:
+        found = stages.run(
+            "searched",
+            data
+            | {
+                "architecture": base.to_dict(),
+                "training": SEARCH_TRAINING.to_dict(),
+                "bounds": SEARCH_BOUNDS,
+                "trials": TRIALS,
+            },
+            lambda folder: judge.search_training(
+                ej.EquivariantNetwork(base, species, target, SEARCH_TRAINING), train, SEARCH_BOUNDS, TRIALS, folder, say
+            ),
+        )
+        found = read_hyperparameters(found / "hyperparameters.json").model()
+        training, (base, control, *others) = with_found(found, training, base, control, *architectures.values())
+        architectures = dict(zip(architectures, others, strict=True))
     networks = {
         name: ej.EquivariantNetwork(architecture, species, target, training)
         for name, architecture in architectures.items()
@@ -150,7 +181,7 @@ def study(
         {name: judge.read(folder) for name, folder in controls.items()},
         judge.read(derived) if derived else {},
         curve,
-        (training, base, budget > 0),
+        (training, base, not small),
     )
 
 

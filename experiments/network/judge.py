@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,33 @@ import efg_jax as ej
 from efg_jax import metrics, plots
 from efg_jax.precision import float64
 from efg_jax.tensors import euler_angles, haeberlen, isotropic, maryland, principal_axes, to_spherical
+from efg_jax.tuning import NetworkTrial, search
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 INVARIANTS = {"v_zz": "V_zz", "c_q": "|V_zz|, as C̃_Q"}
 """What the control learns: arrays of the labelled structures, and what they are."""
+
+
+def search_training(
+    model: ej.EquivariantNetwork,
+    train: Sequence[Atoms],
+    bounds: Mapping[str, tuple[float, float]],
+    trials: int,
+    folder: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Search cutoff and options of training on the training structures alone; finished trials are kept in the folder's cache."""
+
+    def told(trial: NetworkTrial) -> None:
+        values = ", ".join(f"{name} {trial.values[name]:.3g}" for name in bounds)
+        say(f"  {trial.stage}: {values}: loss {trial.loss:.4f} ({trial.state})")
+
+    found = search(model, train, bounds=bounds, budget=trials, cache=folder / "cache", callback=told)
+    found.save(folder / "hyperparameters.json")
+    found.to_csv(folder / "search.csv")
+    for number, figure in enumerate(found.plot(), start=1):
+        plots.save(figure, folder / f"search-{number}.png")
 
 
 def train_network(

@@ -7,6 +7,15 @@ import efg_jax as ej
 BASE = ej.Architecture(layers=2, channels=32, lmax=2)
 TRAINING = ej.Training(epochs=150, steps=4000, patience=60, batch_edges=1024)
 
+SEARCH_TRAINING = replace(TRAINING, epochs=30, steps=0)
+SEARCH_BOUNDS = {
+    "learning_rate": (1e-3, 0.03),
+    "cutoff": (3.5, 5.5),
+    "batch_edges": (512, 4096),
+    "weight_decay": (1e-6, 1e-2),
+}
+"""What is searched with `BASE` in short trainings, and then serves all networks, as λ-SOAP is tuned too."""
+
 VARIANTS = {
     "irreps": BASE,
     "1 product, ℓ = 2": replace(BASE, decomposition="products", product_order=2, products=1),
@@ -27,6 +36,14 @@ CONTROL = replace(BASE, lmax=0)
 
 CURVE = ("irreps", "64 products, ℓ = 2")
 """Those that have learning curves."""
+
+
+def with_found(
+    found: ej.EquivariantNetwork, training: ej.Training, *architectures: ej.Architecture
+) -> tuple[ej.Training, list[ej.Architecture]]:
+    """The same with what a search has found: its cutoff, and its options of training."""
+    values = {name: getattr(found.training, name) for name in SEARCH_BOUNDS if name != "cutoff"}
+    return replace(training, **values), [replace(own, cutoff=found.architecture.cutoff) for own in architectures]
 
 
 def quick(architecture: ej.Architecture) -> ej.Architecture:
