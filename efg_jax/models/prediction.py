@@ -110,6 +110,31 @@ def predict_stream(
     return (_of_structure(descriptor, zeta, fitted, found, variance) for found in streamed)
 
 
+def collected(found: Iterable[Predicted], structures: Atoms | Iterable[Atoms], known: Sequence[str], variance: bool):
+    """What `predict` returns: values of all structures of a stream, with their variances if they are wanted; of one structure no list.
+
+    Args:
+        found: the stream.
+        structures: as they were given to ``predict``.
+        known: elements of the model.
+        variance: whether it is wanted.
+
+    Raises:
+        InputError: no structure has an atom that is predicted.
+    """
+    values, variances, present, count = [], [], set(), 0
+    for one in found:
+        values.append(one.values)
+        variances.append(one.variance)
+        present.update(one.atoms.symbols)
+        count += len(one.centres)
+    if count == 0:
+        raise nothing_to_predict(known, present)
+    if isinstance(structures, Atoms):
+        values, variances = values[0], variances[0]
+    return (values, variances) if variance else values
+
+
 def nothing_to_predict(wanted: Iterable[str], present: Iterable[str]) -> InputError:
     """The error where no structure has an atom that is predicted.
 

@@ -27,7 +27,7 @@ from efg_jax.metrics import Scale, tensor_observables
 from efg_jax.models import evaluation, packing
 from efg_jax.models.basis import Basis
 from efg_jax.models.kernels import invariant_factor
-from efg_jax.models.prediction import Choice, Predicted
+from efg_jax.models.prediction import Choice, Predicted, collected
 from efg_jax.models.predictor import filled, repeated, shared_size
 from efg_jax.models.regression import choose_regularisation, factorise, group_rows, solve, spectrum
 from efg_jax.models.training import as_group, as_regularisation, check_options, groups_of, labelled, training_data
@@ -149,10 +149,12 @@ class ScalarGPR(eqx.Module):
             For one structure a dict of arrays (atoms,): c_q_tilde, eta_tilde, theta, phi (rad), v_nn (V/Å²), and z_axis
             (atoms, 3), a unit vector along the principal z axis in the structure's frame; NaN for atoms that are not predicted. For an
             iterable of structures a list of dicts.
+
+        Raises:
+            InputError: the model is not fitted, an element that it was not trained on, or nothing to predict.
         """
         found = self.predict_stream(structures, chunk=chunk, species=species, indices=indices)
-        predictions = [one.values for one in found]
-        return predictions[0] if isinstance(structures, Atoms) else predictions
+        return collected(found, structures, self.known, variance=False)
 
     def predict_stream(
         self,

@@ -24,7 +24,7 @@ from efg_jax.models.basis import Basis, gather, select
 from efg_jax.models.gpr import Regression, fit_regression, refactorised
 from efg_jax.models.inducing import Columns
 from efg_jax.models.novelty import training_distance
-from efg_jax.models.prediction import Precision, Predicted, cartesian, nothing_to_predict, predict_stream
+from efg_jax.models.prediction import Precision, Predicted, cartesian, collected, predict_stream
 from efg_jax.models.predictor import Predictor, predict_chunk
 from efg_jax.models.sparse import Progress as FitProgress
 from efg_jax.models.sparse import fit_sparse
@@ -249,19 +249,10 @@ class TensorGPR(eqx.Module):
         Raises:
             InputError: the model is not fitted, an element that it was not trained on, or nothing to predict.
         """
-        values, variances, present, count = [], [], set(), 0
-        for found in self.predict_stream(
+        found = self.predict_stream(
             structures, variance=variance, precision=precision, chunk=chunk, species=species, indices=indices
-        ):
-            values.append(found.values)
-            variances.append(found.variance)
-            present.update(found.atoms.symbols)
-            count += len(found.centres)
-        if count == 0:
-            raise nothing_to_predict(self.known, present)
-        if isinstance(structures, Atoms):
-            values, variances = values[0], variances[0]
-        return (values, variances) if variance else values
+        )
+        return collected(found, structures, self.known, variance)
 
     def predict_stream(
         self,

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from efg_jax.errors import InputError
 from efg_jax.models import evaluation
 from efg_jax.models.basis import cast
-from efg_jax.models.prediction import Precision, Predicted, cartesian, nothing_to_predict
+from efg_jax.models.prediction import Precision, Predicted, cartesian, collected
 from efg_jax.models.storage import write_model
 from efg_jax.models.training import as_group
 from efg_jax.network.architecture import Architecture
@@ -183,18 +183,11 @@ class EquivariantNetwork(eqx.Module):
             InputError: the model is not fitted, an element or target that it was not trained on, a variance of one network, or
                 nothing to predict.
         """
-        chosen, options = self.one_target(target).name, {"variance": variance, "precision": precision}
-        values, variances, present, count = [], [], set(), 0
-        for found in self.predict_stream(structures, target=chosen, species=species, indices=indices, **options):
-            values.append(found.values)
-            variances.append(found.variance)
-            present.update(found.atoms.symbols)
-            count += len(found.centres)
-        if count == 0:
-            raise nothing_to_predict(self.fitted.known(chosen), present)
-        if isinstance(structures, Atoms):
-            values, variances = values[0], variances[0]
-        return (values, variances) if variance else values
+        chosen = self.one_target(target).name
+        found = self.predict_stream(
+            structures, target=chosen, variance=variance, precision=precision, species=species, indices=indices
+        )
+        return collected(found, structures, self.fitted.known(chosen), variance)
 
     def predict_stream(
         self,

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from ase import Atoms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -57,6 +58,8 @@ def test_scalar_models_predict_the_same_bits(descriptor, train, test, tmp_path):
     assert one.keys() == other.keys()
     for name in one:
         assert_array_equal(one[name], other[name])
+    with pytest.raises(InputError, match="nothing to predict: the model is for O, and the structures contain H, Si"):
+        model.predict(Atoms("SiH", positions=[[0, 0, 0], [0, 0, 1.5]]))
 
 
 def test_variance_needs_its_factors(saved, test):
