@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from efg_jax.models.basis import cast
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.labels import Parts, Standard
-from efg_jax.network.rows import WIDTH, in_rows, lengthened
+from efg_jax.network.rows import in_rows, lengthened
 from efg_jax.structures import Environments, bucket, environments, lengthen, species_of
 from efg_jax.targets import Target, labels, place_of, to_channels
 
@@ -34,6 +34,11 @@ class Sample(NamedTuple):
     def rows(self) -> int:
         """Number of rows of neighbours."""
         return self.environments.size
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of neighbours, each counted from both sides."""
+        return int(np.sum(self.environments.mask))
 
 
 class Batch(eqx.Module):
@@ -102,7 +107,8 @@ def named(found: Sequence[Sample]) -> str:
 def common_shape(found: Sequence[Sample], edges: int) -> Shape:
     """The one shape of all batches: about this many pairs of atoms, and room for the largest structure."""
     all_rows, all_atoms = sum(sample.rows for sample in found), sum(sample.atoms for sample in found)
-    rows = bucket(max(min(edges // WIDTH, all_rows), *(sample.rows for sample in found)))
+    all_pairs = max(sum(sample.pairs for sample in found), 1)
+    rows = bucket(max(min(edges * all_rows // all_pairs, all_rows), *(sample.rows for sample in found)))
     atoms = bucket(max(round(rows * all_atoms / all_rows), *(sample.atoms for sample in found)))
     return Shape(atoms, rows, max(1, atoms // min(sample.atoms for sample in found)))
 
