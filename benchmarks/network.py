@@ -127,9 +127,8 @@ def efg_jax_network(case: str, layers: int, channels: int, lmax: int):
     from efg_jax.network.rows import filled, in_rows
 
     batch = jax.tree.map(jax.numpy.asarray, filled(in_rows(cells(case))))
-    neighbours = float(batch.mask.sum()) / int(case.split()[0])
-    architecture = Architecture(SPECIES, CUTOFF, lmax, channels, layers, BESSELS, WIDTH, neighbours=neighbours)
-    network = Network(architecture, {"efg": ((2, 1),)}, jax.random.key(0))
+    architecture = Architecture(SPECIES, CUTOFF, lmax, channels, layers, BESSELS, WIDTH)
+    network = Network(architecture, {"efg": ((2, 1),)}, jax.random.key(0)).calibrated(batch)
     weights, rest = eqx.partition(network, eqx.is_array)
     return weights, lambda weights: eqx.combine(weights, rest)(batch)["efg"][2, 1]
 

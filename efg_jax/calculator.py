@@ -53,6 +53,8 @@ class TensorCalculator(Calculator):
         network = isinstance(model, EquivariantNetwork)
         if network and chunk != "auto":
             raise InputError("a network takes whole structures; leave chunk out")
+        if network and variance:
+            model.check_variance()
         self._targets = model.fitted.targets if network else {model.target: model.fitted.target}
         self.implemented_properties = [
             name for target in self._targets for name in (target, f"{target}_std")[: 1 + variance]

@@ -1,5 +1,8 @@
 """The one exception that tells a user how to mend their input."""
 
+from numbers import Real
+from typing import Any
+
 
 class InputError(ValueError):
     """Bad input from outside: a file, a structure, an option. Renders as one line that says where, what, and how to mend it.
@@ -19,3 +22,14 @@ class InputError(ValueError):
         place += [f"atom {atom}"] if atom is not None else []
         super().__init__(f"{', '.join(place)}: {message}" if place else message)
         self.file, self.frame, self.atom = file, frame, atom
+
+
+def as_float(name: str, value: Any) -> float:
+    """A real number as Python's own.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise InputError(f"{name} = {value!r} is no number")
+    return float(value)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 import typer
 
 from efg_jax.cli import descriptor_options as descriptors
@@ -208,16 +207,17 @@ def train(
         fitted = learner.fit(training, cache, resume)
 
         def finish() -> "dict[str, Report | TargetReport]":
+            # The model first: it is what took long.
+            fitted.save(out)
+            if model == "network":
+                write_histories(fitted, log, plots)
             reports = {}
             if held_out:
                 progress.stage(f"testing on {len(held_out)} structures")
                 reports = evaluated(fitted, held_out, learned, "held-out structures", isotopes)
             progress.stage("writing")
-            fitted.save(out)
             written = [out, *write_reports(reports, json, plots)]
-            if model == "network":
-                write_histories(fitted, log, plots)
-                written += [log] if log is not None else []
+            written += [log] if log is not None and model == "network" else []
             progress.wrote(*written)
             return reports
 
@@ -261,7 +261,8 @@ def _check_held_out(
     known: tuple[str, ...],
 ) -> None:
     """Make sure, before the fit, that the model can be judged on what is held out."""
-    from efg_jax.targets import labels, place_of
+    from efg_jax.models.training import labelled_elements
+    from efg_jax.targets import place_of
 
     mend = "choose another --seed or --test, or add structures"
     elements = {*known, *(symbol for atoms in training for symbol in atoms.symbols)}
@@ -274,9 +275,7 @@ def _check_held_out(
                     atom=f"{i} ({symbol})",
                 )
 
-    def labelled(frames: "list[Atoms]") -> bool:
-        return bool(np.isfinite(labels(frames, target, species)).any())
-
-    if held_out and labelled(training) and not labelled(held_out):
+    learned = {*labelled_elements(target, training, species), *known}
+    if held_out and learned and not labelled_elements(target, held_out, sorted(learned)):
         what = f"{', '.join(species)} labels" if species else "labels"
         raise InputError(f"none of the {len(held_out)} held-out structures carries {what} of '{target.name}'; {mend}")

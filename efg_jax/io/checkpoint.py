@@ -41,6 +41,18 @@ class Checkpoint:
                 f"cannot be used as a folder of checkpoints ({error.strerror or error}); name another", file=str(folder)
             ) from error
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept."""
+        return self._folder is not None
+
+    def others(self) -> bool:
+        """Whether the folder has states of other work, and none of this."""
+        if self._folder is None:
+            return False
+        names = [path.name for path in self._folder.glob("*.npz")]
+        return bool(names) and not any(name.startswith(f"{self._digest}-") for name in names)
+
     def load(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of this name; none where there are none, or where the file is damaged (which is said)."""
         path = self._path(name)

@@ -93,7 +93,7 @@ def plan(models: Mapping[str, Model], structures: Atoms | Iterable[Atoms], test:
     elements = sorted({symbol for atoms in structures for symbol in atoms.symbols})
     learners = {name: _learner(name, model, target, training, held_out, elements) for name, model in models.items()}
     species = dict.fromkeys(symbol for learner in learners.values() for symbol in learner.counts)
-    scales = {symbol: _scale(training, target, symbol) for symbol in species} if target.is_efg else {}
+    scales = {symbol: Scale.of_data(labels(training, target, symbol)) for symbol in species} if target.is_efg else {}
     return Plan(target, structures, training, held_out, learners, scales, _labelled(held_out, target, species))
 
 
@@ -156,12 +156,6 @@ def _labelled(structures: Sequence[Atoms], target: Target, species: Iterable[str
     if target.per == "structure":
         return {PER_STRUCTURE: int(_has_label(structures, target).sum())}
     return {symbol: int(_per_structure(structures, target, symbol).sum()) for symbol in species}
-
-
-def _scale(structures: Sequence[Atoms], target: Target, symbol: str) -> Scale:
-    tensors = labels(structures, target, symbol)
-    tensors = tensors[np.isfinite(tensors).all(axis=(1, 2))]
-    return Scale.of_data(tensors)
 
 
 def default_sizes(training: int) -> tuple[int, ...]:

@@ -38,7 +38,8 @@ class Scale(NamedTuple):
 
     @classmethod
     def of_data(cls, tensors: Float[np.ndarray, "n 3 3"]) -> "Scale":
-        """The same of tensors on the host, as Python floats in float64; data sets of similar size share a compilation."""
+        """The same of the tensors on the host that have no NaN, as Python floats in float64; data sets of similar size share a compilation."""
+        tensors = tensors[np.isfinite(tensors).all(axis=(1, 2))]
         padding = [(0, bucket(len(tensors)) - len(tensors)), (0, 0), (0, 0)]
         with float64():
             magnitude = np.asarray(_compiled_magnitude(np.pad(np.asarray(tensors, dtype=np.float64), padding)))

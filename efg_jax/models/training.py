@@ -118,6 +118,22 @@ class Labelled(NamedTuple):
         return [(int(i), atom[owner == i], np.flatnonzero(owner == i)) for i in np.unique(owner)]
 
 
+def labelled_elements(target: Target, frames: Sequence[Atoms], among: Sequence[str] | None = None) -> list[str]:
+    """Elements that have labels of a target in these structures.
+
+    Args:
+        target: which.
+        frames: structures, some of which carry it.
+        among: elements to look at; None: all.
+    """
+    present = sorted({symbol for atoms in frames for symbol in atoms.symbols})
+    return [
+        symbol
+        for symbol in present
+        if (among is None or symbol in among) and np.isfinite(labels(frames, target, symbol)).any()
+    ]
+
+
 def labelled(structures: Sequence[Atoms], target: Target, group: tuple[str, ...]) -> Labelled:
     """Labels of one group of species (see `groups_of`); what carries none is left out.
 

@@ -6,7 +6,9 @@ from math import inf, isqrt
 from numbers import Integral
 from typing import Any, Literal
 
-from efg_jax.errors import InputError
+from ase.data import chemical_symbols
+
+from efg_jax.errors import InputError, as_float
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,13 @@ class Architecture:
         layers: rounds of messages.
         bessels: radial functions.
         radial_width, radial_depth: hidden layers of the network that weights messages by distance.
-        neighbours: how many an atom has on average, by whose root messages are divided; None: as in the training set.
         decomposition: how tensors are made of features: "irreps", each part from features that turn as it does, or "products", all from
             products of tensors of one order (Ben Mahmoud et al. 2024, Eqs. 1 and 3).
         product_order: ℓ of the tensors that are multiplied, 1 to ``lmax``.
         products: N², how many products are summed with weights that are learned.
     """
 
-    species: tuple[str, ...] | None = None
+    species: str | tuple[str, ...] | None = None
     cutoff: float = 5.0
     lmax: int = 2
     channels: int = 32
@@ -36,14 +37,17 @@ class Architecture:
     bessels: int = 8
     radial_width: int = 64
     radial_depth: int = 2
-    neighbours: float | None = None
     decomposition: Literal["irreps", "products"] = "irreps"
     product_order: int = 2
     products: int = 64
 
     def __post_init__(self):
         if self.species is not None:
-            object.__setattr__(self, "species", tuple(self.species))
+            object.__setattr__(
+                self, "species", (self.species,) if isinstance(self.species, str) else tuple(self.species)
+            )
+            if unknown := [symbol for symbol in self.species if symbol not in chemical_symbols[1:]]:
+                raise InputError(f"species: {unknown[0]!r} is no symbol of an element")
             if len(set(self.species)) != len(self.species) or not self.species:
                 raise InputError(f"species = {', '.join(self.species) or 'none'}: name each element once, at least one")
         for name in (
@@ -63,8 +67,9 @@ class Architecture:
             raise InputError(f"lmax = {self.lmax} is not in 0 to 4")
         if not 1 <= self.layers <= 4:
             raise InputError(f"layers = {self.layers} is not in 1 to 4")
-        for name in ("cutoff", "channels", "bessels", "radial_width", "radial_depth", "neighbours"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) < inf:
+        object.__setattr__(self, "cutoff", as_float("cutoff", self.cutoff))
+        for name in ("cutoff", "channels", "bessels", "radial_width", "radial_depth"):
+            if not 0 < getattr(self, name) < inf:
                 raise InputError(f"{name} = {getattr(self, name)} is not above zero")
         if self.decomposition not in ("irreps", "products"):
             raise InputError(f"decomposition = {self.decomposition!r} is unknown; choose 'irreps' or 'products'")

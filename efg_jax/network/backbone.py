@@ -5,7 +5,8 @@ from math import isqrt
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.errors import InputError
@@ -13,7 +14,7 @@ from efg_jax.network.architecture import Architecture
 from efg_jax.network.edges import Edges
 from efg_jax.network.heads import IrrepHead, Parts, TensorProductHead
 from efg_jax.network.interaction import Interaction
-from efg_jax.network.irreps import hidden_irreps
+from efg_jax.network.irreps import Features, hidden_irreps
 from efg_jax.network.rows import kinds_of_atoms
 from efg_jax.network.weights import random_weights
 from efg_jax.structures import Environments
@@ -80,6 +81,17 @@ class Network(eqx.Module):
         }
         return eqx.tree_at(lambda network: network.heads, self, heads)
 
+    def calibrated(self, environments: Environments) -> "Network":
+        """The same weights in units that make messages between the atoms of these environments of size one (see `Interaction.calibrated`)."""
+        features, species, edges = self._begun(environments)
+        rows = jnp.asarray(environments.centre_mask)
+        present = jnp.zeros(len(environments.positions), bool).at[edges.centre].max(rows)
+        interactions = []
+        for interaction in self.interactions:
+            layer, features = interaction.calibrated(features, species, edges, present)
+            interactions.append(layer)
+        return eqx.tree_at(lambda network: network.interactions, self, interactions)
+
     def __call__(self, environments: Environments) -> dict[str, Parts]:
         """Irreducible parts of each target for every atom, in units of the standardised labels.
 
@@ -90,12 +102,16 @@ class Network(eqx.Module):
         Returns:
             By target and irrep the components m = −λ..λ, one row an atom; rows of padding mean nothing.
         """
-        edges = Edges.of(environments, self.architecture.lmax, self.architecture.cutoff)
-        species = kinds_of_atoms(environments)
-        features = {INVARIANT: self.embedding[species][:, None, :]}
+        features, species, edges = self._begun(environments)
         for interaction in self.interactions:
             features = interaction(features, species, edges)
         return {name: head(features) for name, head in self.heads.items()}
+
+    def _begun(self, environments: Environments) -> tuple[Features, Int[Array, " atoms"], Edges]:
+        """Features of the elements, the elements, and who hears whom."""
+        edges = Edges.of(environments, self.architecture.lmax, self.architecture.cutoff)
+        species = kinds_of_atoms(environments)
+        return {INVARIANT: self.embedding[species][:, None, :]}, species, edges
 
 
 def wanted(architecture: Architecture, outputs: Outputs) -> tuple[Irrep, ...]:
@@ -133,6 +149,8 @@ def _check_reached(
             else:
                 made = (order, parity) in reached
             if not made:
+                if mend is None and architecture.decomposition == "products" and parity != (-1) ** order:
+                    mend = "products of two equal orders never do; take decomposition='irreps'"
                 mend = mend or ("take a higher lmax" if order > architecture.lmax else "take one layer more")
                 raise InputError(
                     f"'{name}' has a part of order {order} ({'natural' if parity == 1 else 'pseudo'} parity), which "

@@ -1,6 +1,7 @@
 """The networks of a committee, trained one after another, each with a state that is kept."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from efg_jax.network.fitted import FittedNetworks
 from efg_jax.network.loss import Objective
 from efg_jax.network.training import Progress, Trainer, Training, Watch
 from efg_jax.precision import float64
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ def train_committee(
     if not keeping.resume:
         for checkpoint in own:
             checkpoint.clear()
+    elif all(checkpoint.others() for checkpoint in own):
+        logger.warning(
+            "%s holds states of trainings with other data, architecture or options only; they are left alone, and this one begins anew",
+            keeping.folder,
+        )
     with float64(False):
         trainer = Trainer(objective, *sets, options, _trainable(begun.networks[0], frozen))
         found = [
@@ -103,6 +111,7 @@ def train_committee(
 def _trainable(network: Network, frozen: bool) -> PyTree:
     """True where a weight may change."""
     every = jax.tree.map(lambda _: not frozen, network)
+    every = eqx.tree_at(lambda n: [layer.sizes for layer in n.interactions], every, [False] * len(network.interactions))
     return eqx.tree_at(lambda n: n.heads, every, jax.tree.map(lambda _: True, network.heads))
 
 

@@ -11,10 +11,11 @@ from efg_jax.errors import InputError
 from efg_jax.io import check_frames
 from efg_jax.io.checks import with_label
 from efg_jax.metrics import Scale
+from efg_jax.models.training import labelled_elements
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.labels import Standard
 from efg_jax.splits import split
-from efg_jax.structures import environments, species_of
+from efg_jax.structures import species_of
 from efg_jax.targets import Target, find, labels, missing, place_of, target_of
 
 
@@ -86,14 +87,17 @@ class TrainingData(NamedTuple):
                 )
 
     def _check_labels(self, species: Sequence[str] | None) -> None:
-        """Both sets have labels of every target."""
-        for where, frames in (("training", self.training), ("validation", self.validation)):
-            for name, target in self.targets.items():
-                if not np.isfinite(labels(list(frames.values()), target, species)).any():
-                    of = f" of {', '.join(species)}" if species else ""
+        """Both sets have labels of every target, and of the same elements."""
+        for name, target in self.targets.items():
+            learned = species
+            for where, frames in (("training", self.training), ("validation", self.validation)):
+                found = labelled_elements(target, list(frames.values()), learned)
+                if not found:
+                    of = f" of {', '.join(learned)}" if learned else ""
                     raise InputError(
                         f"no structure of the {where} set carries labels{of} of '{name}'; add some, or choose another seed"
                     )
+                learned = found
 
     def check_known(self, species: Sequence[str]) -> None:
         """Every element of both sets is among these, which the network knows.
@@ -106,7 +110,7 @@ class TrainingData(NamedTuple):
                 species_of(atoms, species, number)
 
     def settled(self, architecture: Architecture) -> Architecture:
-        """With elements and the mean number of neighbours of the training set where they are not given.
+        """With the elements of the training set where none are given.
 
         Raises:
             InputError: an element that is not among those given, or that only the validation set has.
@@ -114,14 +118,7 @@ class TrainingData(NamedTuple):
         frames = self.training.values()
         species = architecture.species or tuple(sorted({symbol for atoms in frames for symbol in atoms.symbols}))
         self.check_known(species)
-        neighbours = architecture.neighbours
-        if neighbours is None:
-            counts = [
-                environments([atoms], architecture.cutoff, species, pad=False).mask.sum() / len(atoms)
-                for atoms in frames
-            ]
-            neighbours = max(float(np.mean(counts)), 1.0)
-        return replace(architecture, species=species, neighbours=neighbours)
+        return replace(architecture, species=species)
 
     def standards(self, species: Sequence[str], wanted: Sequence[str] | None) -> dict[str, Standard]:
         """Units of each target by its labels in the training set."""
@@ -134,7 +131,7 @@ class TrainingData(NamedTuple):
         for name, target in self.targets.items():
             if target.is_efg:
                 known = [symbol for symbol, there in zip(species, standards[name].labelled, strict=True) if there]
-                found[name] = {symbol: _scale(labels(frames, target, symbol)) for symbol in known}
+                found[name] = {symbol: Scale.of_data(labels(frames, target, symbol)) for symbol in known}
         return found
 
 
@@ -187,8 +184,3 @@ def _check_per_atom(key: str, atoms: Atoms, number: int) -> None:
             f"'{key}' belongs to the whole structure, and networks learn what belongs to atoms; take a kernel model for it",
             **place_of(atoms, number),
         )
-
-
-def _scale(values: np.ndarray) -> Scale:
-    values = values[np.isfinite(values).all(axis=(1, 2))]
-    return Scale.of_data(values)

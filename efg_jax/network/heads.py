@@ -29,11 +29,6 @@ class IrrepHead(eqx.Module):
         """Components m = −λ..λ of each part."""
         return {irrep: values[..., 0] for irrep, values in self.linear(features).items()}
 
-    @staticmethod
-    def reads(irreps: Sequence[Irrep]) -> tuple[Irrep, ...]:
-        """Irreps of the features that it needs."""
-        return tuple(irreps)
-
 
 class TensorProductHead(eqx.Module):
     """Σ w_{k1 k2} T_{k1} ⊗ T'_{k2} of N tensors of order ℓ twice, of which λ = 0, 1, 2 are kept (Eqs. 2 and 3).

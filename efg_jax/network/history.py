@@ -1,13 +1,12 @@
 """What became of a training: one row an epoch."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from efg_jax.io.atomic import atomic_write
+from efg_jax.io.table import write_rows
 from efg_jax.network.batches import Batch
 
 Row = dict[str, int | float]
@@ -51,7 +50,7 @@ class History:
 
     def to_csv(self, path: str | Path) -> None:
         """Write all rows, whole or not at all."""
-        _write_rows(path, self.rows, _PLAIN)
+        write_rows(path, list(self.rows[0]) if self.rows else _PLAIN, self.rows)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """A column each, by name; `from_arrays` is the inverse."""
@@ -74,14 +73,7 @@ class History:
 def write_histories(path: str | Path, histories: Sequence[History]) -> None:
     """Those of all networks of a committee as one CSV file, with the number of the ``network`` (from 1) in front; whole or not at all."""
     rows = [{"network": number, **row} for number, history in enumerate(histories, 1) for row in history.rows]
-    _write_rows(path, rows, ("network", *_PLAIN))
-
-
-def _write_rows(path: str | Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    with atomic_write(Path(path)) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]) if rows else columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(path, list(rows[0]) if rows else ("network", *_PLAIN), rows)
 
 
 _PLAIN = ("epoch", "learning_rate", "training_loss", "validation_loss")

@@ -3,8 +3,9 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.network.activations import silu, tanh
@@ -29,9 +30,9 @@ class Interaction(eqx.Module):
     radial: RadialNetwork
     after: Linear
     self_connection: SpeciesLinear
+    sizes: Float[Array, " couplings"]  # of what is heard; measured once, and never trained
     couplings: tuple[Coupling, ...] = eqx.field(static=True)
     results: tuple[Irrep, ...] = eqx.field(static=True)
-    neighbours: float = eqx.field(static=True)
 
     def __init__(
         self, architecture: Architecture, inputs: tuple[Irrep, ...], results: tuple[Irrep, ...], key: PRNGKeyArray
@@ -39,8 +40,8 @@ class Interaction(eqx.Module):
         """Random weights for a layer between these irreps."""
         keys = jax.random.split(key, 4)
         channels = architecture.channels
-        self.results, self.neighbours = results, architecture.neighbours
-        self.couplings = couplings(inputs, results, architecture.lmax)
+        self.results, self.couplings = results, couplings(inputs, results, architecture.lmax)
+        self.sizes = jnp.ones(len(self.couplings), jnp.float32)
         entering = dict.fromkeys(inputs, channels)
         heard = {irrep: channels * sum(c.result == irrep for c in self.couplings) for irrep in results}
         leaving = dict.fromkeys(results, channels) | {INVARIANT: channels * (1 + len(self._gated))}
@@ -51,22 +52,57 @@ class Interaction(eqx.Module):
 
     def __call__(self, features: Features, species: Int[Array, " atoms"], edges: Edges) -> Features:
         """Features after this layer."""
-        heard = self._heard(self.before(features), edges)
-        return self._gate(add(self.after(heard), self.self_connection(features, species)))
+        return self._answer(features, species, self._heard(features, edges))
+
+    def calibrated(
+        self, features: Features, species: Int[Array, " atoms"], edges: Edges, present: Bool[Array, " atoms"]
+    ) -> tuple["Interaction", Features]:
+        """The layer in whose units these features hear messages of size one, and the features after it.
+
+        How large a sum over neighbours is depends on how many there are, how near, and how alike; without units, the features of random weights grow or
+        shrink from layer to layer by orders of magnitude, and training has to undo that first.
+
+        Args:
+            features, species, edges: of some structures.
+            present: which atoms are no padding.
+        """
+        heard = self._heard(features, edges)
+        total = {irrep: self._mean_square(values, present) for irrep, values in heard.items()}
+        order = [coupling.result for coupling in self.couplings]
+        sizes = jnp.stack([total[irrep][order[:i].count(irrep)] for i, irrep in enumerate(order)]) ** 0.5
+        layer = eqx.tree_at(lambda own: own.sizes, self, jnp.where(sizes > 0.0, sizes, 1.0))
+        return layer, layer._answer(features, species, heard)
+
+    def _mean_square(self, heard: Float[Array, "atoms _ _"], present: Bool[Array, " atoms"]) -> Float[Array, " own"]:
+        """Of each coupling that ends in an irrep, over atoms, components and channels."""
+        atoms, components, _ = heard.shape
+        squares = jnp.where(present[:, None, None], heard, 0.0) ** 2
+        own = jnp.sum(squares.reshape(atoms * components, -1, self._channels), axis=(0, 2))
+        return own / (jnp.sum(present, dtype=heard.dtype) * (components * self._channels))
+
+    def _answer(self, features: Features, species: Int[Array, " atoms"], heard: Features) -> Features:
+        """Features after this layer, of those before and of what was heard."""
+        inverse = 1.0 / self.sizes
+        units = {
+            irrep: jnp.repeat(inverse[np.array([c.result == irrep for c in self.couplings])], self._channels)
+            for irrep in heard
+        }
+        in_units = {irrep: values * units[irrep][None, None, :] for irrep, values in heard.items()}
+        return self._gate(add(self.after(in_units), self.self_connection(features, species)))
 
     def _heard(self, features: Features, edges: Edges) -> Features:
-        """Sum of the messages to each atom."""
+        """Sum of the messages to each atom, the couplings of an irrep one after another along its channels."""
         atoms = features[INVARIANT].shape[0]
-        scale = self.neighbours**-0.5
+        spoken = self.before(features)
         return {
-            irrep: scale * jax.ops.segment_sum(rows, edges.centre, atoms)
-            for irrep, rows in self._heard_by_rows(features, edges).items()
+            irrep: jax.ops.segment_sum(rows, edges.centre, atoms)
+            for irrep, rows in self._heard_by_rows(spoken, edges).items()
         }
 
     def _heard_by_rows(self, features: Features, edges: Edges) -> dict[Irrep, Float[Array, "rows _ _"]]:
         """Their sum over each row, block by block: what is made of a block's pairs stays in the cache, and memory does not grow with them."""
         rows = edges.distance.shape[0]
-        block = min(rows & -rows, BLOCK)  # sizes are a power of two, or three times one
+        block = min(rows & -rows, BLOCK)  # sizes have a large power of two in them
         if rows == block:
             return self._heard_of(features, edges)
         blocks = jax.tree.map(lambda values: values.reshape(-1, block, *values.shape[1:]), edges)
@@ -89,6 +125,11 @@ class Interaction(eqx.Module):
         gated = {irrep: features[irrep] * silu(gate) for irrep, gate in zip(self._gated, gates, strict=True)}
         pseudoscalars = {irrep: tanh(features[irrep]) for irrep in self.results if irrep == (0, -1)}
         return {INVARIANT: silu(own)} | pseudoscalars | gated
+
+    @property
+    def _channels(self) -> int:
+        """Of each coupling."""
+        return self.before.weights[INVARIANT].shape[1]
 
     @property
     def _gated(self) -> tuple[Irrep, ...]:

@@ -58,6 +58,6 @@ def _mixed(values, weights, species):
 
 
 def add(first: Features, second: Features) -> Features:
-    """Sum, where an irrep that one of them lacks counts as zero."""
-    both = {irrep: first[irrep] + second[irrep] for irrep in first.keys() & second.keys()}
+    """Sum of features of size one, of size one; an irrep that one of them lacks is the other's."""
+    both = {irrep: (first[irrep] + second[irrep]) * 0.5**0.5 for irrep in first.keys() & second.keys()}
     return {irrep: both.get(irrep, value) for irrep, value in (first | second).items()}

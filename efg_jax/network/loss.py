@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from efg_jax.errors import InputError
+from efg_jax.errors import InputError, as_float
 from efg_jax.metrics import Scale, observable_loss
 from efg_jax.network.batches import Batch
 from efg_jax.network.heads import Parts
@@ -48,6 +48,7 @@ class Loss:
             ("observables", self.observables),
         ]
         for name, weight in weights:
+            weight = as_float(f"the weight of {name}", weight)
             if not 0.0 <= weight < np.inf:
                 raise InputError(f"the weight of {name} in the loss is {weight}; give a number from 0 on")
 
@@ -96,7 +97,9 @@ class Objective:
         scales: Mapping[str, Mapping[str, Scale]],
         species: Sequence[str],
     ):
-        names = {"target": [target.name for target in targets], "element": list(species)}
+        labelled = np.any([standards[target.name].labelled for target in targets], axis=0)
+        learned = [symbol for symbol, there in zip(species, labelled, strict=True) if there]
+        names = {"target": [target.name for target in targets], "element": learned}
         names["order"] = sorted({order for target in targets for order, _ in target.irreps})
         for kind, weights in (("target", loss.targets), ("element", loss.species), ("order", loss.orders)):
             if unknown := [name for name in weights if name not in names[kind]]:
@@ -105,6 +108,10 @@ class Objective:
                 )
         if loss.kind == "observables" and not scales:
             raise InputError("observables are those of an EFG, and no target is one; take the loss 'irreps'")
+        if not any(loss.targets.get(target.name, 1.0) * _weight(loss, target) for target in targets) or not any(
+            loss.species.get(symbol, 1.0) for symbol in learned
+        ):
+            raise InputError("every term of the loss has weight 0, so that nothing is learned; raise one")
         self._loss, self._standards = loss, standards
         self._scales = (
             {name: _by_species(of, species) for name, of in scales.items()} if loss.kind == "observables" else {}
@@ -112,7 +119,7 @@ class Objective:
         self._species = np.array([loss.species.get(symbol, 1.0) for symbol in species])
 
     def __call__(self, predicted: Mapping[str, Parts], batch: Batch) -> Float[Array, ""]:
-        """Weighted mean over the labelled atoms of a batch."""
+        """Mean over the labelled atoms of a batch of their weighted errors; weights are factors, and do not add up to one."""
         kinds = kinds_of_atoms(batch.environments)
         total = jnp.zeros((), next(iter(batch.labelled.values())).dtype)
         for name, errors in squared_errors(predicted, batch).items():
@@ -142,6 +149,12 @@ class Objective:
         return jax.vmap(lambda r, m, mu, sigma: observable_loss(r[None], m[None], Scale(mu, sigma)))(
             reference, model, mean, std
         )
+
+
+def _weight(loss: Loss, target: Target) -> float:
+    """Sum of the weights of a target's terms."""
+    observables = loss.observables if loss.kind == "observables" and target.is_efg else 0.0
+    return observables + sum(loss.orders.get(order, 1.0) for order, _ in target.irreps)
 
 
 def _by_species(scales: Mapping[str, Scale], species: Sequence[str]) -> Scale:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class EquivariantNetwork(eqx.Module):
     fitted: FittedNetworks | None = None
 
     def __check_init__(self):
-        if not isinstance(self.members, int) or self.members < 1:
+        if not isinstance(self.members, Integral) or self.members < 1:
             raise InputError(f"members = {self.members}: a committee has one member or more")
         names = self.targets
         if not names or len(set(names)) != len(names):
@@ -118,7 +119,8 @@ class EquivariantNetwork(eqx.Module):
         Args:
             structures, validation, checkpoint, resume, progress, watch: as for `fit`.
             target: what the new model predicts; None: what this one does.
-            species: element or elements whose labels are learned; None: as before.
+            species: element or elements whose labels are learned; None: as before. Others that the model knows are still predicted, by layers that
+                have moved on without them, unless ``frozen``.
             frozen: train the heads alone, and leave all layers as they are.
             training: how; None: as before.
 
@@ -227,8 +229,8 @@ class EquivariantNetwork(eqx.Module):
         fitted = self._require_fitted()
         if precision not in ("float64", "float32"):
             raise InputError(f"precision = {precision!r} is unknown; choose 'float64' or 'float32'")
-        if variance and len(fitted.networks) < 2:
-            raise InputError("one network has no spread; train a committee with members=4 or so, or leave variance out")
+        if variance:
+            self.check_variance()
         return predict_stream(
             fitted,
             [self.one_target(name) for name in (fitted.targets if targets is None else targets)],
@@ -238,6 +240,15 @@ class EquivariantNetwork(eqx.Module):
             species=species,
             indices=indices,
         )
+
+    def check_variance(self) -> None:
+        """Make sure that predictions have a variance.
+
+        Raises:
+            InputError: the model is one network, or not fitted.
+        """
+        if len(self._require_fitted().networks) < 2:
+            raise InputError("one network has no spread; train a committee with members=4 or so, or leave variance out")
 
     def environments_of(self, structures: Atoms | Sequence[Atoms]) -> Environments:
         """Environments of all atoms in short rows, as `tensors` wants them.

@@ -2,14 +2,25 @@
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax
+import numpy as np
+from ase import Atoms
 
 from efg_jax.errors import InputError
+from efg_jax.models.basis import cast
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.backbone import Network
 from efg_jax.network.data import TrainingData
 from efg_jax.network.fitted import FittedNetworks, outputs
+from efg_jax.network.rows import filled, in_rows
+from efg_jax.network.training import PRECISION
+from efg_jax.precision import float64
+from efg_jax.structures import Environments, environments
 from efg_jax.targets import Target
+
+CALIBRATING = 20
+"""Structures by which a random network gets its units."""
 
 
 def random_networks(
@@ -29,9 +40,12 @@ def random_networks(
     """
     architecture = data.settled(architecture)
     standards = data.standards(architecture.species, wanted)
-    networks = tuple(
-        Network(architecture, outputs(data.targets), jax.random.key(seed + member)) for member in range(members)
-    )
+    with float64(False):
+        some = _some(list(data.training.values()), architecture)
+        networks = tuple(
+            _calibrated(Network(architecture, outputs(data.targets), jax.random.key(seed + member)), some)
+            for member in range(members)
+        )
     return FittedNetworks(
         architecture, data.targets, standards, data.scales(standards, architecture.species), networks, ()
     )
@@ -70,10 +84,27 @@ def known_networks(
     return FittedNetworks(known.architecture, targets, standards, scales, networks, ())
 
 
+@eqx.filter_jit
+def _calibrated(network: Network, environments: Environments) -> Network:
+    return network.calibrated(environments)
+
+
+def _some(frames: Sequence[Atoms], architecture: Architecture) -> Environments:
+    """Environments of a few structures, from the first to the last."""
+    chosen = [frames[number] for number in np.unique(np.linspace(0, len(frames) - 1, CALIBRATING, dtype=int))]
+    found = in_rows(environments(chosen, architecture.cutoff, architecture.species, pad=False))
+    return cast(filled(found), PRECISION)
+
+
 def _same(known: Target, found: Target) -> Target:
     if known.kind != found.kind:
         raise InputError(
             f"'{known.name}' is a {found.kind} in these structures, and the model knows it as a {known.kind}; "
             "give the array another name"
+        )
+    if more := sorted(set(found.irreps) - set(known.irreps)):
+        raise InputError(
+            f"'{known.name}' has a part of order {more[0][0]} in these structures, which those that the model was trained on "
+            "had not; give the array another name, so that it gets a head of its own"
         )
     return known

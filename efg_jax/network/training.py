@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from efg_jax.errors import InputError
+from efg_jax.errors import InputError, as_float
 from efg_jax.io.checkpoint import Checkpoint
 from efg_jax.network.backbone import Network
 from efg_jax.network.batches import Batch, Sample, common_shape, joined, named, packed
@@ -49,7 +49,7 @@ class Training:
         validation: part of the structures that early stopping watches.
         patience: epochs without a better validation loss after which training ends.
         seed: of the first weights, of the split, and of the order of the batches.
-        loss: what is minimised.
+        loss: what is minimised, or its kind.
     """
 
     epochs: int = 300
@@ -63,9 +63,13 @@ class Training:
     validation: float = 0.1
     patience: int = 60
     seed: int = 0
-    loss: Loss = field(default_factory=Loss)
+    loss: Loss | str = field(default_factory=Loss)
 
     def __post_init__(self):
+        if isinstance(self.loss, str):
+            object.__setattr__(self, "loss", Loss(self.loss))
+        for name in ("learning_rate", "weight_decay", "warmup", "clip", "average", "validation"):
+            object.__setattr__(self, name, as_float(name, getattr(self, name)))
         for name in ("epochs", "steps", "batch_edges", "patience", "seed"):
             if not isinstance(getattr(self, name), Integral):
                 raise InputError(f"{name} = {getattr(self, name)!r} is no whole number")
@@ -159,7 +163,7 @@ class Trainer:
             The averaged weights of the epoch with the lowest validation loss.
 
         Raises:
-            InputError: a loss that is no number; the batch is named, and the checkpoint holds the epoch before.
+            TrainingFailed: a loss that is no number; the batch is named, and the checkpoint holds the epoch before.
         """
         moving, still = eqx.partition(network, self._trainable)
         start = State(moving, moving, self._optimiser.init(moving), jnp.zeros((), jnp.int32))
@@ -167,8 +171,13 @@ class Trainer:
         for epoch in range(len(history.rows), self._epochs):
             if history.since_best >= self._patience:
                 break
-            state, training_loss = self._epoch(state, still, epoch, seed)
-            history = history.with_row(self._validated(state, still, epoch, training_loss))
+            try:
+                state, training_loss = self._epoch(state, still, epoch, seed)
+                history = history.with_row(self._validated(state, still, epoch, training_loss))
+            except TrainingFailed as failure:
+                if history.rows and checkpoint.keeps:
+                    raise TrainingFailed(f"{failure}; the epoch before is kept in the checkpoint") from None
+                raise
             if history.since_best == 0:
                 best = state.average
             checkpoint.save("state", _arrays((state, best), history))
@@ -250,7 +259,7 @@ class Trainer:
         guilty = [s for s in together if not np.isfinite(self._judge(network, self._joined([s]))[0])] or together
         return TrainingFailed(
             f"training failed: {what} ({named(guilty)}); look at these labels, or lower the learning rate "
-            f"({self._options.learning_rate:g}); what was reached an epoch before is kept in the checkpoint"
+            f"({self._options.learning_rate:g})"
         )
 
 

@@ -1,6 +1,5 @@
 """An average as files for programs."""
 
-import csv
 import json
 import math
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from efg_jax.io.atomic import atomic_write
+from efg_jax.io.table import write_rows
 from efg_jax.trajectories.relaxation import Relaxation
 from efg_jax.trajectories.sites import SiteAverage
 from efg_jax.trajectories.tables import rows_of_sites
@@ -44,10 +44,7 @@ def write_csv(average: "TrajectoryAverage", path: str | Path) -> None:
     """Write one row a site, with a header; whole or not at all."""
     rows = rows_of_sites(average.sites)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with atomic_write(path) as temporary, Path(temporary).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(path, names, rows)
 
 
 def _relaxation(found: Relaxation | str) -> dict[str, Any]:

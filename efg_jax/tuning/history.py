@@ -1,7 +1,5 @@
 """What a search has done: one trial an evaluation, with the best so far."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from efg_jax.io.atomic import atomic_write
 from efg_jax.tuning.objective import Evaluation
 
 
@@ -118,17 +115,8 @@ class Recorder:
 
 def write_csv(path: str | Path, trials: Sequence[Trial], species: Sequence[str], method: str) -> None:
     """The history as a tidy table: one row a trial, one column a scalar hyperparameter (matrices are left to the JSON)."""
-    write_rows(path, [{"method": method, **_flat(trial, species)} for trial in trials])
-
-
-def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows with the same columns as CSV, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with atomic_write(path) as temporary:
-        Path(temporary).write_text(text.getvalue(), encoding="utf-8")
+    rows = [{"method": method, **_flat(trial, species)} for trial in trials]
+    write_rows(path, list(rows[0]), rows)
 
 
 def _flat(trial: Trial, species: Sequence[str]) -> dict[str, Any]:

@@ -14,13 +14,13 @@ import efg_jax
 from efg_jax.errors import InputError
 from efg_jax.io.checkpoint import stored_arrays
 from efg_jax.io.journal import Journal, digest, fingerprint
+from efg_jax.io.table import write_rows
 from efg_jax.network import EquivariantNetwork, History
 from efg_jax.network.data import TrainingData
 from efg_jax.network.fitted import outputs
 from efg_jax.network.history import Row
 from efg_jax.network.training import TrainingFailed
 from efg_jax.tuning.bayes import study_of
-from efg_jax.tuning.history import write_rows
 from efg_jax.tuning.hyperparameters import NetworkHyperparameters
 from efg_jax.tuning.network_space import (
     Interval,
@@ -110,12 +110,12 @@ class NetworkSearch(Search):
 
     def to_csv(self, path: str | Path) -> None:
         """Write the history as a tidy table, a row a trial; the losses by epoch are left to the JSON."""
-        entries = [trial.to_dict() for trial in self.trials]
-        plain = [{k: v for k, v in entry.items() if k not in ("values", "losses")} for entry in entries]
-        write_rows(
-            path,
-            [{"method": self.method, **row, **e["values"]} for row, e in zip(plain, entries, strict=True)],
-        )
+        rows = []
+        for trial in self.trials:
+            entry = trial.to_dict()
+            plain = {name: value for name, value in entry.items() if name not in ("values", "losses")}
+            rows.append({"method": self.method, **plain, **entry["values"]})
+        write_rows(path, list(rows[0]), rows)
 
     def plot(self):
         """Loss against trials and processor time, and against each hyperparameter; pruned trials are hollow."""
@@ -152,8 +152,10 @@ def search_networks(
     """
     data = TrainingData.of(model.targets, model.array, structures, None, model.training.validation, seed, model.species)
     architecture = model.architecture
-    if model.fitted is not None:  # the mean number of neighbours is that of its cutoff
-        architecture = replace(architecture, neighbours=None)
+    if model.training.steps:
+        raise InputError(
+            f"steps = {model.training.steps}: a search compares trainings by epoch; leave steps out, and say how many epochs"
+        )
     start = replace(model, architecture=architecture, members=1, array=None, fitted=None)
     space = network_space(start, outputs(data.targets), bounds, None if parameters is None else tuple(parameters))
     data.settled(architecture)  # refuses elements that are not known

@@ -32,7 +32,7 @@ from experiments.stages import Stages, teller
 
 SIZES = (25, 50, 100, 200, 400)
 SEPARATOR = ";"
-EVALUATIONS, TRIALS = 25, 14
+EVALUATIONS, TRIALS = 25, 12
 """Budgets of the two searches."""
 LOSSES = {"efg": "observables", "ms": "rmse"}
 """What the hyperparameters of λ-SOAP are tuned for."""

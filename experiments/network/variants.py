@@ -5,9 +5,9 @@ from dataclasses import replace
 import efg_jax as ej
 
 BASE = ej.Architecture(layers=2, channels=32, lmax=2)
-TRAINING = ej.Training(epochs=150, steps=4000, patience=60, batch_edges=1024)
+TRAINING = ej.Training(epochs=100, steps=3000, patience=60, batch_edges=1024)
 
-SEARCH_TRAINING = replace(TRAINING, epochs=30, steps=0)
+SEARCH_TRAINING = replace(TRAINING, epochs=20, steps=0)
 SEARCH_BOUNDS = {
     "learning_rate": (1e-3, 0.03),
     "cutoff": (3.5, 5.5),

@@ -75,6 +75,11 @@ def test_a_calculator_gives_every_target(both, held_out):
         TensorCalculator(both, chunk=8)
 
 
+def test_a_calculator_of_one_network_has_no_variance(oxygen):
+    with pytest.raises(InputError, match="one network has no spread"):
+        TensorCalculator(oxygen, variance=True)
+
+
 def test_each_target_is_evaluated_where_it_is_known(both, held_out):
     frames = [atoms.copy() for atoms in held_out]
     del frames[0].arrays["ms"]
@@ -173,6 +178,9 @@ def test_fine_tuning_that_cannot_be(oxygen, to_learn):
     tensors = replace(oxygen.fitted, targets={"q": replace(oxygen.fitted.targets["efg"], name="q")})
     with pytest.raises(InputError, match="'q' is a scalar in these structures, and the model knows it as a matrix"):
         replace(oxygen, target="q", fitted=tensors).finetune(numbers)
+    symmetric = replace(oxygen.fitted, targets={"ms": replace(oxygen.fitted.targets["efg"], name="ms")})
+    with pytest.raises(InputError, match="'ms' has a part of order 0 in these structures"):
+        replace(oxygen, target="ms", fitted=symmetric).finetune(to_learn[:4])
     with pytest.raises(InputError, match="not fitted"):
         EquivariantNetwork(TINY).finetune(to_learn)
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ase.neighborlist import neighbor_list
 from numpy.testing import assert_allclose
 from oracles.small_networks import SMALLEST, TINY, with_gaps, with_scalars
 from scipy.spatial.transform import Rotation
@@ -80,8 +79,6 @@ def test_labels_that_are_missing_or_not_wanted_are_masked(to_learn):
     targets = {name: atomic_target(name, frames) for name in ("efg", "ms")}
     data = TrainingData(targets, dict(enumerate(frames)), {})
     architecture = data.settled(TINY)
-    of_structures = [len(neighbor_list("i", atoms, TINY.cutoff)) / len(atoms) for atoms in data.training.values()]
-    assert_allclose(architecture.neighbours, np.mean(of_structures))
     standards = data.standards(architecture.species, None)
     found = samples(data.training, architecture, list(targets.values()), standards)
     for number, sample in enumerate(found):
@@ -152,6 +149,16 @@ def test_bad_validation_sets(to_learn):
     other.symbols[0] = "N"
     with pytest.raises(InputError, match=r"frame 1, atom 0 \(N\): element N is not among those"):
         model.fit(to_learn[:2], validation=[to_learn[3], other])
+    oxygens, silicons = (only(with_scalars(to_learn[:2]), symbol, "iso") for symbol in ("O", "Si"))
+    with pytest.raises(InputError, match="no structure of the validation set carries labels of O of 'iso'"):
+        EquivariantNetwork(SMALLEST, target="iso").fit(oxygens, validation=silicons)
+
+
+def only(frames, symbol, name):
+    """Frames that are labelled for one element."""
+    for atoms in frames:
+        atoms.arrays[name][np.array(atoms.symbols) != symbol] = np.nan
+    return frames
 
 
 def test_bad_models():
@@ -170,8 +177,10 @@ def test_bad_models():
         ({"decomposition": "products", "products": 5}, "products = 5 is no square"),
         ({"decomposition": "products", "product_order": 3}, "product_order = 3 is not in 1 to lmax = 2"),
         ({"species": ("O", "O")}, "name each element once"),
+        ({"species": ("O", "Qq")}, "'Qq' is no symbol of an element"),
     ):
         with pytest.raises(InputError, match=says):
             Architecture(**options)
+    assert Architecture(species="Si").to_dict()["species"] == ["Si"]
     with pytest.raises(InputError, match="not fitted yet"):
         EquivariantNetwork(SMALLEST).predict([])

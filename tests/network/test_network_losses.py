@@ -31,7 +31,7 @@ class Case:
         self.species = ("H", "O", "Si")
         self.standards = data.standards(self.species, None)
         self.scales = data.scales(self.standards, self.species)
-        architecture = replace(TINY, species=self.species, neighbours=10.0)
+        architecture = replace(TINY, species=self.species)
         found = samples(data.training, architecture, list(self.targets.values()), self.standards)
         self.batch = joined(found, common_shape(found, 10**6), np.dtype(np.float64))
         generator = np.random.default_rng(0)
@@ -159,9 +159,27 @@ def test_weights_of_what_is_not_there(case, loss, says):
         case.objective(loss)
 
 
+def only_oxygen(frames):
+    changed = [atoms.copy() for atoms in frames]
+    for atoms in changed:
+        atoms.arrays["efg"][np.array(atoms.symbols) != "O"] = np.nan
+    return changed
+
+
 def test_losses_that_cannot_be(to_learn):
     with pytest.raises(InputError, match="the weight of O in the loss is -1"):
         Loss(targets={"O": 1.0}, species={"O": -1.0})
+    scalar = Case(with_scalars(to_learn[:2]), ("iso",))
+    for nothing in (
+        Loss(orders={0: 0.0}),
+        Loss(targets={"iso": 0.0}),
+        Loss(species=dict.fromkeys(("H", "O", "Si"), 0.0)),
+    ):
+        with pytest.raises(InputError, match="every term of the loss has weight 0"):
+            scalar.objective(nothing)
+    bare = Case(only_oxygen(to_learn[:2]), ("efg",))
+    with pytest.raises(InputError, match="the element Si, which is not learned; there are O"):
+        bare.objective(Loss(species={"Si": 5.0}))
     with pytest.raises(InputError, match="no target is one"):
         Case(with_scalars(to_learn[:2]), ("iso",)).objective(Loss("observables"))
     alike = [atoms.copy() for atoms in to_learn[:2]]

@@ -56,7 +56,7 @@ def test_every_pair_is_in_a_row_of_its_atom(frames, width):
 
 
 def test_a_network_says_the_same_of_short_rows_and_of_long_ones(frames):
-    architecture = replace(TINY, species=SPECIES, neighbours=9.0, cutoff=4.0)
+    architecture = replace(TINY, species=SPECIES, cutoff=4.0)
     network = cast(Network(architecture, {"efg": ((2, 1),)}, jax.random.key(1)), np.dtype(np.float64))
     long = environments(frames, 4.0, SPECIES, pad=False)
     short = filled(in_rows(long))

@@ -21,18 +21,21 @@ from efg_jax.targets import CHANNELS
 from efg_jax.tensors.irreps import to_cartesian
 
 CUTOFF = 3.5
-SMALL = {"species": SPECIES, "cutoff": CUTOFF, "channels": 3, "bessels": 4, "radial_width": 8, "neighbours": 10.0}
+SMALL = {"species": SPECIES, "cutoff": CUTOFF, "channels": 3, "bessels": 4, "radial_width": 8}
 KINDS = {
     "two layers": {"lmax": 2, "layers": 2},
     "products": {"lmax": 2, "layers": 2, "decomposition": "products", "product_order": 2, "products": 4},
     "three layers": {"lmax": 2, "layers": 3},
+    "lmax 4": {"lmax": 4, "layers": 2, "channels": 2},
+    "products, ℓ = 1": {"lmax": 1, "layers": 2, "decomposition": "products", "product_order": 1, "products": 4},
+    "products, ℓ = 3": {"lmax": 3, "layers": 1, "decomposition": "products", "product_order": 3, "products": 4},
 }
 
 
 @cache
 def network(kind: str) -> Network:
     return cast(
-        Network(Architecture(**SMALL, **KINDS[kind]), {"ms": CHANNELS["matrix"]}, jax.random.key(1)),
+        Network(Architecture(**SMALL | KINDS[kind]), {"ms": CHANNELS["matrix"]}, jax.random.key(1)),
         np.dtype(np.float64),
     )
 

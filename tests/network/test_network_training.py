@@ -91,7 +91,7 @@ def test_who_watches_a_training_sees_each_row_once_and_may_end_it(scalars, tmp_p
     assert tuple(seen) == fitted.histories[0].rows
 
 
-def test_only_a_training_of_the_same_data_and_options_is_gone_on_with(scalars, tmp_path, monkeypatch):
+def test_only_a_training_of_the_same_data_and_options_is_gone_on_with(scalars, tmp_path, monkeypatch, caplog):
     # What an epoch does is of no concern here.
     row = {"epoch": 0, "learning_rate": 0.0, "training_loss": 1.0, "validation_loss": 1.0, "iso_0": 100.0}
     monkeypatch.setattr(training_module.Trainer, "_epoch", lambda self, state, still, epoch, seed: (state, 1.0))
@@ -112,14 +112,18 @@ def test_only_a_training_of_the_same_data_and_options_is_gone_on_with(scalars, t
     relabelled = [atoms.copy() for atoms in scalars]
     relabelled[0].arrays["iso"][0] += 1e-9
     assert first_epoch(MODEL, relabelled) == 1
+    assert "with other data, architecture or options only" in caplog.text
+    caplog.clear()
     assert first_epoch(MODEL, scalars) == 3  # nobody touched what belongs to it
+    assert not caplog.text
     assert first_epoch(MODEL, scalars, resume=False) == 1
 
 
 def test_a_step_too_far_is_said_and_the_last_good_state_kept(scalars, tmp_path):
     training = replace(QUICK, learning_rate=1e25, batch_edges=10**6, epochs=10)
     with pytest.raises(
-        training_module.TrainingFailed, match=r"loss is (nan|inf).* epoch [1-9].*\(frames? \d.*lower the learning rate"
+        training_module.TrainingFailed,
+        match=r"loss is (nan|inf).* epoch [1-9].*\(frames? \d.*lower the learning rate.*kept in the checkpoint",
     ):
         replace(MODEL, training=training).fit(scalars, checkpoint=tmp_path)
     (state,) = tmp_path.iterdir()
@@ -144,7 +148,7 @@ def test_the_structure_whose_loss_is_no_number_is_named(scalars, tmp_path, monke
         return plain(together, *others)
 
     monkeypatch.setattr(training_module, "joined", spoiled)
-    with pytest.raises(InputError, match=r"loss is inf.*\(run.extxyz, frame 15\)"):
+    with pytest.raises(InputError, match=r"loss is inf.*\(run.extxyz, frame 15\).*\(0.01\)$"):
         MODEL.fit(frames[:8], validation=frames[8:])
 
 
@@ -209,6 +213,7 @@ def test_an_invariant_network_learns_numbers(to_learn, held_out):
         ({"validation": 1.0}, "validation = 1.0"),
         ({"seed": -1}, "seed = -1"),
         ({"steps": -1}, "steps = -1"),
+        ({"loss": "frobnicity"}, "loss = 'frobnicity' is unknown"),
     ],
 )
 def test_options_that_cannot_be(options, says):
@@ -219,3 +224,7 @@ def test_options_that_cannot_be(options, says):
 def test_options_survive_json():
     training = replace(QUICK, loss=Loss("observables", {"efg": 2.0}, {2: 0.5}, {"O": 3.0}, 0.1))
     assert Training.from_dict(training.to_dict()) == training
+    assert (
+        Training(loss="observables", learning_rate=0.25).to_dict()
+        == Training(loss=Loss("observables"), learning_rate=0.25).to_dict()
+    )

@@ -272,5 +272,7 @@ def test_what_cannot_be_trained_is_refused_before_the_first_trial(frames):
         search(still, frames, parameters=("weight_decay",))
     with pytest.raises(ej.InputError, match="the validation set is empty"):
         search(replace(MODEL, training=replace(TRAINING, validation=0.0)), frames)
+    with pytest.raises(ej.InputError, match="steps = 9: a search compares trainings by epoch"):
+        search(replace(MODEL, training=replace(TRAINING, steps=9)), frames)
     with pytest.raises(ej.InputError, match=r"'efg' has a part of order 2 .* take a higher lmax"):
         search(replace(MODEL, target="efg"), frames)

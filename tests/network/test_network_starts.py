@@ -1,0 +1,70 @@
+"""What a training begins with: numbers of size one, whatever the network and the structures, and batches of the size that was asked for."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from oracles.small_networks import TINY
+
+from efg_jax import InputError
+from efg_jax.models.basis import cast
+from efg_jax.network.backbone import Network, check_makes
+from efg_jax.network.batches import common_shape, samples
+from efg_jax.network.data import TrainingData, atomic_target
+from efg_jax.network.rows import filled, in_rows
+from efg_jax.network.starts import random_networks
+from efg_jax.structures import environments
+
+
+def squeezed(frames, factor):
+    """The same in other units of length."""
+    changed = [atoms.copy() for atoms in frames]
+    for atoms in changed:
+        atoms.set_cell(factor * atoms.cell.array, scale_atoms=True)
+    return changed
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.6])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_predictions_begin_with_size_one(to_learn, layers, factor):
+    frames = squeezed(to_learn[:8], factor)
+    architecture = replace(TINY, cutoff=5.0, layers=layers, channels=16)
+    data = TrainingData({"efg": atomic_target("efg", frames)}, dict(enumerate(frames)), {})
+    begun = random_networks(architecture, data, None, 1, 0)
+    environment = filled(in_rows(environments(frames, 5.0, begun.architecture.species, pad=False)))
+    plain = Network(begun.architecture, {"efg": ((2, 1),)}, jax.random.key(0))
+    size, before = (
+        float(
+            np.sqrt(
+                np.mean(
+                    np.asarray(cast(network, np.dtype(np.float64))(environment)["efg"][2, 1])[: sum(map(len, frames))]
+                    ** 2
+                )
+            )
+        )
+        for network in (begun.networks[0], plain)
+    )
+    assert 0.1 < size < 4.0
+    assert before > 10.0 * size
+
+
+def test_batches_have_about_the_pairs_that_were_asked_for(to_learn):
+    frames = squeezed(to_learn, 1.7)  # few neighbours, and rows that are mostly padding
+    targets = {"efg": atomic_target("efg", frames)}
+    data = TrainingData(targets, dict(enumerate(frames)), {})
+    architecture = data.settled(TINY)
+    found = samples(data.training, architecture, list(targets.values()), data.standards(architecture.species, None))
+    pairs = sum(sample.pairs for sample in found)
+    assert pairs == sum(np.sum(sample.environments.mask) for sample in found)
+    shape = common_shape(found, pairs // 3)
+    whole = common_shape(found, 10 * pairs)
+    assert 0.3 < shape.rows / whole.rows < 0.7  # sizes are rounded up
+
+
+def test_what_products_never_make(to_learn):
+    products = replace(TINY, decomposition="products")
+    with pytest.raises(InputError, match="take decomposition='irreps'"):
+        check_makes(products, {"dipole": ((1, 1),)})
+    with pytest.raises(InputError, match="take a higher lmax"):
+        check_makes(replace(products, product_order=1, lmax=1), {"other": ((4, 1),)})
