@@ -13,6 +13,9 @@ SHAPES = {
     "ms": "iso, ζ, η, Ω and κ (of shieldings) of the tensors, the antisymmetric part left out of all but λ = 1",
 }
 
+_TUNED = "These were found by a search with the network *irreps* (`searched/`), as λ-SOAP was tuned by gradient, both on the training structures alone."
+_UNTUNED = "Neither these nor λ-SOAP were tuned."
+
 
 def write(
     out: Path,
@@ -29,7 +32,8 @@ def write(
     sections = [
         f"# Networks and λ-SOAP: {subject.title}",
         f"{counts[0]} structures to train on (of which networks keep {100 * training.validation:.0f} % for validation), {counts[1]} held out. Networks of {base.layers} layers, {base.channels} channels, lmax {base.lmax} "
-        f"unless their name says otherwise; at most {training.epochs} passes, or {training.steps} steps where that is more. λ-SOAP {'tuned by gradient on the training structures' if tuned else 'as it is by default, not tuned'}.",
+        f"unless their name says otherwise; at most {training.epochs} passes, or {training.steps} steps where that is more. All with a cutoff of {base.cutoff:.2f} Å, learning rate {training.learning_rate:.2g}, "
+        f"{training.batch_edges} pairs a batch, weight decay {training.weight_decay:.1g}. {_TUNED if tuned else _UNTUNED}",
         "## %RMSE of the test set",
         errors_table(results),
         f"RMSE over the standard deviation of the reference. {SHAPES[subject.target]}; α, β, γ: passive ZYZ Euler angles of the nearest equivalent set.",
@@ -38,7 +42,8 @@ def write(
         verdict(results),
         "## Costs",
         costs_table(results),
-        "Training on this machine, beside whatever else it did; prediction of the test set, neighbour lists included, per atom. `benchmarks/network.py` is the place for comparisons of speed.",
+        "Training on this machine, beside whatever else it did; the first epoch takes so much longer by compilation, which prediction needs as well. Prediction is that of the test set, neighbour lists included, per atom. "
+        "`benchmarks/network.py` is the place for comparisons of speed.",
     ]
     if controls:
         sections += [
@@ -76,7 +81,16 @@ def costs_table(results: Mapping[str, dict]) -> str:
         for model, result in results.items()
     ]
     return table(
-        ["", "parameters", "best epoch", "training (s)", "its compilation (s)", "ms an atom", "compilation (s)"], rows
+        [
+            "",
+            "parameters",
+            "best epoch",
+            "training (s)",
+            "first epoch longer by (s)",
+            "prediction (ms an atom)",
+            "its first call longer by (s)",
+        ],
+        rows,
     )
 
 
