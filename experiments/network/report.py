@@ -1,5 +1,6 @@
 """One page with the tables and figures of the study."""
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,7 +52,12 @@ def write(
             controls_table(controls, derived),
             "The control has features of order 0 alone and learns the number itself; the others derive it from the tensor that they predict.",
         ]
-    sections += ["## Learning curves", f"![Learning curves]({curve.name}/curve.png)"]
+    sections += [
+        "## Learning curves",
+        curve_table(curve / "curve.csv", subject.species, counts[0], results),
+        "%RMSE of whole tensors by the number of training structures, on the same held-out ones; one draw of each size.",
+        f"![Learning curves]({curve.name}/curve.png)",
+    ]
     with ej.io.atomic_write(out / "report.md") as temporary:
         Path(temporary).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
@@ -92,6 +98,22 @@ def costs_table(results: Mapping[str, dict]) -> str:
         ],
         rows,
     )
+
+
+def curve_table(path: Path, species: str, whole: int, results: Mapping[str, dict]) -> str:
+    """%RMSE of each part of the tensors by the number of training structures, the ``whole`` training set last."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        found = [row for row in csv.DictReader(stream) if row["species"] == species]
+    values = {(row["model"], row["metric"], int(row["structures"])): float(row["value"]) for row in found}
+    sizes = sorted({size for _, _, size in values if size < whole})
+    parts = [name for name in results["λ-SOAP"]["quantities"] if name.startswith("λ")]
+    rows = []
+    for model in dict.fromkeys(row["model"] for row in found):
+        for part in parts:
+            metric = f"rmse_percent_by_order.{part[-1]}" if len(parts) > 1 else "rmse_percent"
+            last = results[model]["quantities"][part]["rmse_percent"]
+            rows.append([f"{model}, {part}", *(digits(values[model, metric, size]) for size in sizes), digits(last)])
+    return table(["", *map(str, sizes), str(whole)], rows)
 
 
 def controls_table(controls: Mapping[str, dict], derived: Mapping[str, dict]) -> str:

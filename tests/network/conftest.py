@@ -28,5 +28,5 @@ def both(to_learn, held_out):
 @pytest.fixture(scope="session")
 def oxygen(to_learn):
     """One network for the EFG of oxygen, trained until it knows something."""
-    training = Training(epochs=50, learning_rate=0.02, batch_edges=1500, validation=0.15)
+    training = Training(epochs=50, learning_rate=0.05, batch_edges=1000, validation=0.15)
     return EquivariantNetwork(TINY, species="O", training=training).fit(to_learn)

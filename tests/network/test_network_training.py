@@ -60,7 +60,7 @@ def test_crystals_that_were_held_out_are_predicted_better_than_by_the_mean(oxyge
     assert errors["trained"] < 0.7 * rms(truth - mean)
     assert errors["trained"] < 0.7 * errors["untrained"]
     (history,) = oxygen.fitted.histories
-    assert history.rows[history.best]["efg_2"] < 85.0 < history.rows[0]["efg_2"]
+    assert history.rows[history.best]["efg_2"] < 50.0 < history.rows[0]["efg_2"]
 
 
 def test_a_committee_that_was_stopped_goes_on_to_the_same_bits(scalars, tmp_path):
@@ -213,7 +213,6 @@ def test_an_invariant_network_learns_numbers(to_learn, held_out):
         ({"validation": 1.0}, "validation = 1.0"),
         ({"seed": -1}, "seed = -1"),
         ({"steps": -1}, "steps = -1"),
-        ({"loss": "frobnicity"}, "loss = 'frobnicity' is unknown"),
     ],
 )
 def test_options_that_cannot_be(options, says):
