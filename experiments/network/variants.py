@@ -5,7 +5,7 @@ from dataclasses import replace
 import efg_jax as ej
 
 BASE = ej.Architecture(layers=2, channels=32, lmax=2)
-TRAINING = ej.Training(epochs=100, steps=3000, patience=60, batch_edges=1024)
+TRAINING = ej.Training(epochs=60, steps=2000, batch_edges=1024)
 
 SEARCH_TRAINING = replace(TRAINING, epochs=20, steps=0)
 SEARCH_BOUNDS = {
