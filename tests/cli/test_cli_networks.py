@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase.io import read, write
 
-from efg_jax import load
+from efg_jax import load, split
 from efg_jax.network import committee
 
 SMALL = ("--model", "network", "--layers", "1", "--channels", "2", "--cutoff", "3", "--epochs", "2", "--test", "0.25")
@@ -137,11 +137,30 @@ def test_who_interrupts_is_told_how_to_go_on(efg_jax_command, trained, tmp_path,
     assert not model.exists()
     assert len(list((tmp_path / "network.cache").iterdir())) == 1
     monkeypatch.setattr(committee.Trainer, "train", plain)
+    monkeypatch.setattr("efg_jax.cli.train.evaluated", interrupts)
     result = efg_jax_command(*command, "--resume")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 130
     assert "[2/2]" in result.stderr
     assert "[1/2]" not in result.stderr
     assert not (tmp_path / "network.cache").exists()
+    assert load(model).known == ["O"]  # what was trained is not lost with the report on it
+
+
+def interrupts(*_):
+    raise KeyboardInterrupt
+
+
+def test_held_out_structures_must_tell_something_of_what_is_learned(structures, efg_jax_command, save, tmp_path):
+    """Labels of other elements alone do not."""
+    _, held_out = split(range(8), 0.25, 0)
+    for number, atoms in enumerate(structures):
+        atoms.arrays["efg"][np.array(atoms.symbols) != ("Si" if number in held_out else "O")] = np.nan
+    for model in ("network", "gpr"):
+        result = efg_jax_command(
+            "train", save(structures), "--model", model, "--test", "0.25", "--out", tmp_path / "m.npz"
+        )
+        assert result.exit_code == 2, result.output
+        assert "none of the 2 held-out structures carries labels of 'efg'" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(
