@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ase import Atoms
 from hypothesis import given
 from numpy.testing import assert_allclose
 from oracles.differences import directional
@@ -70,6 +71,19 @@ def test_every_part_of_a_shielding_is_there(kind):
     antisymmetric = found - found.swapaxes(1, 2)
     assert np.abs(np.trace(found, axis1=1, axis2=2)).max() > 1e-3
     assert np.linalg.norm(antisymmetric, axis=(1, 2)).max() > 1e-3
+
+
+def test_products_of_vectors_do_not_leave_a_mirror_plane():
+    """What the how-to warns of: all vectors of a planar molecule lie in its plane, so that the trace decides what its tensors are out of it."""
+    atoms = Atoms("SiO2H", [[0.0, 0.0, 0.0], [1.6, 0.1, 0.0], [-0.5, 1.5, 0.0], [2.1, 0.9, 0.0]])
+
+    def independent(kind):
+        found = tensors(kind, atoms)
+        third = np.trace(found, axis1=1, axis2=2) / 3.0
+        return np.abs(np.abs(found[:, 2, 2] - third) - np.abs(third)).max() / np.abs(found).max()
+
+    assert independent("products, ℓ = 1") < 1e-12
+    assert independent("products") > 0.01
 
 
 @pytest.mark.parametrize("change", ["permuted", "moved", "repeated", "another cell"])
