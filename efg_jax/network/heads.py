@@ -34,7 +34,8 @@ class TensorProductHead(eqx.Module):
     """Σ w_{k1 k2} T_{k1} ⊗ T'_{k2} of N tensors of order ℓ twice, of which λ = 0, 1, 2 are kept (Eqs. 2 and 3).
 
     One w serves all λ. Natural features are enough: that λ = 1 is a pseudovector is what coupling two equal orders makes of it. With ℓ = 1 an atom in a
-    mirror plane has nothing of its own out of that plane, as vectors have not, which ties λ = 0 to λ = 2: take a higher order where there are such.
+    mirror plane has nothing of its own out of that plane, as vectors have not, which ties λ = 0 to λ = 2; with any
+    odd ℓ all vanishes at a centre of inversion. Take 2 or 4 where there are such.
     """
 
     linear: Linear

@@ -86,6 +86,15 @@ def test_products_of_vectors_do_not_leave_a_mirror_plane():
     assert independent("products") > 0.01
 
 
+def test_products_of_odd_order_vanish_at_a_centre_of_inversion():
+    """Oxygen in the middle of two silicons: what changes sign under inversion is zero there."""
+    atoms = Atoms("SiOSi", [[-1.6, 0.1, 0.0], [0.0, 0.0, 0.0], [1.6, -0.1, 0.0]])
+    sizes = {kind: np.abs(tensors(kind, atoms)).max(axis=(1, 2)) for kind in KINDS if "ℓ" in kind or kind == "products"}
+    assert sizes["products, ℓ = 1"][1] < 1e-12 * sizes["products, ℓ = 1"][0]
+    assert sizes["products, ℓ = 3"][1] < 1e-12 * sizes["products, ℓ = 3"][0]
+    assert sizes["products"][1] > 0.01 * sizes["products"][0]
+
+
 @pytest.mark.parametrize("change", ["permuted", "moved", "repeated", "another cell"])
 def test_neither_order_nor_origin_nor_cell_matter(change):
     atoms = place(np.random.default_rng(5), ["Si", "O", "H"], np.diag([3.1, 3.9, 4.4]) + 0.4, np.array([True] * 3))
