@@ -55,7 +55,7 @@ def write(
     sections += [
         "## Learning curves",
         curve_table(curve / "curve.csv", subject.species, counts[0], results),
-        "%RMSE of whole tensors by the number of training structures, on the same held-out ones; one draw of each size.",
+        "%RMSE by the number of training structures, on the same held-out ones; one draw of each size.",
         f"![Learning curves]({curve.name}/curve.png)",
     ]
     with ej.io.atomic_write(out / "report.md") as temporary:
