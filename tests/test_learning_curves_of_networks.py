@@ -101,13 +101,13 @@ def test_a_curve_that_was_stopped_goes_on_in_the_middle_of_a_fit(curve, structur
     "changed",
     [
         {"architecture": replace(SMALLEST, channels=3)},
-        {"architecture": replace(SMALLEST, neighbours=4.0)},
+        {"architecture": replace(SMALLEST, cutoff=4.0)},
         {"training": replace(NETWORK.training, epochs=3)},
         {"training": replace(NETWORK.training, loss=Loss(species={"O": 2.0}))},
         {"members": 2},
         {"species": ("O",)},
     ],
-    ids=["channels", "neighbours", "epochs", "loss", "members", "species"],
+    ids=["channels", "cutoff", "epochs", "loss", "members", "species"],
 )
 def test_a_fit_of_another_network_is_another_fit(curve, structures, cache, fits_refused, changed):
     with pytest.raises(AssertionError, match="fitted again"):

@@ -133,7 +133,7 @@ class NetworkLearner:
 
 
 def write_histories(model: "EquivariantNetwork", log: Path | None, plots: Path | None) -> None:
-    """Losses and errors by epoch as CSV, and as a picture in the folder of the plots, which is there."""
+    """Losses and errors by epoch as CSV, and as a picture in the folder of the plots, made if it is missing."""
     if log is not None:
         from efg_jax.network import history
 
@@ -141,4 +141,5 @@ def write_histories(model: "EquivariantNetwork", log: Path | None, plots: Path |
     if plots is not None:
         from efg_jax.plots import save, training_figure
 
+        plots.mkdir(parents=True, exist_ok=True)
         save(training_figure(model.fitted.histories), plots / "training.png")

@@ -7,7 +7,7 @@ the middle of a training too.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from experiments.network.variants import (
     BASE,
     CONTROL,
     CURVE,
+    DEEP,
     SEARCH_BOUNDS,
     SEARCH_TRAINING,
     TRAINING,
@@ -31,6 +32,8 @@ from experiments.network.variants import (
 from experiments.stages import Stages, teller
 
 SIZES = (25, 50, 100, 200)
+REPEATS = 4
+"""Draws of each size."""
 SEPARATOR = ";"
 EVALUATIONS, TRIALS = 25, 12
 """Budgets of the two searches."""
@@ -43,7 +46,7 @@ def main() -> None:
     say = teller()
     variants = {name: VARIANTS[name] for name in arguments.variants.split(SEPARATOR)}
     subject = Subject(arguments.data, arguments.species, arguments.target)
-    study(arguments.out, subject, variants, arguments.seed, arguments.quick, say)
+    study(arguments.out, subject, variants, arguments.seed, arguments.repeats, arguments.quick, say)
     say(f"the report is {arguments.out / 'report.md'}")
 
 
@@ -52,6 +55,7 @@ def study(
     subject: Subject,
     variants: Mapping[str, ej.Architecture],
     seed: int,
+    repeats: int,
     small: bool,
     say: Callable[[str], None],
 ) -> None:
@@ -65,7 +69,7 @@ def study(
         training = replace(TRAINING, epochs=2, steps=2, batch_edges=800, validation=0.2)
         architectures = {name: quick(architecture) for name, architecture in variants.items()}
         control, base = quick(CONTROL), quick(BASE)
-        descriptor, sizes = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=elements), ()
+        descriptor, sizes = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=elements), (12,)
     train, test = ej.split(frames, test=0.2, seed=seed)
     sizes = tuple(size for size in sizes if size < len(train)) or (len(train),)  # all that there are have their table
     stages = Stages(out, say)
@@ -152,24 +156,19 @@ def study(
             },
         ),
     )
+    several = {"λ-SOAP": kernel} | {name: networks[name] for name in CURVE if name in networks}
+    once = {name: networks[name] for name in (DEEP,) if name in networks}
     curve = stages.run(
         "curve",
         data
         | {
             "tuned": stages.of(hyperparameters.parent),
-            "networks": {name: networks[name].architecture.to_dict() for name in CURVE if name in networks},
+            "networks": {name: networks[name].architecture.to_dict() for name in (*several, *once) if name in networks},
             "training": training.to_dict(),
             "sizes": list(sizes),
+            "repeats": repeats,
         },
-        lambda folder: learning_curves(
-            {"λ-SOAP": kernel, **{name: networks[name] for name in CURVE if name in networks}},
-            frames,
-            sizes,
-            seed,
-            species,
-            folder,
-            say,
-        ),
+        lambda folder: learning_curves([(several, repeats), (once, 1)], frames, sizes, seed, species, folder, say),
     )
     results = {name: judge.read(folder) for name, folder in folders.items()}
     draw(results, subject, out)
@@ -185,13 +184,27 @@ def study(
     )
 
 
-def learning_curves(models: Mapping, frames, sizes, seed: int, species: str, folder: Path, say) -> None:
-    """Of the kernel model and of networks, on the same splits and parts of them; finished fits are kept."""
+def learning_curves(
+    drawn: Sequence[tuple[Mapping, int]], frames, sizes, seed: int, species: str, folder: Path, say
+) -> None:
+    """Of models with their numbers of draws, on the same splits and parts of them; finished fits are kept beside the stage."""
 
     def told(fit) -> None:
-        say(f"  {fit.model}, {fit.structures} structures")
+        say(f"  {fit.model}, {fit.structures} structures, draw {fit.repeat}")
 
-    found = ej.learning_curve(models, frames, sizes, repeats=1, seed=seed, cache=folder / "cache", callback=told)
+    curves = [
+        ej.learning_curve(
+            models, frames, sizes, repeats=repeats, seed=seed, cache=folder.parent / "fits", callback=told
+        )
+        for models, repeats in drawn
+        if models
+    ]
+    described = {name: model for curve in curves for name, model in curve.settings["models"].items()}
+    found = replace(
+        curves[0],
+        rows=tuple(row for curve in curves for row in curve.rows),
+        settings=curves[0].settings | {"models": described},
+    )
     found.to_csv(folder / "curve.csv")
     found.to_json(folder / "curve.json")
     plots.save(found.plot(species), folder / "curve.png")
@@ -226,6 +239,9 @@ def parse_arguments() -> argparse.Namespace:
         help=f"networks to train, with '{SEPARATOR}' between them; all: {SEPARATOR.join(VARIANTS)}",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split into training and test structures")
+    parser.add_argument(
+        "--repeats", type=int, default=REPEATS, help=f"draws of each size in the learning curves (default: {REPEATS})"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="small networks, two epochs, few structures, nothing tuned: to see it run"
     )

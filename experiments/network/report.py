@@ -1,10 +1,12 @@
 """One page with the tables and figures of the study."""
 
-import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import efg_jax as ej
+from efg_jax.learning.points import Row, summarise
+from efg_jax.learning.result import with_error
 from efg_jax.report.tables import digits
 from experiments.network.judge import INVARIANTS
 from experiments.network.subject import Subject
@@ -54,8 +56,8 @@ def write(
         ]
     sections += [
         "## Learning curves",
-        curve_table(curve / "curve.csv", subject.species, counts[0], results),
-        "%RMSE by the number of training structures, on the same held-out ones; one draw of each size.",
+        curve_table(curve / "curve.json", subject.species, counts[0], results),
+        "%RMSE by the number of training structures, on the same held-out ones: means over the draws of each size, with the standard error in last digits where there are several.",
         f"![Learning curves]({curve.name}/curve.png)",
     ]
     with ej.io.atomic_write(out / "report.md") as temporary:
@@ -102,18 +104,19 @@ def costs_table(results: Mapping[str, dict]) -> str:
 
 def curve_table(path: Path, species: str, whole: int, results: Mapping[str, dict]) -> str:
     """%RMSE of each part of the tensors by the number of training structures, the ``whole`` training set last."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        found = [row for row in csv.DictReader(stream) if row["species"] == species]
-    values = {(row["model"], row["metric"], int(row["structures"])): float(row["value"]) for row in found}
-    sizes = sorted({size for _, _, size in values if size < whole})
+    rows = [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+    points = {(p.model, p.metric, p.structures): p for p in summarise(rows) if p.species == species}
+    sizes = sorted({size for _, _, size in points if size < whole})
     parts = [name for name in results["λ-SOAP"]["quantities"] if name.startswith("λ")]
-    rows = []
-    for model in dict.fromkeys(row["model"] for row in found):
+    lines = []
+    for model in dict.fromkeys(row.model for row in rows):
         for part in parts:
             metric = f"rmse_percent_by_order.{part[-1]}" if len(parts) > 1 else "rmse_percent"
+            of_sizes = (points[model, metric, size] for size in sizes)
             last = results[model]["quantities"][part]["rmse_percent"]
-            rows.append([f"{model}, {part}", *(digits(values[model, metric, size]) for size in sizes), digits(last)])
-    return table(["", *map(str, sizes), str(whole)], rows)
+            cells = (with_error(point.mean, point.standard_error) for point in of_sizes)
+            lines.append([f"{model}, {part}", *cells, digits(last)])
+    return table(["", *map(str, sizes), str(whole)], lines)
 
 
 def controls_table(controls: Mapping[str, dict], derived: Mapping[str, dict]) -> str:

@@ -35,7 +35,10 @@ CONTROL = replace(BASE, lmax=0)
 """Invariant features only."""
 
 CURVE = ("irreps", "64 products, ℓ = 2")
-"""Those that have learning curves."""
+"""Those that have learning curves of several draws."""
+
+DEEP = "irreps, lmax 3, 3 layers"
+"""The one that has a learning curve of one draw: its trainings are as long as those of seven others."""
 
 
 def with_found(

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from experiments.network import judge, report
 from experiments.network.__main__ import folder_of, study
 from experiments.network.subject import Subject
-from experiments.network.variants import VARIANTS
+from experiments.network.variants import DEEP, VARIANTS
 
 SUBJECT = Subject("silica-efg", "O", "efg")
 
@@ -17,8 +17,8 @@ SUBJECT = Subject("silica-efg", "O", "efg")
 @pytest.mark.slow
 def test_the_study_runs_quickly_and_keeps_what_is_finished(tmp_path):
     said = []
-    chosen = {"irreps": VARIANTS["irreps"]}
-    study(tmp_path, SUBJECT, chosen, 0, True, said.append)
+    chosen = {name: VARIANTS[name] for name in ("irreps", DEEP)}
+    study(tmp_path, SUBJECT, chosen, 0, 2, True, said.append)
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     for name in ("errors", "parity", "curve/curve"):
         assert f"]({name}.png)" in report
@@ -27,9 +27,11 @@ def test_the_study_runs_quickly_and_keeps_what_is_finished(tmp_path):
     assert kernel["quantities"]["λ = 2"]["rmse_percent"] < network["quantities"]["λ = 2"]["rmse_percent"]
     assert f"| λ-SOAP | {kernel['quantities']['λ = 2']['rmse_percent']:.2f} |" in report
     curve = json.loads((tmp_path / "curve" / "curve.json").read_text(encoding="utf-8"))
-    assert list(curve["settings"]["models"]) == ["λ-SOAP", "irreps"]
+    assert list(curve["settings"]["models"]) == ["λ-SOAP", "irreps", DEEP]
+    assert {row["model"] for row in curve["rows"]} == {"λ-SOAP", "irreps", DEEP}
+    assert "| irreps, λ = 2 | " in report
     before = len(said)
-    study(tmp_path, SUBJECT, chosen, 0, True, said.append)
+    study(tmp_path, SUBJECT, chosen, 0, 2, True, said.append)
     assert all(line.endswith("done before") for line in said[before:])
 
 
