@@ -1,6 +1,6 @@
 """The one exception that tells a user how to mend their input."""
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -33,3 +33,14 @@ def as_float(name: str, value: Any) -> float:
     if not isinstance(value, Real) or isinstance(value, bool):
         raise InputError(f"{name} = {value!r} is no number")
     return float(value)
+
+
+def as_int(name: str, value: Any) -> int:
+    """A whole number as Python's own.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise InputError(f"{name} = {value!r} is no whole number")
+    return int(value)

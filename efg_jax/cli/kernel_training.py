@@ -67,13 +67,13 @@ class KernelLearner:
 
     Attributes:
         model: to be fitted.
-        known: elements that it knows before it is fitted: none.
+        elements: that it knows before it is fitted: none.
 
     Raises:
         InputError: several targets, or options that cannot be.
     """
 
-    known: tuple[str, ...] = ()
+    elements: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -95,6 +95,10 @@ class KernelLearner:
         target, per = self.model.target, self._options.per
         frames = read_labelled(data, target, self._array, per, index)
         return frames, {target: target_of(target, frames, per)}
+
+    def predicted(self, target: str) -> Sequence[str]:
+        """Elements whose target it predicts before it is fitted: none."""
+        return ()
 
     def fit(self, training: "list[Atoms]", cache: Path | None, resume: bool) -> "TensorGPR | ScalarGPR":
         """Fitted; with a bar where it is done piece by piece. Who interrupts that is told how to go on."""

@@ -79,7 +79,7 @@ class NetworkLearner:
 
     Attributes:
         model: to be fitted, or fine-tuned.
-        known: elements that it knows before.
+        elements: that it knows before.
 
     Raises:
         InputError: options that cannot be, a file that holds no network, or a name of an array for several targets.
@@ -95,7 +95,7 @@ class NetworkLearner:
     ):
         self.model = options.untrained(targets, species)
         self._targets = targets or self.model.targets
-        self.known = self.model.architecture.species if self.model.fitted is not None else ()
+        self.elements = self.model.architecture.species if self.model.fitted is not None else ()
         self._freeze, self._array, self._progress = options.freeze, array, progress
         if array is not None and len(self._targets) > 1:
             raise InputError("--array names where one target is found; with several, rename the arrays of the files")
@@ -110,6 +110,11 @@ class NetworkLearner:
 
         frames = labelled_frames(self._targets, self._array, read_structures(data, index), "the training set")
         return frames, {name: atomic_target(name, frames) for name in self._targets}
+
+    def predicted(self, target: str) -> Sequence[str]:
+        """Elements whose target it predicts before."""
+        fitted = self.model.fitted
+        return fitted.known(target) if fitted is not None and target in fitted.targets else ()
 
     def fit(self, training: "list[Atoms]", cache: Path | None, resume: bool) -> "EquivariantNetwork":
         """Fitted, or fine-tuned where it was fitted before; with a bar. Who interrupts that is told how to go on."""

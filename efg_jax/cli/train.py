@@ -203,7 +203,7 @@ def train(
             learner = KernelLearner(wanted, names, chosen, array, progress)
         progress.stage(f"reading {', '.join(data)}")
         frames, learned = learner.read(data, index)
-        training, held_out = _divided(frames, learned, chosen, learner.known, test, seed)
+        training, held_out = _divided(frames, learned, learner, test, seed)
         fitted = learner.fit(training, cache, resume)
 
         def finish() -> "dict[str, Report | TargetReport]":
@@ -230,8 +230,7 @@ def train(
 def _divided(
     frames: "list[Atoms]",
     targets: "Mapping[str, Target]",
-    species: tuple[str, ...] | None,
-    known: tuple[str, ...],
+    learner: "KernelLearner | NetworkLearner",
     test: float,
     seed: int,
 ) -> "tuple[list[Atoms], list[Atoms]]":
@@ -240,8 +239,7 @@ def _divided(
     Args:
         frames: with labels.
         targets: by name.
-        species: elements that are learned.
-        known: elements that the model knows already.
+        learner: of the model.
         test: part that is held out.
         seed: of the split.
     """
@@ -249,7 +247,7 @@ def _divided(
 
     training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
     for target in targets.values():
-        _check_held_out(training, held_out, target, species, known)
+        _check_held_out(training, held_out, target, learner)
     return training, held_out
 
 
@@ -257,15 +255,14 @@ def _check_held_out(
     training: "list[Atoms]",
     held_out: "list[Atoms]",
     target: "Target",
-    species: tuple[str, ...] | None,
-    known: tuple[str, ...],
+    learner: "KernelLearner | NetworkLearner",
 ) -> None:
     """Make sure, before the fit, that the model can be judged on what is held out."""
     from efg_jax.models.training import labelled_elements
     from efg_jax.targets import place_of
 
     mend = "choose another --seed or --test, or add structures"
-    elements = {*known, *(symbol for atoms in training for symbol in atoms.symbols)}
+    elements = {*learner.elements, *(symbol for atoms in training for symbol in atoms.symbols)}
     for position, atoms in enumerate(held_out):
         for i, symbol in enumerate(atoms.symbols):
             if symbol not in elements:
@@ -275,7 +272,8 @@ def _check_held_out(
                     atom=f"{i} ({symbol})",
                 )
 
-    learned = {*labelled_elements(target, training, species), *known}
+    species = learner.model.species
+    learned = {*labelled_elements(target, training, species), *learner.predicted(target.name)}
     if held_out and learned and not labelled_elements(target, held_out, sorted(learned)):
         what = f"{', '.join(species)} labels" if species else "labels"
         raise InputError(f"none of the {len(held_out)} held-out structures carries {what} of '{target.name}'; {mend}")

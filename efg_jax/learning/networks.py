@@ -27,7 +27,7 @@ def of_one_target(name: str, model: EquivariantNetwork) -> EquivariantNetwork:
 
 
 def knowing(name: str, model: EquivariantNetwork, target: Target, elements: Sequence[str]) -> EquivariantNetwork:
-    """The network with all elements of the data; how many neighbours an atom has is left to each training set.
+    """The network with all elements of the data.
 
     Args:
         name: of the network, for messages.

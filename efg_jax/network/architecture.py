@@ -1,14 +1,13 @@
 """What shapes a network: everything about it but the numbers that are learned."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import inf, isqrt
-from numbers import Integral
 from typing import Any, Literal
 
 from ase.data import chemical_symbols
 
-from efg_jax.errors import InputError, as_float
+from efg_jax.errors import InputError, as_float, as_int
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class Architecture:
 
     def __post_init__(self):
         if self.species is not None:
+            if not isinstance(self.species, Iterable):
+                raise InputError(f"species = {self.species!r}: give symbols of elements")
             object.__setattr__(
                 self, "species", (self.species,) if isinstance(self.species, str) else tuple(self.species)
             )
@@ -60,9 +61,7 @@ class Architecture:
             "product_order",
             "products",
         ):
-            if not isinstance(getattr(self, name), Integral):
-                raise InputError(f"{name} = {getattr(self, name)!r} is no whole number")
-            object.__setattr__(self, name, int(getattr(self, name)))
+            object.__setattr__(self, name, as_int(name, getattr(self, name)))
         if not 0 <= self.lmax <= 4:
             raise InputError(f"lmax = {self.lmax} is not in 0 to 4")
         if not 1 <= self.layers <= 4:

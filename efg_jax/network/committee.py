@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import equinox as eqx
@@ -78,17 +79,14 @@ def train_committee(
         "frozen": frozen,
     }
     own = [
-        Checkpoint(keeping.folder, identity | {"member": member, "start": _digest(network)})
+        Checkpoint(keeping.folder, identity | {"member": member, "start": _digest(_weights(network))})
         for member, network in enumerate(begun.networks)
     ]
     if not keeping.resume:
         for checkpoint in own:
             checkpoint.clear()
     elif all(checkpoint.others() for checkpoint in own):
-        logger.warning(
-            "%s holds states of trainings with other data, architecture or options only; they are left alone, and this one begins anew",
-            keeping.folder,
-        )
+        _warn_of_others(str(keeping.folder))
     with float64(False):
         trainer = Trainer(objective, *sets, options, _trainable(begun.networks[0], frozen))
         found = [
@@ -108,10 +106,28 @@ def train_committee(
     )
 
 
+@cache
+def _warn_of_others(folder: str) -> None:
+    """Once a process: the fits of a learning curve share a folder."""
+    logger.warning(
+        "%s holds states of trainings with other data, architecture or options only; they are left alone, and this one begins anew",
+        folder,
+    )
+
+
+def _weights(network: Network) -> PyTree:
+    """Without the sizes of messages: they follow from weights and data, and their last digits from the number of cores."""
+    return eqx.tree_at(_sizes, network, [None] * len(network.interactions))
+
+
+def _sizes(network: Network) -> list:
+    return [layer.sizes for layer in network.interactions]
+
+
 def _trainable(network: Network, frozen: bool) -> PyTree:
     """True where a weight may change."""
     every = jax.tree.map(lambda _: not frozen, network)
-    every = eqx.tree_at(lambda n: [layer.sizes for layer in n.interactions], every, [False] * len(network.interactions))
+    every = eqx.tree_at(_sizes, every, [False] * len(network.interactions))
     return eqx.tree_at(lambda n: n.heads, every, jax.tree.map(lambda _: True, network.heads))
 
 

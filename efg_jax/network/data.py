@@ -87,7 +87,7 @@ class TrainingData(NamedTuple):
                 )
 
     def _check_labels(self, species: Sequence[str] | None) -> None:
-        """Both sets have labels of every target, and of the same elements."""
+        """Both sets have labels of every target, that for validation of an element that is learned."""
         for name, target in self.targets.items():
             learned = species
             for where, frames in (("training", self.training), ("validation", self.validation)):

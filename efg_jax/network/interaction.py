@@ -18,6 +18,9 @@ from efg_jax.tensors.coupling import real_clebsch_gordan
 
 BLOCK = 128
 """Rows of neighbours that are worked on at a time."""
+LEAST = 0.03
+"""Least unit of a layer, in that of its largest. Couplings that vanish by symmetry hear their rounding alone, and in units of that they would drown
+all others in the first structure that is less symmetric."""
 
 
 class Interaction(eqx.Module):
@@ -70,7 +73,9 @@ class Interaction(eqx.Module):
         total = {irrep: self._mean_square(values, present) for irrep, values in heard.items()}
         order = [coupling.result for coupling in self.couplings]
         sizes = jnp.stack([total[irrep][order[:i].count(irrep)] for i, irrep in enumerate(order)]) ** 0.5
-        layer = eqx.tree_at(lambda own: own.sizes, self, jnp.where(sizes > 0.0, sizes, 1.0))
+        largest = jnp.max(sizes)
+        sizes = jnp.where(largest > 0.0, jnp.maximum(sizes, LEAST * largest), 1.0)
+        layer = eqx.tree_at(lambda own: own.sizes, self, sizes)
         return layer, layer._answer(features, species, heard)
 
     def _mean_square(self, heard: Float[Array, "atoms _ _"], present: Bool[Array, " atoms"]) -> Float[Array, " own"]:

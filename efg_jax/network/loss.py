@@ -18,6 +18,8 @@ from efg_jax.network.rows import kinds_of_atoms
 from efg_jax.targets import Target
 from efg_jax.tensors.irreps import to_cartesian
 
+EXAMPLES = {"targets": "targets={'ms': 2.0}", "orders": "orders={0: 0.1}", "species": "species={'O': 2.0}"}
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -41,16 +43,12 @@ class Loss:
     def __post_init__(self):
         if self.kind not in ("irreps", "observables"):
             raise InputError(f"loss = {self.kind!r} is unknown; choose 'irreps' or 'observables'")
-        weights = [
-            *self.targets.items(),
-            *self.orders.items(),
-            *self.species.items(),
-            ("observables", self.observables),
-        ]
-        for name, weight in weights:
-            weight = as_float(f"the weight of {name}", weight)
-            if not 0.0 <= weight < np.inf:
-                raise InputError(f"the weight of {name} in the loss is {weight}; give a number from 0 on")
+        for kind in ("targets", "orders", "species"):
+            weights = getattr(self, kind)
+            if not isinstance(weights, Mapping):
+                raise InputError(f"{kind} = {weights!r}: give weights by name, as in Loss({EXAMPLES[kind]})")
+            object.__setattr__(self, kind, {name: _as_weight(name, weight) for name, weight in weights.items()})
+        object.__setattr__(self, "observables", _as_weight("observables", self.observables))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON; `Loss.from_dict` is the inverse."""
@@ -60,6 +58,13 @@ class Loss:
     def from_dict(cls, values: Mapping[str, Any]) -> "Loss":
         """Inverse of `to_dict`."""
         return cls(**{**values, "orders": {int(order): weight for order, weight in values["orders"].items()}})
+
+
+def _as_weight(name: Any, weight: Any) -> float:
+    weight = as_float(f"the weight of {name}", weight)
+    if not 0.0 <= weight < np.inf:
+        raise InputError(f"the weight of {name} in the loss is {weight}; give a number from 0 on")
+    return weight
 
 
 def squared_errors(

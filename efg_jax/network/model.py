@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
 
-from efg_jax.errors import InputError
+from efg_jax.errors import InputError, as_int
 from efg_jax.models import evaluation
 from efg_jax.models.basis import cast
 from efg_jax.models.prediction import Precision, Predicted, cartesian, collected
@@ -53,12 +53,12 @@ class EquivariantNetwork(eqx.Module):
         static=True, default="efg", converter=lambda target: target if isinstance(target, str) else tuple(target)
     )
     training: Training = eqx.field(static=True, default=Training())
-    members: int = eqx.field(static=True, default=1)
+    members: int = eqx.field(static=True, default=1, converter=partial(as_int, "members"))
     array: str | None = eqx.field(static=True, default=None)
     fitted: FittedNetworks | None = None
 
     def __check_init__(self):
-        if not isinstance(self.members, Integral) or self.members < 1:
+        if self.members < 1:
             raise InputError(f"members = {self.members}: a committee has one member or more")
         names = self.targets
         if not names or len(set(names)) != len(names):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,7 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from efg_jax.errors import InputError, as_float
+from efg_jax.errors import InputError, as_float, as_int
 from efg_jax.io.checkpoint import Checkpoint
 from efg_jax.network.backbone import Network
 from efg_jax.network.batches import Batch, Sample, common_shape, joined, named, packed
@@ -68,12 +67,12 @@ class Training:
     def __post_init__(self):
         if isinstance(self.loss, str):
             object.__setattr__(self, "loss", Loss(self.loss))
+        if not isinstance(self.loss, Loss):
+            raise InputError(f"loss = {self.loss!r} is no Loss; give its kind, 'irreps' or 'observables', or a Loss")
         for name in ("learning_rate", "weight_decay", "warmup", "clip", "average", "validation"):
             object.__setattr__(self, name, as_float(name, getattr(self, name)))
         for name in ("epochs", "steps", "batch_edges", "patience", "seed"):
-            if not isinstance(getattr(self, name), Integral):
-                raise InputError(f"{name} = {getattr(self, name)!r} is no whole number")
-            object.__setattr__(self, name, int(getattr(self, name)))
+            object.__setattr__(self, name, as_int(name, getattr(self, name)))
         for name in ("epochs", "learning_rate", "clip", "batch_edges", "patience"):
             if not 0.0 < getattr(self, name) < np.inf:
                 raise InputError(f"{name} = {getattr(self, name)} is not above zero")
@@ -167,7 +166,8 @@ class Trainer:
         """
         moving, still = eqx.partition(network, self._trainable)
         start = State(moving, moving, self._optimiser.init(moving), jnp.zeros((), jnp.int32))
-        state, best, history = _restored(checkpoint.load("state"), (start, moving))
+        # What does not move is kept too: the sizes of messages are sums, whose last digits depend on the number of cores.
+        state, best, still, history = _restored(checkpoint.load("state"), (start, moving, still))
         for epoch in range(len(history.rows), self._epochs):
             if history.since_best >= self._patience:
                 break
@@ -180,7 +180,7 @@ class Trainer:
                 raise
             if history.since_best == 0:
                 best = state.average
-            checkpoint.save("state", _arrays((state, best), history))
+            checkpoint.save("state", _arrays((state, best, still), history))
             if progress is not None:
                 progress(epoch + 1, self._epochs, history.describe())
             if watch is not None:
@@ -273,8 +273,10 @@ def _arrays(tree: PyTree, history: History) -> dict[str, np.ndarray]:
     return {f"leaf/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))} | history.arrays()
 
 
-def _restored(arrays: Mapping[str, np.ndarray], start: tuple[State, PyTree]) -> tuple[State, PyTree, History]:
-    """State, best weights and history of a checkpoint, or those of the beginning."""
+def _restored(
+    arrays: Mapping[str, np.ndarray], start: tuple[State, PyTree, PyTree]
+) -> tuple[State, PyTree, PyTree, History]:
+    """State, best weights, what does not move, and history of a checkpoint, or those of the beginning."""
     if not arrays:
         return *start, History()
     leaves, structure = jax.tree.flatten(start)

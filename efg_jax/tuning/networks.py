@@ -151,14 +151,13 @@ def search_networks(
         InputError: bad structures, an empty validation set, hyperparameters that cannot be, or a loss that is finite nowhere.
     """
     data = TrainingData.of(model.targets, model.array, structures, None, model.training.validation, seed, model.species)
-    architecture = model.architecture
     if model.training.steps:
         raise InputError(
             f"steps = {model.training.steps}: a search compares trainings by epoch; leave steps out, and say how many epochs"
         )
-    start = replace(model, architecture=architecture, members=1, array=None, fitted=None)
+    start = replace(model, members=1, array=None, fitted=None)
     space = network_space(start, outputs(data.targets), bounds, None if parameters is None else tuple(parameters))
-    data.settled(architecture)  # refuses elements that are not known
+    data.settled(model.architecture)  # refuses elements that are not known
     trainings = Trainings(start, data, space, seed, prune, cache, watch)
     if fresh:
         trainings.forget()
@@ -177,7 +176,7 @@ def search_networks(
         "failed": sum(trial.state == "failed" for trial in trials),
         "epochs": sum(len(trial.losses) for trial in trials),
     }
-    found = with_network_values(replace(model, architecture=architecture), best.values)
+    found = with_network_values(model, best.values)
     return NetworkSearch(found, "bayes", tuple(trials), space, details)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,13 +60,22 @@ def train_network(
     first = float(epochs[0]) - each if len(epochs) == len(history.rows) else None
     network = fitted.fitted.networks[0]
     costs = {
-        "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(network))),
+        "parameters": parameters(network),
         "epochs": len(history.rows),
         "best_epoch": history.best,
         "training_s": None if each is None else each * len(history.rows),
         "training_compile_s": first,
     }
     write(folder, judge(fitted, test, species, model.target) | costs)
+
+
+def parameters(network: eqx.Module) -> int:
+    """How many numbers are learned; the units of the layers are not."""
+    every, units = (
+        sum(leaf.size for leaf in jax.tree.leaves(part))
+        for part in (network, [layer.sizes for layer in network.interactions])
+    )
+    return every - units
 
 
 def fit_kernel(model: ej.TensorGPR, train: Sequence[Atoms], test: Sequence[Atoms], species: str, folder: Path) -> None:

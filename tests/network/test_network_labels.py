@@ -1,5 +1,6 @@
 """Units in which labels are learned, whose labels count, and what is refused."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -164,6 +165,7 @@ def only(frames, symbol, name):
 def test_bad_models():
     for options, says in (
         ({"members": 0}, "members = 0"),
+        ({"members": True}, "members = True is no whole number"),
         ({"target": ("efg", "efg")}, "name each target once"),
         ({"target": ()}, "at least one"),
         ({"target": ("efg", "ms"), "array": "V"}, "array names where one target is found"),
@@ -181,6 +183,7 @@ def test_bad_models():
     ):
         with pytest.raises(InputError, match=says):
             Architecture(**options)
+    assert json.dumps(EquivariantNetwork(SMALLEST, members=np.int64(2)).members) == "2"
     assert Architecture(species="Si").to_dict()["species"] == ["Si"]
     with pytest.raises(InputError, match="not fitted yet"):
         EquivariantNetwork(SMALLEST).predict([])

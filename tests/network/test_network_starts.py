@@ -3,18 +3,24 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from ase import Atoms
+from numpy.testing import assert_allclose
 from oracles.small_networks import TINY
+from scipy.spatial.transform import Rotation
 
 from efg_jax import InputError
 from efg_jax.models.basis import cast
 from efg_jax.network.backbone import Network, check_makes
 from efg_jax.network.batches import common_shape, samples
 from efg_jax.network.data import TrainingData, atomic_target
+from efg_jax.network.interaction import LEAST
 from efg_jax.network.rows import filled, in_rows
 from efg_jax.network.starts import random_networks
 from efg_jax.structures import environments
+from efg_jax.tensors.irreps import to_cartesian
 
 
 def squeezed(frames, factor):
@@ -47,6 +53,39 @@ def test_predictions_begin_with_size_one(to_learn, layers, factor):
     )
     assert 0.1 < size < 4.0
     assert before > 10.0 * size
+
+
+def strained_salt(seed):
+    """CsCl under a small strain, where every atom stays a centre of inversion."""
+    strain = np.random.default_rng(seed).normal(0.0, 0.02, (3, 3))
+    atoms = Atoms("CsCl", scaled_positions=[[0.0] * 3, [0.5] * 3], cell=4.1 * (np.eye(3) + strain + strain.T), pbc=True)
+    traceless = strain + strain.T - 2.0 * np.trace(strain) / 3.0 * np.eye(3)
+    atoms.arrays["efg"] = np.stack([300.0 * traceless, -200.0 * traceless])
+    return atoms
+
+
+def test_couplings_that_vanish_by_symmetry_hear_no_rounding():
+    rotation = Rotation.random(rng=np.random.default_rng(0)).as_matrix()
+    frames = [strained_salt(seed) for seed in range(4)]
+    data = TrainingData({"efg": atomic_target("efg", frames)}, dict(enumerate(frames)), {})
+    begun = random_networks(replace(TINY, cutoff=5.0, layers=3), data, None, 1, 0)
+    for layer in begun.networks[0].interactions:
+        least, largest = float(layer.sizes.min()), float(layer.sizes.max())
+        assert_allclose(least, LEAST * largest, rtol=1e-5)  # features of odd order are zero but for rounding
+
+    def predicted(atoms):
+        environment = filled(in_rows(environments([atoms], 5.0, begun.architecture.species, pad=False)))
+        parts = cast(begun.networks[0], np.dtype(np.float32))(cast(environment, np.dtype(np.float32)))["efg"][2, 1][:2]
+        return np.asarray(to_cartesian({2: jnp.asarray(parts)}))
+
+    atoms = frames[0]
+    turned, moved = atoms.copy(), atoms.copy()
+    turned.set_cell(atoms.cell.array @ rotation.T, scale_atoms=True)
+    moved.rattle(1e-3, seed=0)
+    whole = predicted(atoms)
+    largest = np.abs(whole).max()
+    assert_allclose(predicted(turned), rotation @ whole @ rotation.T, rtol=0, atol=1e-4 * largest)
+    assert_allclose(predicted(moved), whole, rtol=0, atol=0.2 * largest)
 
 
 def test_batches_have_about_the_pairs_that_were_asked_for(to_learn):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from numpy.testing import assert_array_equal
 from oracles.small_networks import SMALLEST, with_scalars
 
 from efg_jax import InputError
-from efg_jax.network import EquivariantNetwork, History, Loss, Training
+from efg_jax.network import EquivariantNetwork, History, Loss, Training, starts
 from efg_jax.network import training as training_module
+from efg_jax.network.committee import _sizes
 from efg_jax.network.data import TrainingData
 from efg_jax.network.starts import random_networks
 from efg_jax.plots import BLACK, save, training_figure
@@ -75,6 +77,23 @@ def test_a_committee_that_was_stopped_goes_on_to_the_same_bits(scalars, tmp_path
         assert_array_equal(ours, theirs)
     assert resumed.histories == whole.histories
     assert not folder.exists()
+
+
+def test_a_machine_that_rounds_otherwise_goes_on_in_the_units_that_were_kept(scalars, tmp_path, monkeypatch):
+    whole = MODEL.fit(scalars).fitted
+    with pytest.raises(Stopped):
+        MODEL.fit(scalars, checkpoint=tmp_path, progress=stopping_after(1))
+    plain = starts._calibrated
+
+    def rounded(*arguments):
+        return eqx.tree_at(_sizes, found := plain(*arguments), [(1.0 + 1e-6) * sizes for sizes in _sizes(found)])
+
+    monkeypatch.setattr(starts, "_calibrated", rounded)
+    seen = []
+    resumed = MODEL.fit(scalars, checkpoint=tmp_path, progress=lambda done, *_: seen.append(done)).fitted
+    assert seen[0] == 2
+    for ours, theirs in zip(jax.tree.leaves(resumed.networks), jax.tree.leaves(whole.networks), strict=True):
+        assert_array_equal(ours, theirs)
 
 
 def test_who_watches_a_training_sees_each_row_once_and_may_end_it(scalars, tmp_path):
