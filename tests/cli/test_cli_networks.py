@@ -162,7 +162,9 @@ def test_held_out_structures_must_tell_something_of_what_is_learned(structures, 
         assert result.exit_code == 2, result.output
         assert "none of the 2 held-out structures carries labels of 'efg'" in " ".join(result.stderr.split())
     base, data = tmp_path / "base.npz", save(structures)
-    result = efg_jax_command("train", data, *SMALL[:-2], "--species", "O", "--test", "0", "--out", base)
+    result = efg_jax_command(
+        "train", data, *SMALL[:-2], "--species", "O", "--validation", "0.5", "--test", "0", "--out", base
+    )
     assert result.exit_code == 0, result.output
     result = efg_jax_command("train", data, *SMALL[:2], "--from", base, "--test", "0.25", "--out", tmp_path / "m.npz")
     assert result.exit_code == 2, result.output
