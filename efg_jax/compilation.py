@@ -4,6 +4,7 @@ An entry belongs to a program, a version of jaxlib, and a processor or accelerat
 them), so that one folder serves a home directory that different machines share. An entry that cannot be read is compiled again.
 """
 
+import gc
 import os
 import time
 import warnings
@@ -16,6 +17,10 @@ import platformdirs
 SWITCH = "EFG_JAX_CACHE"
 _JAX_FOLDER = "JAX_COMPILATION_CACHE_DIR"
 _UNUSED_DAYS = 30
+
+MOST_MAPS = 16_000
+"""A quarter of what a process has, since one training may compile hundreds of programs."""
+_MAPS = Path("/proc/self/maps")
 
 # XLA ends the process at a flag that it does not know, hence the version.
 _QUICKER = {"0.10.": "--xla_cpu_use_fusion_emitters=false"}
@@ -57,6 +62,29 @@ def compile_quickly() -> None:
     quicker = next((flag for release, flag in _QUICKER.items() if version("jaxlib").startswith(release)), None)
     if quicker:
         os.environ.setdefault("XLA_FLAGS", quicker)
+
+
+def drop_programs(most: int = MOST_MAPS) -> bool:
+    """Forget all compiled programs once they take much of what Linux gives a process; for loops over trainings or models of many shapes.
+
+    A compiled program takes memory maps, of which a process may have 65,530; one that has them all dies within the compiler. Forgotten
+    programs are compiled again when they are wanted, those of other code in this process too.
+
+    Args:
+        most: memory maps of the process up to which nothing is done.
+
+    Returns:
+        Whether they were forgotten. Elsewhere than on Linux never.
+    """
+    if not _MAPS.exists() or _MAPS.read_bytes().count(b"\n") <= most:
+        return False
+    import equinox
+    import jax
+
+    equinox.clear_caches()
+    jax.clear_caches()
+    gc.collect()
+    return True
 
 
 def use_environment() -> None:

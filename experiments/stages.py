@@ -11,6 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
+from efg_jax.compilation import drop_programs
+
 NOTE = "stage.json"
 
 
@@ -44,6 +46,7 @@ class Stages:
             (aside / NOTE).write_text(json.dumps({"identity": identity}) + "\n", encoding="utf-8")
         self._say(f"{name} ...")
         work(aside)
+        drop_programs()
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
         return folder

@@ -1,9 +1,7 @@
 """Strict settings for every test: float64, no silent broadcasting, no silent promotion; random structures come from one place."""
 
-import gc
 import os
 from importlib.metadata import version
-from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Testing is compiling: programs that are not optimised take two thirds of the time in all. `XLA_FLAGS= make test` optimises them.
@@ -15,7 +13,6 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["EFG_JAX_CACHE"] = "off"  # commands that tests start leave the user's folder of compiled programs alone
 
-import equinox
 import hypothesis
 import jax
 import pytest
@@ -36,9 +33,6 @@ hypothesis.settings.load_profile("efg_jax")
 # Files that take a minute or more in a test or two: begun first, or one process works on them alone when all others are done.
 LONGEST = ("test_notebooks.py", "test_tuning_study.py", "test_lto.py", "test_readme.py", "test_distributed_commands.py")
 
-MAPS = Path("/proc/self/maps")
-MOST_MAPS = 16_000
-
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
@@ -46,9 +40,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs_are_dropped_in_time():
-    """A compiled program takes memory maps. Linux allows a process 65,530, and one that has them all dies within the compiler."""
+    """Many tests in a process compile more than it has memory maps for."""
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
-        equinox.clear_caches()
-        jax.clear_caches()
-        gc.collect()
+    from efg_jax.compilation import drop_programs  # not before what is imported is checked for types
+
+    drop_programs()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ase import Atoms
 
 import efg_jax
+from efg_jax.compilation import drop_programs
 from efg_jax.errors import InputError
 from efg_jax.io.journal import Journal, fingerprint
 from efg_jax.learning.plan import (
@@ -124,6 +125,7 @@ def learning_curve(
         if not reused:
             keeping = {} if cache is None else {"checkpoint": Path(cache) / STATES, "resume": resume}
             journal.put(key, _fit(name, work.learners[name], work, subset, keeping, progress))
+            drop_programs()
         new = _rows(name, work.learners[name], work, subset, journal.get(key))
         rows += new
         if callback is not None:

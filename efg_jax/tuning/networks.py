@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 
 import efg_jax
+from efg_jax.compilation import drop_programs
 from efg_jax.errors import InputError
 from efg_jax.io.checkpoint import stored_arrays
 from efg_jax.io.journal import Journal, digest, fingerprint
@@ -283,6 +284,7 @@ class Trainings:
             folder = self._folder(key)
             entry = self._trained(asked, with_network_values(self.start, values), folder, last is None)
             self._journal.put(key, entry)
+            drop_programs()
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
         loss = np.inf if entry["state"] == "failed" else min(entry["losses"])

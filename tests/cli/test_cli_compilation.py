@@ -5,8 +5,11 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 import efg_jax
@@ -142,3 +145,12 @@ def test_commands_compile_quickly_where_no_flags_are_set(own):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=variables, check=True)
     quicker = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else "None"
     assert done.stdout.split() == ["2.0", own or quicker]
+
+
+def test_programs_are_dropped_where_there_are_too_many():
+    compiled = jax.jit(lambda x: 2.0 * x)
+    compiled(jnp.ones(2))
+    assert not compilation.drop_programs(most=10**6)
+    assert compiled._cache_size() == 1
+    assert compilation.drop_programs(most=0) == Path("/proc/self/maps").exists()
+    assert compiled._cache_size() == (not Path("/proc/self/maps").exists())
