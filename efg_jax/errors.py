@@ -30,9 +30,7 @@ def as_float(name: str, value: Any) -> float:
     Raises:
         InputError: it is none.
     """
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise InputError(f"{name} = {value!r} is no number")
-    return float(value)
+    return float(_checked(name, value, Real, "number"))
 
 
 def as_int(name: str, value: Any) -> int:
@@ -41,6 +39,11 @@ def as_int(name: str, value: Any) -> int:
     Raises:
         InputError: it is none.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise InputError(f"{name} = {value!r} is no whole number")
-    return int(value)
+    return int(_checked(name, value, Integral, "whole number"))
+
+
+def _checked(name: str, value: Any, kind: type, what: str) -> Any:
+    """The value, which is of a kind of number, and not a truth value either."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InputError(f"{name} = {value!r} is no {what}")
+    return value

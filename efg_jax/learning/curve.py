@@ -83,7 +83,8 @@ def learning_curve(
 
     Args:
         models: a model, or several by name, ``{"tensor": TensorGPR(...), "network": EquivariantNetwork(...)}``; their hyperparameters are kept, the
-            regularisation "auto" is found for each fit. Networks know all elements of the data, and begin from the same random weights in each fit, in units that are measured on its training set.
+            regularisation "auto" is found for each fit. Networks know all elements of the data, and begin from the same random weights in each fit, in units
+            that are measured on its training set.
         structures: with labels of the models' target.
         sizes: numbers of training structures, in any order; None: `default_sizes`.
         repeats: number of permutations.

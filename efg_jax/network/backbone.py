@@ -92,6 +92,11 @@ class Network(eqx.Module):
             interactions.append(layer)
         return eqx.tree_at(lambda network: network.interactions, self, interactions)
 
+    @property
+    def units(self) -> list:  # of arrays, or of what stands for them in trees of the same kind
+        """The sizes of messages, an array of the couplings for each layer: measured (`calibrated`), and not learned."""
+        return [layer.sizes for layer in self.interactions]
+
     def __call__(self, environments: Environments) -> dict[str, Parts]:
         """Irreducible parts of each target for every atom, in units of the standardised labels.
 

@@ -116,18 +116,14 @@ def _warn_of_others(folder: str) -> None:
 
 
 def _weights(network: Network) -> PyTree:
-    """Without the sizes of messages: they follow from weights and data, and their last digits from the number of cores."""
-    return eqx.tree_at(_sizes, network, [None] * len(network.interactions))
-
-
-def _sizes(network: Network) -> list:
-    return [layer.sizes for layer in network.interactions]
+    """Without the units: they follow from weights and data, and their last digits from the number of cores."""
+    return eqx.tree_at(lambda n: n.units, network, [None] * len(network.units))
 
 
 def _trainable(network: Network, frozen: bool) -> PyTree:
     """True where a weight may change."""
     every = jax.tree.map(lambda _: not frozen, network)
-    every = eqx.tree_at(_sizes, every, [False] * len(network.interactions))
+    every = eqx.tree_at(lambda n: n.units, every, [False] * len(network.units))
     return eqx.tree_at(lambda n: n.heads, every, jax.tree.map(lambda _: True, network.heads))
 
 

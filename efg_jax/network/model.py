@@ -83,7 +83,7 @@ class EquivariantNetwork(eqx.Module):
             validation: structures that early stopping watches; None: a part of the training set (`Training.validation`), which is then not
                 trained on.
             checkpoint: folder where the state is kept after every epoch: a fit that was stopped at any moment, and is called again with the
-                same data and options, goes on from there, to the same bits on a CPU. It is emptied when the fit is done.
+                same data and options, goes on from there, to the same bits on a CPU with as many cores. It is emptied when the fit is done.
             resume: False: forget first what the folder has of this fit.
             progress: called after each epoch with (done, all, what), of a committee with the epochs of all members.
             watch: called after each epoch with its row of the history (`History.rows`); what it raises ends the training, and the checkpoint

@@ -246,6 +246,8 @@ def parse_arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="small networks, two epochs, few structures, nothing tuned: to see it run"
     )
     arguments = parser.parse_args()
+    if arguments.repeats < 1:
+        parser.error(f"--repeats {arguments.repeats} leaves no learning curve; give 1 or more")
     if unknown := [name for name in arguments.variants.split(SEPARATOR) if name not in VARIANTS]:
         parser.error(f"there is no variant {unknown[0]!r}; choose among {SEPARATOR.join(VARIANTS)}")
     return arguments

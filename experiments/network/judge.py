@@ -71,10 +71,7 @@ def train_network(
 
 def parameters(network: eqx.Module) -> int:
     """How many numbers are learned; the units of the layers are not."""
-    every, units = (
-        sum(leaf.size for leaf in jax.tree.leaves(part))
-        for part in (network, [layer.sizes for layer in network.interactions])
-    )
+    every, units = (sum(leaf.size for leaf in jax.tree.leaves(part)) for part in (network, network.units))
     return every - units
 
 

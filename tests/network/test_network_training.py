@@ -12,7 +12,6 @@ from oracles.small_networks import SMALLEST, with_scalars
 from efg_jax import InputError
 from efg_jax.network import EquivariantNetwork, History, Loss, Training, starts
 from efg_jax.network import training as training_module
-from efg_jax.network.committee import _sizes
 from efg_jax.network.data import TrainingData
 from efg_jax.network.starts import random_networks
 from efg_jax.plots import BLACK, save, training_figure
@@ -86,7 +85,8 @@ def test_a_machine_that_rounds_otherwise_goes_on_in_the_units_that_were_kept(sca
     plain = starts._calibrated
 
     def rounded(*arguments):
-        return eqx.tree_at(_sizes, found := plain(*arguments), [(1.0 + 1e-6) * sizes for sizes in _sizes(found)])
+        found = plain(*arguments)
+        return eqx.tree_at(lambda network: network.units, found, [(1.0 + 1e-6) * sizes for sizes in found.units])
 
     monkeypatch.setattr(starts, "_calibrated", rounded)
     seen = []
