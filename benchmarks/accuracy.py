@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import efg_jax as ej
-from efg_jax.targets import KNOWN, labels, to_channels
+from efg_jax.structures.targets import KNOWN, labels, to_channels
 
 NMAX, LMAX, CUTOFF, SIGMA, WIDTH = 8, 6, 5.0, 0.4, 0.5  # the defaults of LambdaSOAP
 SCALING = {"rate": 1.0, "scale": 2.5, "exponent": 5.0}

@@ -111,7 +111,7 @@ def measure(program: str, case: str, layers: int, channels: int, lmax: int) -> d
 def cells(case: str):
     """Environments of all atoms."""
     import efg_jax as ej
-    from efg_jax.models.basis import cast
+    from efg_jax.gp.basis import cast
 
     atoms = ej.datasets.load("lto-efg")[0] if case == "42 atoms" else ej.datasets.build_lto(3, seed=0)
     assert len(atoms) == int(case.split()[0])

@@ -122,7 +122,7 @@ def train(model: str, references: int, nmax: int, lmax: int) -> dict:
 
 def point_charge_gradients(atoms: Atoms, centres: np.ndarray) -> np.ndarray:
     """Σ_j q_j w(r) (3 r rᵀ − r² 1)/r⁵ over the neighbours, with a smooth cutoff w."""
-    from efg_jax.neighbour_lists import neighbour_pairs
+    from efg_jax.structures.neighbour_lists import neighbour_pairs
 
     pairs = neighbour_pairs(atoms, centres, CUTOFF)
     vectors = pairs.displacements(atoms)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 import efg_jax as ej
 from efg_jax.descriptors import principal_contraction
-from efg_jax.targets import target_of
+from efg_jax.structures.targets import target_of
 from efg_jax.tuning import Objective
 
 REPEATS = 5

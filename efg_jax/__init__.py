@@ -5,67 +5,38 @@ Nothing here changes JAX's configuration: `fit`, `predict`, `evaluate` and `tune
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from efg_jax import (
-        datasets,
-        disorder,
-        io,
-        metrics,
-        models,
-        network,
-        observables,
-        parallel,
-        plots,
-        powder,
-        regions,
-        sensitivity,
-        spectra,
-        structures,
-        tensors,
-        trajectories,
-        tuning,
-    )
-    from efg_jax.calculator import TensorCalculator
-    from efg_jax.compilation import compilation_cache, compile_quickly
-    from efg_jax.crystal_frame import crystal_axes, field_direction
-    from efg_jax.descriptors import LambdaSOAP
-    from efg_jax.errors import InputError
-    from efg_jax.learning import learning_curve
-    from efg_jax.models import ScalarGPR, TensorGPR, load
-    from efg_jax.network import Architecture, EquivariantNetwork, Training
-    from efg_jax.observables import SiteObservables, site_observables
-    from efg_jax.precision import enable_x64, float64
-    from efg_jax.report import Report, TargetReport, comparison_table
-    from efg_jax.splits import folds, split
-    from efg_jax.structures import Environments, environments
-    from efg_jax.targets import Target, target_of
-    from efg_jax.tuning import tune
-
-__version__ = "0.1.0"
+from efg_jax.version import __version__
 
 _HOMES = {
     "calculator": ("TensorCalculator",),
     "compilation": ("compilation_cache", "compile_quickly"),
-    "crystal_frame": ("crystal_axes", "field_direction"),
     "descriptors": ("LambdaSOAP",),
     "errors": ("InputError",),
-    "learning": ("learning_curve",),
-    "models": ("ScalarGPR", "TensorGPR", "load"),
+    "gp": ("ScalarGPR", "TensorGPR"),
+    "learning_curves": ("learning_curve",),
+    "models": ("load",),
     "network": ("Architecture", "EquivariantNetwork", "Training"),
     "observables": ("SiteObservables", "site_observables"),
     "precision": ("enable_x64", "float64"),
     "report": ("Report", "TargetReport", "comparison_table"),
-    "splits": ("folds", "split"),
-    "structures": ("Environments", "environments"),
-    "targets": ("Target", "target_of"),
+    "structures": (
+        "Environments",
+        "Target",
+        "crystal_axes",
+        "environments",
+        "field_direction",
+        "folds",
+        "split",
+        "target_of",
+    ),
     "tuning": ("tune",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = (
     "datasets",
     "disorder",
+    "electrostatics",
     "io",
     "metrics",
     "models",
@@ -73,10 +44,9 @@ _MODULES = (
     "observables",
     "parallel",
     "plots",
-    "powder",
-    "regions",
     "sensitivity",
     "spectra",
+    "storage",
     "structures",
     "tensors",
     "trajectories",
@@ -97,12 +67,14 @@ __all__ = [
     "TensorCalculator",
     "TensorGPR",
     "Training",
+    "__version__",
     "comparison_table",
     "compilation_cache",
     "compile_quickly",
     "crystal_axes",
     "datasets",
     "disorder",
+    "electrostatics",
     "enable_x64",
     "environments",
     "field_direction",
@@ -117,8 +89,6 @@ __all__ = [
     "observables",
     "parallel",
     "plots",
-    "powder",
-    "regions",
     "sensitivity",
     "site_observables",
     "spectra",

@@ -8,11 +8,11 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from efg_jax.errors import InputError
-from efg_jax.io.journal import fingerprint
-from efg_jax.io.units import drop_units
-from efg_jax.models import ScalarGPR, TensorGPR
-from efg_jax.models.prediction import Precision, Predicted
+from efg_jax.gp import ScalarGPR, TensorGPR
+from efg_jax.gp.prediction import Precision, Predicted
 from efg_jax.network import EquivariantNetwork
+from efg_jax.storage.journal import fingerprint
+from efg_jax.structures.units import drop_units
 
 
 class TensorCalculator(Calculator):

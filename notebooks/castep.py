@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 import efg_jax as ej
-from efg_jax import plots
 
 Path("castep").mkdir(exist_ok=True)
 quartz = [atoms for atoms in ej.datasets.load("silica-efg") if len(atoms) == 9][:24]
@@ -83,7 +82,7 @@ np.abs(again.arrays["efg"] - new.arrays["efg"])[oxygen].max(), np.isnan(again.ar
 # In a notebook [chemiscope](https://chemiscope.org) shows the tensors as ellipsoids on their atoms, to be turned with the mouse (`pip install 'efg-jax[view]'`; a page like this one has no room for it):
 
 # %%
-plots.view(new, species="O")
+ej.io.view(new, species="O")
 
 # %%
 ej.io.write("predicted.csv", new, species="O")

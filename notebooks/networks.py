@@ -20,6 +20,7 @@ import numpy as np
 
 import efg_jax as ej
 from efg_jax import plots
+from efg_jax.network.training_figure import training_figure
 
 frames = ej.datasets.load("silica-efg")[:247]
 known = [atoms for atoms in frames if atoms.info["parent"] != "stishovite"]  # Si with four neighbours
@@ -38,7 +39,7 @@ len(train), len(test), len(stishovite)
 architecture = ej.Architecture(layers=2, channels=8, cutoff=3.5, species=("O", "Si"))
 training = ej.Training(epochs=20, steps=200, learning_rate=0.02, batch_edges=500)
 network = ej.EquivariantNetwork(architecture, species="O", training=training).fit(train)
-plots.training_figure(network.fitted.histories)
+training_figure(network.fitted.histories)
 
 # %%
 kernel = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=4, lmax=3), species="O").fit(train)

@@ -20,8 +20,8 @@ import numpy as np
 
 import efg_jax as ej
 from efg_jax import plots
-from efg_jax.plots.spectra import mqmas_figure, spectrum_figure
 from efg_jax.spectra import larmor_frequency, mqmas, powder_spectrum, sites, spectrum
+from efg_jax.spectra.spectrum_figures import mqmas_figure, spectrum_figure
 
 frames = ej.datasets.load("silica-efg")[:247]
 atoms = next(atoms for atoms in frames if atoms.info["parent"].startswith("coesite"))

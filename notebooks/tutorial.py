@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import efg_jax as ej
-from efg_jax import plots
+from efg_jax.report.parity_figures import compare_figure, frequency_figure
 from efg_jax.tensors import principal_axes
 
 frames = ej.datasets.load("silica-efg")[:247]  # list of ase.Atoms, arrays["efg"] in V/Å²
@@ -65,10 +65,10 @@ scalar_report = scalar.evaluate(test, title="silica, held out")
 ej.comparison_table({"scalar": scalar_report, "tensor": report}, "O")
 
 # %%
-plots.compare_figure(scalar_report, report, "O")
+compare_figure(scalar_report, report, "O")
 
 # %%
-plots.frequency_figure(scalar_report, report, "O")
+frequency_figure(scalar_report, report, "O")
 
 # %% [markdown]
 # ## One structure, with an error bar

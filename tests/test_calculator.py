@@ -8,7 +8,7 @@ from oracles.labelled_crystals import crystals
 
 import efg_jax as ej
 from efg_jax import InputError, TensorGPR
-from efg_jax.streaming import Dealer
+from efg_jax.structures.streaming import Dealer
 
 SOAP = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, sigma=0.5)
 

@@ -7,7 +7,7 @@ from ase.build import bulk
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
-from efg_jax.crystal_frame import field_direction
+from efg_jax.structures.crystal_frame import field_direction
 
 CELL = np.array([[4.0, 0.3, -0.2], [1.1, 5.0, 0.4], [-0.7, 0.9, 6.0]])
 

@@ -8,6 +8,8 @@ from numpy.testing import assert_allclose
 
 import efg_jax as ej
 from efg_jax import plots
+from efg_jax.datasets.dataset_figure import dataset_figure, dataset_groups
+from efg_jax.datasets.shielding_figure import shielding_figure
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +18,7 @@ def frames():
 
 
 def test_groups_hold_the_bonds_and_tensors_of_all_sites(frames):
-    groups = plots.dataset_groups(frames, bond=2.2)
+    groups = dataset_groups(frames, bond=2.2)
     assert list(groups) == ["O", "Si"]
     expected = []
     for atoms in frames:
@@ -34,29 +36,29 @@ def test_an_array_divides_elements(frames):
     marked = [atoms.copy() for atoms in frames]
     for atoms in marked:
         atoms.set_array("site", np.where(np.arange(len(atoms)) % 2, "odd", "even"))
-    groups = plots.dataset_groups(marked, "site")
-    whole = plots.dataset_groups(frames)
+    groups = dataset_groups(marked, "site")
+    whole = dataset_groups(frames)
     assert set(groups) == {"O even", "O odd", "Si even", "Si odd"}
     assert len(groups["O even"].eta) + len(groups["O odd"].eta) == len(whole["O"].eta)
     with pytest.raises(ej.InputError, match="has no array 'phase'"):
-        plots.dataset_groups(frames, "phase")
+        dataset_groups(frames, "phase")
 
 
 def test_what_carries_no_label_is_not_drawn(frames, tmp_path):
     silent = [atoms.copy() for atoms in frames]
     for atoms in silent:
         atoms.arrays["efg"][np.asarray(atoms.symbols) == "Si"] = np.nan
-    assert len(plots.dataset_groups(silent)["Si"].eta) == 0
-    figure = plots.dataset_figure(silent)
+    assert len(dataset_groups(silent)["Si"].eta) == 0
+    figure = dataset_figure(silent)
     assert len(figure.axes) == 3  # bonds, |C_Q| of ¹⁷O, η
     assert "C_Q" in figure.axes[1].get_xlabel()
-    assert "V_{zz}" in plots.dataset_figure(frames).axes[2].get_xlabel()  # of Si, which has no quadrupole moment
+    assert "V_{zz}" in dataset_figure(frames).axes[2].get_xlabel()  # of Si, which has no quadrupole moment
     plots.save(figure, tmp_path / "silica.png")
     assert (tmp_path / "silica.png").read_bytes()[:4] == b"\x89PNG"
     for atoms in silent:
         atoms.arrays["efg"][:] = np.nan
     with pytest.raises(ej.InputError, match="no atom carries 'efg'"):
-        plots.dataset_figure(silent)
+        dataset_figure(silent)
 
 
 def test_shieldings_are_drawn_by_element_and_what_has_none_is_not():
@@ -65,7 +67,7 @@ def test_shieldings_are_drawn_by_element_and_what_has_none_is_not():
     for atoms in frames:
         atoms.arrays["ms"] = rng.normal(size=(3, 3, 3))
         atoms.arrays["ms"][1] = np.nan
-    figure = plots.shielding_figure(frames)
+    figure = shielding_figure(frames)
     assert [ax.get_title().split(",")[0] for ax in figure.axes] == ["H (4)", "O (4)"]
     oxygen = np.array([atoms.arrays["ms"][0] for atoms in frames])
     found = figure.axes[1].get_lines()[0]
@@ -75,4 +77,4 @@ def test_shieldings_are_drawn_by_element_and_what_has_none_is_not():
     for atoms in frames:
         atoms.arrays["ms"][:] = np.nan
     with pytest.raises(ej.InputError, match="no atom carries 'ms'"):
-        plots.shielding_figure(frames)
+        shielding_figure(frames)

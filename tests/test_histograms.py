@@ -7,9 +7,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import efg_jax as ej
-from efg_jax import plots
-from efg_jax.regions import find_regions
 from efg_jax.report import Report
+from efg_jax.report.histogram_figures import error_figure, regions_figure
+from efg_jax.spectra.regions import find_regions
 
 N = 400
 
@@ -28,7 +28,7 @@ def report():
 
 
 def test_errors_are_all_counted(report):
-    figure = plots.error_figure({"one": report, "again": report}, "O", keys=("nu_q_khz", "eta_tilde"))
+    figure = error_figure({"one": report, "again": report}, "O", keys=("nu_q_khz", "eta_tilde"))
     for ax, key in zip(figure.axes, ("nu_q_khz", "eta_tilde"), strict=True):
         reference, predicted = report["O"].series[key]
         errors = np.asarray(predicted) - np.asarray(reference)
@@ -45,7 +45,7 @@ def test_errors_are_all_counted(report):
 
 
 def test_errors_of_all_quantities_that_there_are(report):
-    labels = [ax.get_xlabel() for ax in plots.error_figure(report, "O").axes]
+    labels = [ax.get_xlabel() for ax in error_figure(report, "O").axes]
     assert len(labels) == 5
     assert "(kHz)" in labels[2]
 
@@ -61,14 +61,14 @@ def test_errors_of_all_quantities_that_there_are(report):
 )
 def test_what_a_report_lacks_is_said(report, arguments, message):
     with pytest.raises(ej.InputError, match=message):
-        plots.error_figure(*(report if argument == "report" else argument for argument in arguments))
+        error_figure(*(report if argument == "report" else argument for argument in arguments))
 
 
 def test_regions_are_coloured_and_numbered():
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(20.0, 2.0, 800), rng.normal(60.0, 3.0, 500), rng.uniform(0.0, 100.0, 40)])
     regions = find_regions(values, 50, 2, 10)
-    (ax,) = plots.regions_figure(regions, least=10).axes
+    (ax,) = regions_figure(regions, least=10).axes
     bars = [patch for patch in ax.patches if patch.get_width() > 0]
     assert_allclose([bar.get_height() for bar in bars], regions.counts)
     assert sorted({bar.get_facecolor() for bar in bars}, key=str) == sorted(
@@ -83,10 +83,10 @@ def test_regions_are_coloured_and_numbered():
 def test_chemiscope_shows_structures_with_ellipsoids():
     pytest.importorskip("chemiscope")
     frames = [atoms for atoms in ej.datasets.load("silica-efg") if len(atoms) <= 9][:2]
-    shown = json.loads(plots.view(frames, species="O").value)
+    shown = json.loads(ej.io.view(frames, species="O").value)
     assert len(shown["structures"]) == 2
     oxygen = sum(list(atoms.symbols).count("O") for atoms in frames)
     assert len(shown["properties"]["c_q_mhz"]["values"]) == oxygen
     assert shown["shapes"]["efg"]["kind"] == "ellipsoid"
     with pytest.raises(ej.InputError, match="Al"):
-        plots.view(frames, species="Al")
+        ej.io.view(frames, species="Al")

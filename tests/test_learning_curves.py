@@ -13,9 +13,9 @@ from oracles.labelled_crystals import crystals
 from scipy.stats import linregress
 
 import efg_jax as ej
-from efg_jax.learning import LearningCurve, Row, default_sizes
-from efg_jax.learning.plan import subsets
-from efg_jax.learning.result import with_error
+from efg_jax.learning_curves import LearningCurve, Row, default_sizes
+from efg_jax.learning_curves.plan import subsets
+from efg_jax.text import with_error
 
 SIZES, REPEATS, TEST, SEED = (3, 8), 2, 0.2, 1
 DESCRIPTOR = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, sigma=0.5)

@@ -8,7 +8,7 @@ from oracles.labelled_crystals import crystals
 from oracles.small_networks import SMALLEST, TINY, with_scalars
 
 import efg_jax as ej
-from efg_jax.learning.plan import describe, subsets
+from efg_jax.learning_curves.plan import describe, subsets
 from efg_jax.network import Architecture, EquivariantNetwork, Loss, Training
 
 TEST, SEED = 0.2, 1

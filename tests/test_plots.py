@@ -12,8 +12,15 @@ from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 
 from efg_jax import plots
-from efg_jax.plots.parity import _pi_fraction
 from efg_jax.report import Report
+from efg_jax.report.parity_figures import (
+    _pi_fraction,
+    compare_figure,
+    frequency_figure,
+    metrics_figure,
+    parity,
+    parity_panel,
+)
 
 N = 30
 SPECIES = ("O", "Si")
@@ -49,7 +56,7 @@ def points(ax):
 
 def test_parity_draws_the_points_between_equal_axes():
     x, y = np.linspace(-1, 3, N), np.linspace(-1, 4, N)
-    ax = plots.parity(x, y, label="$V$", unit="V/Å²", band=0.5)
+    ax = parity(x, y, label="$V$", unit="V/Å²", band=0.5)
     assert_allclose(points(ax), np.stack([x, y], axis=1))
     assert ax.get_xlim() == ax.get_ylim()
     assert ax.get_xlim()[0] < -1
@@ -66,19 +73,19 @@ def test_parity_draws_the_points_between_equal_axes():
 def test_parity_draws_into_given_axes():
     figure = Figure()
     ax = figure.subplots()
-    assert plots.parity(np.arange(3.0), np.arange(3.0), label="x", ax=ax) is ax
+    assert parity(np.arange(3.0), np.arange(3.0), label="x", ax=ax) is ax
     assert figure.axes == [ax]
 
 
 def test_a_constant_and_a_single_point_can_be_drawn():
     for values in (np.zeros(4), np.array([7.0])):
-        ax = plots.parity(values, values, label="x")
+        ax = parity(values, values, label="x")
         assert np.diff(ax.get_xlim()) > 0
         assert "$r$" not in ax.child_axes[0].get_title(loc="left")
 
 
 def test_angles_have_ticks_in_parts_of_pi():
-    ax = plots.parity(np.array([0.1, 1.2]), np.array([0.2, 1.5]), label="θ", unit="rad")
+    ax = parity(np.array([0.1, 1.2]), np.array([0.2, 1.5]), label="θ", unit="rad")
     ax.figure.draw_without_rendering()
     texts = [tick.get_text() for tick in ax.get_xticklabels()]
     assert {"0", "π/4", "π/2"} <= set(texts)
@@ -89,14 +96,14 @@ def test_angles_have_ticks_in_parts_of_pi():
 
 def test_parity_panel_knows_the_quantities_of_the_report(reports):
     keys = ("c_q_tilde", "eta_tilde", "theta", "phi")
-    figure = plots.parity_panel({key: reports[1]["O"].series[key] for key in keys} | {"mine": (np.ones(2), np.ones(2))})
+    figure = parity_panel({key: reports[1]["O"].series[key] for key in keys} | {"mine": (np.ones(2), np.ones(2))})
     assert len(figure.axes) == 5
     assert figure.axes[2].get_xlabel() == r"reference $\theta$ (rad)"
     assert figure.axes[4].get_xlabel() == "reference mine"
 
 
 def test_compare_figure_has_scalar_above_tensor(reports):
-    figure = plots.compare_figure(*reports, "O")
+    figure = compare_figure(*reports, "O")
     assert len(figure.axes) == 8
     for row, report in enumerate(reports):
         for column, key in enumerate(("c_q_tilde", "eta_tilde", "theta", "phi")):
@@ -107,7 +114,7 @@ def test_compare_figure_has_scalar_above_tensor(reports):
 
 
 def test_frequency_figure_shows_direct_derived_and_tensor(reports):
-    figure = plots.frequency_figure(*reports, "O")
+    figure = frequency_figure(*reports, "O")
     scalar, tensor = (report["O"].series for report in reports)
     shown = (scalar["nu_q_direct_khz"], scalar["nu_q_khz"], tensor["nu_q_khz"])
     assert len(figure.axes) == 3
@@ -122,7 +129,7 @@ def test_frequency_figure_shows_direct_derived_and_tensor(reports):
 
 
 def test_frequency_figure_of_spin_one_half_is_in_volts(reports):
-    figure = plots.frequency_figure(*reports, "Si")
+    figure = frequency_figure(*reports, "Si")
     assert len(figure.axes) == 3
     assert "V/Å²" in figure.axes[0].get_xlabel()
     assert not any(isinstance(c, FillBetweenPolyCollection) for ax in figure.axes for c in ax.collections)
@@ -140,7 +147,7 @@ def test_the_start_of_a_search_is_seen_and_bad_trials_squeeze_nothing():
 
 @pytest.mark.parametrize("kind", [0, 1])
 def test_metrics_figure_ends_with_the_orientation(reports, kind):
-    figure = plots.metrics_figure(reports[kind], "O")
+    figure = metrics_figure(reports[kind], "O")
     assert len(figure.axes) == 6
     curves = figure.axes[-1].get_lines()
     assert len(curves) == (2, 4)[kind]
@@ -158,7 +165,7 @@ def test_report_plot_saves_one_figure_per_species(reports, tmp_path):
 
 def test_formats_notebooks_and_settings(reports, tmp_path):
     before = dict(mpl.rcParams)
-    figure = plots.parity_panel({"eta": reports[1]["O"].series["eta"]})
+    figure = parity_panel({"eta": reports[1]["O"].series["eta"]})
     for suffix, start in (("pdf", b"%PDF"), ("svg", b"<?xml")):
         plots.save(figure, tmp_path / f"figure.{suffix}")
         assert (tmp_path / f"figure.{suffix}").read_bytes().startswith(start)
@@ -174,7 +181,7 @@ def test_pyplot_stays_out():
 
 def test_threads_do_not_meet(tmp_path):
     def draw(name):
-        ax = plots.parity(np.arange(9.0), np.arange(9.0), label=name)
+        ax = parity(np.arange(9.0), np.arange(9.0), label=name)
         plots.save(ax.figure, tmp_path / f"{name}.png")
 
     threads = [threading.Thread(target=draw, args=(name,)) for name in "abc"]

@@ -6,9 +6,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import efg_jax as ej
-from efg_jax.powder import field_directions, powder_frequencies
-from efg_jax.regions import UNASSIGNED, find_regions
+from efg_jax.spectra.regions import UNASSIGNED, find_regions
 from efg_jax.tensors import coupling_constant
+from efg_jax.tensors.powder import field_directions, powder_frequencies
 
 
 def values_with(counts):

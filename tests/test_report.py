@@ -8,11 +8,12 @@ import pytest
 import scipy.stats
 from numpy.testing import assert_allclose
 
-from efg_jax import plots
 from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
-from efg_jax.report import Report, comparison_table, render
+from efg_jax.report import Report, comparison_table
+from efg_jax.report.parity_figures import metrics_figure
 from efg_jax.tensors.nuclei import isotope
+from efg_jax.text import render
 
 N = 30
 SPECIES = ("O", "Si")
@@ -185,7 +186,7 @@ def test_z_axis_of_a_scalar_model_is_judged_where_it_is_given(data, scalars, sca
         assert "15.5" in text
         assert "z zᵀ" in text
     assert "z zᵀ" not in str(scalar_report)
-    curves = {line.get_label() for line in plots.metrics_figure(report, "O").axes[-1].get_lines()}
+    curves = {line.get_label() for line in metrics_figure(report, "O").axes[-1].get_lines()}
     assert curves == {"field in the principal frame", "z axis"}
 
 

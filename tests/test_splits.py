@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efg_jax.errors import InputError
-from efg_jax.splits import folds, split
+from efg_jax.structures.splits import folds, split
 
 
 @given(st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 2**32))

@@ -11,6 +11,12 @@ from efg_jax import InputError, plots
 from efg_jax.plots.ellipsoids import NEGATIVE, POSITIVE
 from efg_jax.plots.scene import view_from
 from efg_jax.trajectories import average
+from efg_jax.trajectories.trajectory_figures import (
+    autocorrelation_figure,
+    distribution_figure,
+    running_figure,
+    trajectory_figure,
+)
 
 
 @pytest.fixture
@@ -105,17 +111,17 @@ def test_single_pictures(averaged, tmp_path):
     plain = averaged[0]
     for number, figure in enumerate(
         (
-            plots.running_figure(plain, 1),
-            plots.distribution_figure(plain, "eta"),
-            plots.autocorrelation_figure(plain),
+            running_figure(plain, 1),
+            distribution_figure(plain, "eta"),
+            autocorrelation_figure(plain),
         )
     ):
         plots.save(figure, tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").stat().st_size > 5000
-    assert plots.distribution_figure(plain, "eta").axes[0].get_xlabel() == r"$\eta$ of single frames"
+    assert distribution_figure(plain, "eta").axes[0].get_xlabel() == r"$\eta$ of single frames"
     with pytest.raises(InputError, match="atom 7 was not averaged"):
-        plots.running_figure(plain, 7)
+        running_figure(plain, 7)
     with pytest.raises(InputError, match="there is no distribution of 'colour'"):
-        plots.distribution_figure(plain, "colour")
+        distribution_figure(plain, "colour")
     with pytest.raises(InputError, match="Na was not averaged"):
-        plots.trajectory_figure(plain, "Na")
+        trajectory_figure(plain, "Na")

@@ -8,11 +8,11 @@ from ase import Atoms
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
-from efg_jax import plots
 from efg_jax.errors import InputError
-from efg_jax.models.evaluation import target_report
 from efg_jax.report import SHIELDING_QUANTITIES, TargetReport
-from efg_jax.targets import KNOWN, Target
+from efg_jax.report.judging import target_report
+from efg_jax.report.parity_figures import parity_panel
+from efg_jax.structures.targets import KNOWN, Target
 
 MS, DIPOLE, POLARIZABILITY = (KNOWN[name] for name in ("ms", "dipole", "polarizability"))
 CHARGE = Target("charge", "atom", "scalar", ((0, 1),), "e")
@@ -211,7 +211,7 @@ def test_file_names_of_figures_are_file_names(tmp_path):
 
 def test_panels_wrap_into_rows():
     series = np.arange(4.0), np.arange(4.0)
-    figure = plots.parity_panel(dict.fromkeys("abcde", series), unit="ppm", columns=3)
+    figure = parity_panel(dict.fromkeys("abcde", series), unit="ppm", columns=3)
     assert len(figure.axes) == 5
     assert figure.axes[3].get_xlabel() == "reference d (ppm)"
 

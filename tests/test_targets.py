@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.testing import assert_allclose, assert_array_equal
 
 from efg_jax.errors import InputError
-from efg_jax.targets import KNOWN, Target, find, from_channels, labels, target_of, tensors_in, to_channels
+from efg_jax.structures.targets import KNOWN, Target, find, from_channels, labels, target_of, tensors_in, to_channels
 
 RNG = np.random.default_rng(0)
 

@@ -7,6 +7,8 @@ from ase import Atoms
 import efg_jax as ej
 from docs.tools.palette import small
 from efg_jax import plots
+from efg_jax.datasets.dataset_figure import dataset_figure
+from efg_jax.datasets.shielding_figure import shielding_figure
 from experiments.lto.dataset import BOND, NUCLEI, with_sites
 
 FOLDER = Path(__file__).parents[1] / "data"
@@ -23,10 +25,10 @@ def main() -> None:
 def picture(name: str, frames: list[Atoms]) -> plots.Picture:
     """Field gradients of crystals, of the spinel by site; shieldings of molecules."""
     if name == "molecules-nmr":
-        return plots.shielding_figure(frames)
+        return shielding_figure(frames)
     if name == "lto-efg":
-        return plots.dataset_figure(with_sites(frames), by="site", bond=BOND, isotopes=NUCLEI)
-    return plots.dataset_figure(frames)
+        return dataset_figure(with_sites(frames), by="site", bond=BOND, isotopes=NUCLEI)
+    return dataset_figure(frames)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
 
-from efg_jax.io.units import drop_units
-from efg_jax.models import ScalarGPR, TensorGPR
-from efg_jax.models.prediction import Predicted
+from efg_jax.gp import ScalarGPR, TensorGPR
+from efg_jax.gp.prediction import Predicted
 from efg_jax.network import EquivariantNetwork
 from efg_jax.precision import float64
-from efg_jax.structures import bucket
-from efg_jax.targets import Target
+from efg_jax.structures.environments import bucket
+from efg_jax.structures.targets import Target
+from efg_jax.structures.units import drop_units
 from efg_jax.tensors.efg import asymmetry, coupling_constant
 from efg_jax.tensors.nuclei import Isotope, default_isotope
 from efg_jax.tensors.principal import principal_axes

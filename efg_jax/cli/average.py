@@ -231,11 +231,12 @@ def _write(found: "TrajectoryAverage", files: dict[str, Path], folder: Path | No
     pictures = []
     if folder is not None:
         from efg_jax import plots
+        from efg_jax.trajectories.trajectory_figures import trajectory_figure
 
         folder.mkdir(parents=True, exist_ok=True)
         for symbol in found.isotopes:
             pictures.append(folder / f"{symbol}-average.png")
-            plots.save(plots.trajectory_figure(found, symbol), pictures[-1])
+            plots.save(trajectory_figure(found, symbol), pictures[-1])
     progress.wrote(*files.values(), *pictures)
 
 

@@ -14,7 +14,7 @@ from efg_jax.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from efg_jax.models import ScalarGPR, TensorGPR
+    from efg_jax.gp import ScalarGPR, TensorGPR
     from efg_jax.network import EquivariantNetwork
 
 
@@ -63,7 +63,7 @@ def _read(
 ) -> "tuple[list[Atoms], tuple[str, ...]]":
     """Structures with labels, and which of the model's targets are judged: those that are named, or that the structures carry."""
     from efg_jax.network import EquivariantNetwork
-    from efg_jax.network.data import labelled_frames
+    from efg_jax.network.training_sets import labelled_frames
 
     targets = chosen_targets(model, names)
     array = array or model.array

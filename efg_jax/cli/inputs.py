@@ -10,8 +10,8 @@ from efg_jax.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from efg_jax.models import ScalarGPR, TensorGPR
-    from efg_jax.targets import Per
+    from efg_jax.gp import ScalarGPR, TensorGPR
+    from efg_jax.structures.targets import Per
 
 
 def read_structures(sources: Sequence[str], index: str = ":") -> "list[Atoms]":
@@ -84,7 +84,7 @@ def digests(sources: Sequence[str]) -> list[str]:
         InputError: as `read_structures`, but what is in a file is not looked at.
     """
     from efg_jax import __version__
-    from efg_jax.io.appending import file_digest
+    from efg_jax.io.frame_writer import file_digest
     from efg_jax.io.reading import require_readable
 
     found = []
@@ -123,7 +123,7 @@ def read_labelled(
 
     All sources are checked together: structures with different targets must not meet in one training set.
     """
-    from efg_jax.io import check_frames
+    from efg_jax.structures.checks import check_frames
 
     return check_frames(read_structures(sources, index), target, array, per=per)
 

@@ -11,7 +11,7 @@ from efg_jax.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from efg_jax.models import ScalarGPR, TensorGPR
+    from efg_jax.gp import ScalarGPR, TensorGPR
     from efg_jax.network import EquivariantNetwork
     from efg_jax.report import Report, TargetReport
     from efg_jax.tensors.nuclei import Isotope
@@ -80,7 +80,7 @@ def write_reports(reports: "Mapping[str, Report | TargetReport]", json: Path | N
     if len(reports) <= 1:
         return [path for report in reports.values() for path in write_report(report, json, plots)]
     if json is not None:
-        from efg_jax.io.atomic import atomic_write
+        from efg_jax.storage.atomic_write import atomic_write
 
         text = _dumps({name: report.to_dict() for name, report in reports.items()})
         with atomic_write(json) as temporary:

@@ -12,8 +12,8 @@ from efg_jax.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from efg_jax.models import ScalarGPR, TensorGPR
-    from efg_jax.targets import Target
+    from efg_jax.gp import ScalarGPR, TensorGPR
+    from efg_jax.structures.targets import Target
 
 
 class KernelOptions(NamedTuple):
@@ -44,7 +44,7 @@ class KernelOptions(NamedTuple):
             InputError: options that cannot be.
         """
         from efg_jax.descriptors import LambdaSOAP
-        from efg_jax.models import ScalarGPR, TensorGPR
+        from efg_jax.gp import ScalarGPR, TensorGPR
 
         descriptor = LambdaSOAP(**self.descriptor)
         if self.kind == "scalar":
@@ -90,7 +90,7 @@ class KernelLearner:
 
     def read(self, data: Sequence[str], index: str) -> "tuple[list[Atoms], dict[str, Target]]":
         """Structures with their labels, and what the target is."""
-        from efg_jax.targets import target_of
+        from efg_jax.structures.targets import target_of
 
         target, per = self.model.target, self._options.per
         frames = read_labelled(data, target, self._array, per, index)

@@ -27,9 +27,9 @@ from efg_jax.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from efg_jax.learning import Fit, LearningCurve
-    from efg_jax.learning.plan import Model
-    from efg_jax.targets import Per
+    from efg_jax.learning_curves import Fit, LearningCurve
+    from efg_jax.learning_curves.plan import Model
+    from efg_jax.structures.targets import Per
 
 CURVE = "Curve"
 FORMATS = (".png", ".pdf", ".svg")
@@ -167,7 +167,7 @@ def learning_curve(
     cache, numbers, chosen = cache_beside(out, resume), _parse_sizes(sizes), options.parse_species(species)
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
-        from efg_jax.targets import target_of
+        from efg_jax.structures.targets import target_of
 
         models: dict[str, Model] = {}
         if "network" in kinds:
@@ -201,10 +201,10 @@ def _measure(
     resume: bool,
 ) -> "LearningCurve":
     """The curve, with a bar; who interrupts it is told how to go on."""
-    from efg_jax.learning import learning_curve as measure
+    from efg_jax.learning_curves import learning_curve as measure
 
     # The stages of every single fit are too many to be told.
-    with progress.bar("fitting", told="efg_jax.learning") as bar:
+    with progress.bar("fitting", told="efg_jax.learning_curves") as bar:
         begun = False
 
         def finished(fit: "Fit") -> None:
@@ -226,7 +226,7 @@ def _measure(
 
 def _result(fit: "Fit") -> str:
     """A fit in one line, with its first species' errors."""
-    from efg_jax.learning.quantities import quantity
+    from efg_jax.learning_curves.quantities import quantity
 
     species = fit.rows[0].species
     of_first = {row.metric: row.value for row in fit.rows if row.species == species}
@@ -262,7 +262,7 @@ def _kernel_models(
     kinds: tuple[str, ...], species: tuple[str, ...] | None, target: str, per: "Per | None"
 ) -> "dict[str, Model]":
     from efg_jax.descriptors import LambdaSOAP
-    from efg_jax.models import ScalarGPR, TensorGPR
+    from efg_jax.gp import ScalarGPR, TensorGPR
 
     models: dict[str, Model] = {}
     if "tensor" in kinds:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from efg_jax.network import EquivariantNetwork
-    from efg_jax.targets import Target
+    from efg_jax.structures.targets import Target
 
 
 class NetworkOptions(NamedTuple):
@@ -106,7 +106,7 @@ class NetworkLearner:
         Raises:
             InputError: as `read_structures`; bad labels, or a structure without any.
         """
-        from efg_jax.network.data import atomic_target, labelled_frames
+        from efg_jax.network.training_sets import atomic_target, labelled_frames
 
         frames = labelled_frames(self._targets, self._array, read_structures(data, index), "the training set")
         return frames, {name: atomic_target(name, frames) for name in self._targets}
@@ -140,11 +140,12 @@ class NetworkLearner:
 def write_histories(model: "EquivariantNetwork", log: Path | None, plots: Path | None) -> None:
     """Losses and errors by epoch as CSV, and as a picture in the folder of the plots, made if it is missing."""
     if log is not None:
-        from efg_jax.network import history
+        from efg_jax.network import training_history as history
 
         history.write_histories(log, model.fitted.histories)
     if plots is not None:
-        from efg_jax.plots import save, training_figure
+        from efg_jax.network.training_figure import training_figure
+        from efg_jax.plots import save
 
         plots.mkdir(parents=True, exist_ok=True)
         save(training_figure(model.fitted.histories), plots / "training.png")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from efg_jax.learning import LearningCurve
+    from efg_jax.learning_curves import LearningCurve
     from efg_jax.report import Report
     from efg_jax.sensitivity import Sensitivity
     from efg_jax.trajectories import TrajectoryAverage
@@ -69,7 +69,7 @@ def _is_device(path: Path) -> bool:
 
 
 def _rehearse(path: Path) -> None:
-    from efg_jax.io.atomic import atomic_write
+    from efg_jax.storage.atomic_write import atomic_write
 
     try:
         with atomic_write(path):

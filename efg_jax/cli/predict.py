@@ -21,8 +21,8 @@ from efg_jax.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from efg_jax.models import ScalarGPR, TensorGPR
-    from efg_jax.models.prediction import Predicted
+    from efg_jax.gp import ScalarGPR, TensorGPR
+    from efg_jax.gp.prediction import Predicted
     from efg_jax.network import EquivariantNetwork
     from efg_jax.tensors.nuclei import Isotope
 
@@ -120,7 +120,7 @@ def predict(
         quiet = join_processes(quiet)
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
-        from efg_jax.io.appending import file_digest
+        from efg_jax.io.frame_writer import file_digest
         from efg_jax.models import load
 
         progress.stage(f"reading {model}")
@@ -166,8 +166,8 @@ def _share(job: Job, out: Path, identity: dict[str, Any]) -> int:
 
     Parts that an earlier run finished are left as they are, and one that it began is gone on with.
     """
-    from efg_jax.io.journal import digest
     from efg_jax.parallel import Shards, barrier, count, first, share
+    from efg_jax.storage.journal import digest
 
     job.progress.say("counting frames")
     frames = sum(1 for _ in stream_structures(job.sources))
@@ -192,8 +192,8 @@ def _predict(job: Job, out: Path, identity: dict[str, Any], resume: bool, rows: 
     """
     model, sources, choice, isotopes, progress = job
     from efg_jax.cli.annotation import annotate
-    from efg_jax.io.appending import FrameWriter
-    from efg_jax.models.prediction import nothing_to_predict
+    from efg_jax.gp.prediction import nothing_to_predict
+    from efg_jax.io.frame_writer import FrameWriter
 
     positions, present = deque(), set()
 
@@ -267,7 +267,7 @@ def _arithmetic(
     Raises:
         InputError: a target or an option that this kind of model does not have.
     """
-    from efg_jax.models import ScalarGPR
+    from efg_jax.gp import ScalarGPR
     from efg_jax.network import EquivariantNetwork
 
     names = chosen_targets(model, targets)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from efg_jax.report import Report, TargetReport
-    from efg_jax.targets import Target
+    from efg_jax.structures.targets import Target
 
 
 def train(
@@ -243,7 +243,7 @@ def _divided(
         test: part that is held out.
         seed: of the split.
     """
-    from efg_jax.splits import split
+    from efg_jax.structures.splits import split
 
     training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
     for target in targets.values():
@@ -258,8 +258,8 @@ def _check_held_out(
     learner: "KernelLearner | NetworkLearner",
 ) -> None:
     """Make sure, before the fit, that the model can be judged on what is held out."""
-    from efg_jax.models.training import labelled_elements
-    from efg_jax.targets import place_of
+    from efg_jax.gp.labelled import labelled_elements
+    from efg_jax.structures.targets import place_of
 
     mend = "choose another --seed or --test, or add structures"
     elements = {*learner.elements, *(symbol for atoms in training for symbol in atoms.symbols)}

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from efg_jax.descriptors.lambda_soap import LambdaSOAP, settled
 from efg_jax.errors import InputError
 from efg_jax.precision import float64
-from efg_jax.structures import Neighbours, environments
+from efg_jax.structures.environments import Neighbours, environments
 
 
 def principal_contraction(

@@ -18,7 +18,7 @@ from efg_jax.descriptors.harmonics import solid_harmonics
 from efg_jax.descriptors.power_spectrum import invariant_norm, power_spectrum_blocks
 from efg_jax.descriptors.radial import RadialTable, cutoff_function, radial_scaling, radial_table
 from efg_jax.errors import InputError
-from efg_jax.structures import Environments, Neighbours
+from efg_jax.structures.environments import Environments, Neighbours
 
 Irrep = tuple[int, int]
 """(λ, parity): parity +1 for tensors with parity (−1)^λ under inversion, −1 for pseudotensors."""

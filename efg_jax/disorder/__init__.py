@@ -1,6 +1,5 @@
 """Which atom sits where: two species on one sublattice, by Monte Carlo on an electrostatic lattice energy."""
 
-from efg_jax.disorder.ewald import COULOMB, ewald_matrix, ewald_potential
 from efg_jax.disorder.lattice_gas import LatticeGas, enumerate_occupations, lattice_gas
 from efg_jax.disorder.metropolis import Sampled, anneal, metropolis
 from efg_jax.disorder.occupations import occupation_of, occupied
@@ -9,15 +8,12 @@ from efg_jax.disorder.thermal import debye_displacement, thermally_displaced
 from efg_jax.disorder.wang_landau import DensityOfStates, wang_landau
 
 __all__ = [
-    "COULOMB",
     "DensityOfStates",
     "LatticeGas",
     "Sampled",
     "anneal",
     "debye_displacement",
     "enumerate_occupations",
-    "ewald_matrix",
-    "ewald_potential",
     "lattice_gas",
     "metropolis",
     "occupation_of",

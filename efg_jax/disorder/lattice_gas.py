@@ -10,8 +10,8 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Bool, Float
 
-from efg_jax.disorder.ewald import COULOMB, ewald_matrix, ewald_potential
 from efg_jax.disorder.occupations import check_species, sublattice
+from efg_jax.electrostatics.ewald import COULOMB, ewald_matrix, ewald_potential
 from efg_jax.errors import InputError
 from efg_jax.precision import float64
 

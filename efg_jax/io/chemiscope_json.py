@@ -10,8 +10,8 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.io.atomic import atomic_write
-from efg_jax.io.sites import chosen_sites, finite_rows, tensors_of
+from efg_jax.storage.atomic_write import atomic_write
+from efg_jax.structures.selection import chosen_sites, finite_rows, tensors_of
 from efg_jax.tensors.nuclei import Isotope
 
 SUFFIXES = (".json", ".json.gz")

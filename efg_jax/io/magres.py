@@ -18,9 +18,9 @@ import numpy as np
 from ase import Atoms
 
 from efg_jax.errors import InputError
-from efg_jax.io.atomic import atomic_write
-from efg_jax.io.sites import finite_rows, site_labels, tensors_of
-from efg_jax.targets import find, place_of, shaped
+from efg_jax.storage.atomic_write import atomic_write
+from efg_jax.structures.selection import finite_rows, site_labels, tensors_of
+from efg_jax.structures.targets import find, place_of, shaped
 from efg_jax.tensors.efg import V_PER_ANGSTROM2_PER_ATOMIC_UNIT
 
 HEADER = "#$magres"
@@ -102,7 +102,7 @@ def write_magres(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
         frames: the one structure, with any of ``efg``, ``ms``, ``efg_local``, ``efg_nonlocal``, shape (n, 3, 3) or (n, 9).
 
     Raises:
-        InputError: several structures (magres holds one), no tensors, one that fails `efg_jax.io.check_frames`, or a structure that is periodic in
+        InputError: several structures (magres holds one), no tensors, one that fails `efg_jax.structures.check_frames`, or a structure that is periodic in
             some directions only.
     """
     if len(frames) != 1:

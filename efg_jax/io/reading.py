@@ -8,12 +8,12 @@ from ase import Atoms
 
 from efg_jax.errors import InputError
 from efg_jax.io.ase_formats import iread_ase, numbered_selection, read_ase, selection
-from efg_jax.io.checks import check_frames, checked
 from efg_jax.io.magres import is_magres, read_magres
 from efg_jax.io.pymatgen_dicts import is_pymatgen_dicts, read_pymatgen_dicts
-from efg_jax.io.units import check_units
 from efg_jax.io.vasp_outcar import is_outcar, read_outcar
-from efg_jax.targets import KNOWN
+from efg_jax.structures.checks import check_frames, checked
+from efg_jax.structures.targets import KNOWN
+from efg_jax.structures.units import check_units
 
 
 def read(
@@ -38,7 +38,7 @@ def read(
         which they are (the modules of the formats say how), and extended XYZ's columns under their names.
 
     Raises:
-        InputError: a file is missing, empty or unreadable, a frame fails a check of `efg_jax.io.checks`, or says itself that its
+        InputError: a file is missing, empty or unreadable, a frame fails a check of `efg_jax.structures.checks`, or says itself that its
             tensors are in other units.
     """
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)

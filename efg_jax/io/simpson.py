@@ -18,8 +18,9 @@ from ase import Atoms
 from jaxtyping import Float, Int
 
 from efg_jax.errors import InputError
-from efg_jax.io.atomic import atomic_write
-from efg_jax.io.sites import (
+from efg_jax.observables import SiteObservables, site_observables
+from efg_jax.storage.atomic_write import atomic_write
+from efg_jax.structures.selection import (
     NEEDLESS_REFERENCE,
     chosen_isotopes,
     chosen_references,
@@ -27,8 +28,7 @@ from efg_jax.io.sites import (
     finite_rows,
     tensors_of,
 )
-from efg_jax.observables import SiteObservables, site_observables
-from efg_jax.targets import place_of
+from efg_jax.structures.targets import place_of
 from efg_jax.tensors.nuclei import Isotope
 
 SIMPSON = {"rotation": "passive", "efg_axes": "haeberlen"}

@@ -1,7 +1,7 @@
 """VASP's OUTCAR: field gradients of LEFG in V/Å², shielding of LCHIMAG in ppm, and the structure by ASE's parser.
 
 Field gradients stand after "Electric field gradients (V/A^2)" as xx yy zz xy xz yz, with the sign used here, V_ij = +∂²V/∂x_i∂x_j, so
-that C_Q = eQV_zz/h. VASP prints three decimals; the trace and asymmetry that this leaves is removed by `efg_jax.io.check_frames`.
+that C_Q = eQV_zz/h. VASP prints three decimals; the trace and asymmetry that this leaves is removed by `efg_jax.structures.check_frames`.
 
 Of the induced field VASP prints δ[VASP] = +∂B_ind/∂B_ext, "which is minus the shielding" (its manual, LCHIMAG), and in pieces. The
 absolute shielding of a crystal is

@@ -15,7 +15,7 @@ from ase.spacegroup import Spacegroup
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from efg_jax.errors import InputError
-from efg_jax.io.atomic import atomic_write
+from efg_jax.storage.atomic_write import atomic_write
 
 FORMATS = {
     "extxyz": (".extxyz", ".xyz"),

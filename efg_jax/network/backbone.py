@@ -11,13 +11,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.errors import InputError
 from efg_jax.network.architecture import Architecture
+from efg_jax.network.couplings import Features, hidden_irreps
 from efg_jax.network.edges import Edges
 from efg_jax.network.heads import IrrepHead, Parts, TensorProductHead
 from efg_jax.network.interaction import Interaction
-from efg_jax.network.irreps import Features, hidden_irreps
 from efg_jax.network.rows import kinds_of_atoms
 from efg_jax.network.weights import random_weights
-from efg_jax.structures import Environments
+from efg_jax.structures.environments import Environments
 
 Outputs = Mapping[str, Sequence[Irrep]]
 """Irreducible parts of each target, by its name."""

@@ -9,12 +9,12 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
 
-from efg_jax.models.basis import cast
+from efg_jax.gp.basis import cast
 from efg_jax.network.architecture import Architecture
-from efg_jax.network.labels import Parts, Standard
 from efg_jax.network.rows import in_rows, lengthened
-from efg_jax.structures import Environments, bucket, environments, lengthen, species_of
-from efg_jax.targets import Target, labels, place_of, to_channels
+from efg_jax.network.standard_units import Parts, Standard
+from efg_jax.structures.environments import Environments, bucket, environments, lengthen, species_of
+from efg_jax.structures.targets import Target, labels, place_of, to_channels
 
 
 class Sample(NamedTuple):

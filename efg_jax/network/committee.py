@@ -12,16 +12,16 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-import efg_jax
-from efg_jax.io.checkpoint import Checkpoint
-from efg_jax.io.journal import fingerprint
 from efg_jax.network.backbone import Network
 from efg_jax.network.batches import samples
-from efg_jax.network.data import TrainingData
 from efg_jax.network.fitted import FittedNetworks
-from efg_jax.network.loss import Objective
-from efg_jax.network.training import Progress, Trainer, Training, Watch
+from efg_jax.network.trainer import Progress, Trainer, Training, Watch
+from efg_jax.network.training_loss import Objective
+from efg_jax.network.training_sets import TrainingData
 from efg_jax.precision import float64
+from efg_jax.storage.checkpoint import Checkpoint
+from efg_jax.storage.journal import fingerprint
+from efg_jax.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def train_committee(
     sets = [samples(part, architecture, targets, begun.standards, wanted) for part in (data.training, data.validation)]
     objective = Objective(options.loss, targets, begun.standards, begun.scales, architecture.species)
     identity = {
-        "version": efg_jax.__version__,
+        "version": __version__,
         "training": fingerprint(list(data.training.values()), tuple(begun.targets)),
         "validation": fingerprint(list(data.validation.values()), tuple(begun.targets)),
         "architecture": architecture.to_dict(),

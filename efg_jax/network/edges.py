@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from efg_jax.descriptors.harmonics import solid_harmonics
-from efg_jax.structures import Environments
+from efg_jax.structures.environments import Environments
 
 COINCIDENT = 1e-6  # Å²: atoms in one place have no direction to each other
 

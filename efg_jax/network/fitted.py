@@ -13,9 +13,9 @@ from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.backbone import Carried, Network
-from efg_jax.network.history import History
-from efg_jax.network.labels import Standard
-from efg_jax.targets import Target
+from efg_jax.network.standard_units import Standard
+from efg_jax.network.training_history import History
+from efg_jax.structures.targets import Target
 
 
 class FittedNetworks(eqx.Module):

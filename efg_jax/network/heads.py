@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from efg_jax.descriptors import Irrep
-from efg_jax.network.irreps import Features
+from efg_jax.network.couplings import Features
 from efg_jax.network.linear import Linear
 from efg_jax.network.weights import random_weights
 from efg_jax.tensors.coupling import real_clebsch_gordan

@@ -10,10 +10,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.network.activations import silu, tanh
 from efg_jax.network.architecture import Architecture
+from efg_jax.network.couplings import Coupling, Features, couplings
 from efg_jax.network.edges import Edges
-from efg_jax.network.irreps import Coupling, Features, couplings
 from efg_jax.network.linear import Linear, SpeciesLinear, add
-from efg_jax.network.radial import RadialNetwork
+from efg_jax.network.radial_weights import RadialNetwork
 from efg_jax.tensors.coupling import real_clebsch_gordan
 
 BLOCK = 128

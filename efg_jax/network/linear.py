@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from efg_jax.descriptors import Irrep
-from efg_jax.network.irreps import Features
+from efg_jax.network.couplings import Features
 from efg_jax.network.weights import random_weights
 
 Channels = Mapping[Irrep, int]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from efg_jax.structures import Environments, bucket, lengthen
+from efg_jax.structures.environments import Environments, bucket, lengthen
 
 WIDTH = 16
 """Neighbours in a row."""

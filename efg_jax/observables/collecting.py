@@ -8,8 +8,8 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.io.sites import chosen_sites, finite_rows, site_labels, tensors_of
-from efg_jax.targets import find, place_of
+from efg_jax.structures.selection import chosen_sites, finite_rows, site_labels, tensors_of
+from efg_jax.structures.targets import find, place_of
 from efg_jax.tensors.nuclei import Isotope
 
 TENSORS = ("efg", "ms")
@@ -21,7 +21,7 @@ class Sites(NamedTuple):
     Attributes:
         frame, atom: position in the list of structures, and in the structure.
         symbols: elements.
-        labels: O_1, O_2, ..., see `efg_jax.io.sites.site_labels`.
+        labels: O_1, O_2, ..., see `efg_jax.structures.selection.site_labels`.
         files, source_frames: where the structure was read from.
         efg, ms: tensors, V/Å² and ppm.
     """
@@ -45,7 +45,7 @@ def collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Seq
         names: tensors to look at, "efg" or "ms" or both.
 
     Raises:
-        InputError: no structures, no such tensors or none of the species, or one that fails `efg_jax.io.check_frames`.
+        InputError: no structures, no such tensors or none of the species, or one that fails `efg_jax.structures.check_frames`.
     """
     if not frames:
         raise InputError("there are no structures; pass at least one")

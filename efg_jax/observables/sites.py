@@ -9,18 +9,18 @@ from ase import Atoms
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
-from efg_jax.io.sites import (
+from efg_jax.observables import columns
+from efg_jax.observables.collecting import TENSORS, Sites, collect, numbering
+from efg_jax.observables.table import SiteObservables
+from efg_jax.precision import float64
+from efg_jax.structures.environments import bucket
+from efg_jax.structures.selection import (
     NEEDLESS_REFERENCE,
     chosen_isotopes,
     chosen_references,
     finite_rows,
     named_species,
 )
-from efg_jax.observables import columns
-from efg_jax.observables.collecting import TENSORS, Sites, collect, numbering
-from efg_jax.observables.table import SiteObservables
-from efg_jax.precision import float64
-from efg_jax.structures import bucket
 from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2
 from efg_jax.tensors.euler import euler_angles
 from efg_jax.tensors.nuclei import Isotope

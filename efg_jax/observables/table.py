@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 from efg_jax.errors import InputError
-from efg_jax.io.atomic import atomic_write
 from efg_jax.observables.columns import (
     CONVENTIONS,
     CS_ANGLES,
@@ -24,6 +23,7 @@ from efg_jax.observables.columns import (
     Column,
     written_for,
 )
+from efg_jax.storage.atomic_write import atomic_write
 from efg_jax.tensors.nuclei import Isotope
 
 KNOWN: dict[str, Column] = (

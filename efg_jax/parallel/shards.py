@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from efg_jax.errors import InputError
-from efg_jax.io.atomic import atomic_write
 from efg_jax.parallel.processes import my_share, rank, total
+from efg_jax.storage.atomic_write import atomic_write
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Shards:
         out: the file that all become.
         parts: number of shards; as many as processes is usual, more is fine.
         key: short text that goes into the names, where shards of other inputs must not be taken for these: a digest of
-            model, inputs and options (see `efg_jax.io.journal.digest`).
+            model, inputs and options (see `efg_jax.storage.journal.digest`).
     """
 
     out: Path

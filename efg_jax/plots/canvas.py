@@ -75,7 +75,7 @@ class Figures(list):
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure, whole or not at all; the suffix (.png, .pdf, .svg) chooses the format."""
-    from efg_jax.io.atomic import atomic_write
+    from efg_jax.storage.atomic_write import atomic_write
 
     suffix = Path(path).suffix.lstrip(".").lower() or "png"
     if suffix not in figure.canvas.get_supported_filetypes():

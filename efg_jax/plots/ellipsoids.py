@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from efg_jax.errors import InputError
 from efg_jax.plots.canvas import SCALAR, TENSOR, Picture, style
 from efg_jax.plots.scene import DEPTH, SPHERE, View, draw_atoms, draw_bonds, draw_cell, draw_legend, finish, view_from
-from efg_jax.targets import find, missing, shaped
+from efg_jax.structures.targets import find, missing, shaped
 
 POSITIVE, NEGATIVE = to_rgb(TENSOR), to_rgb(SCALAR)
 LARGEST = 0.85  # Å; longest semi-axis of a picture
@@ -141,7 +141,7 @@ def _mean(unit: np.ndarray) -> np.ndarray:
 
 def _bonds(atoms: Atoms) -> list[tuple[int, int]]:
     """Pairs of atoms that are bonded inside the cell as it is drawn."""
-    from efg_jax.sensitivity.internal import Cluster, bonded_pairs
+    from efg_jax.structures.bonds import Cluster, bonded_pairs
 
     symbols = [str(symbol) for symbol in atoms.symbols]
     return bonded_pairs(Cluster(symbols, symbols, atoms.positions), BOND)

@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.table import Table
 
 from efg_jax.errors import InputError
-from efg_jax.report.tables import render
+from efg_jax.text import render
 
 R = TypeVar("R")  # the evaluation of one species: its `reference`, `predicted` and `metrics` are what is used here
 
@@ -63,7 +63,7 @@ class BaseReport(ABC, Generic[R]):
 
     def to_json(self, path: str | Path) -> None:
         """Write `to_dict` to a file, whole or not at all."""
-        from efg_jax.io.atomic import atomic_write
+        from efg_jax.storage.atomic_write import atomic_write
 
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
         with atomic_write(path) as temporary:

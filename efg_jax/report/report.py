@@ -92,9 +92,9 @@ class Report(BaseReport[SpeciesResult]):
 
     def _figure(self, species: str) -> Any:
         """Parity plots with the value distributions above them, and the errors of the orientation."""
-        from efg_jax import plots
+        from efg_jax.report.parity_figures import metrics_figure
 
-        return plots.metrics_figure(self, species)
+        return metrics_figure(self, species)
 
     def _subject(self) -> str:
         return f"a {self.kind} model"

@@ -1,12 +1,12 @@
 """Tables of a report: one model by itself, or several side by side."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from efg_jax.text import SUPERSCRIPT, correlation, digits
 
 if TYPE_CHECKING:
     from efg_jax.report.report import Report
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 GRANTED = "Scalar learning is given the sign of V_zz in C_Q, ν_Q and n·V·n, which C̃_Q does not hold; its η is not clipped to [0, 1]."
 AXIS_LEARNED = "Its z axis is learned besides, as the dyad z zᵀ in the crystal frame."
-SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Quantity(NamedTuple):
@@ -220,22 +219,3 @@ def _heading(report: "Report", species: str, with_kind: bool = True) -> str:
     name = str(result.isotope).translate(SUPERSCRIPT) if result.isotope is not None else species
     parts = [report.title, name, f"{result.metrics['n']} tensors", f"{report.kind} model" if with_kind else ""]
     return " · ".join(part for part in parts if part)
-
-
-def digits(value: float | None) -> str:
-    """Three significant digits; a dash for what does not exist."""
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
-
-
-def correlation(value: float | None) -> str:
-    """Pearson's r to four decimals; a dash where it is undefined."""
-    return "–" if value is None else f"{value:.4f}".replace("-", "−")
-
-
-def render(renderable: Any, width: int = 110) -> str:
-    """A rich renderable as plain text without trailing blanks."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False, force_terminal=False)
-    console.print(renderable)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n")

@@ -15,7 +15,7 @@ from efg_jax.precision import float64
 from efg_jax.report.selection import Arrays, of_species, require_finite, require_length
 from efg_jax.report.summaries import Series, mean_and_median, scores_entry
 from efg_jax.report.tables import SHIELDING_QUANTITIES
-from efg_jax.targets import Target, to_channels
+from efg_jax.structures.targets import Target, to_channels
 from efg_jax.tensors.orientation import z_axis_angle
 from efg_jax.tensors.principal import principal_axes
 from efg_jax.tensors.shielding import haeberlen, maryland

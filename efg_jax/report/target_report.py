@@ -10,7 +10,7 @@ from efg_jax.report.base import BaseReport
 from efg_jax.report.selection import Arrays
 from efg_jax.report.tables import target_table
 from efg_jax.report.target_evaluation import TargetResult, evaluate_target, pairs
-from efg_jax.targets import Target
+from efg_jax.structures.targets import Target
 
 PER_STRUCTURE = "structure"
 """The key under which a target per structure stands, where a target per atom has the species."""
@@ -72,9 +72,9 @@ class TargetReport(BaseReport[TargetResult]):
 
     def _figure(self, species: str) -> Any:
         """Parity plots of every irreducible part, all components, and of σ_iso, Δ and η of a shielding."""
-        from efg_jax import plots
+        from efg_jax.report.parity_figures import target_figure
 
-        return plots.target_figure(self, species)
+        return target_figure(self, species)
 
     def _subject(self) -> str:
         return self.target.name

@@ -10,14 +10,14 @@ from ase import Atoms
 from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
-from efg_jax.io.checks import check_frames, name_atom
-from efg_jax.models import TensorGPR
-from efg_jax.models.basis import cast
-from efg_jax.models.prediction import cartesian_chunk, mean_value, regressions_of
-from efg_jax.models.predictor import Predictor
+from efg_jax.gp import TensorGPR
+from efg_jax.gp.basis import cast
+from efg_jax.gp.prediction import cartesian_chunk, mean_value, regressions_of
+from efg_jax.gp.predictor import Predictor
 from efg_jax.precision import float64
-from efg_jax.structures import Neighbours, environments
-from efg_jax.targets import place_of
+from efg_jax.structures.checks import check_frames, name_atom
+from efg_jax.structures.environments import Neighbours, environments
+from efg_jax.structures.targets import place_of
 
 
 class TensorDerivatives(NamedTuple):

@@ -6,13 +6,13 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float
 
-from efg_jax.crystal_frame import unit_direction
 from efg_jax.errors import InputError
-from efg_jax.models import TensorGPR
+from efg_jax.gp import TensorGPR
 from efg_jax.sensitivity.derivatives import tensor_derivatives
 from efg_jax.sensitivity.internal import Cluster, internal_coordinates
 from efg_jax.sensitivity.quantities import Quantity, efg_quantity, shielding_quantity
 from efg_jax.sensitivity.result import Sensitivity
+from efg_jax.structures.crystal_frame import unit_direction
 from efg_jax.tensors.nuclei import Isotope, default_quadrupolar_isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 

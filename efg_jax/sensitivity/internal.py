@@ -3,8 +3,9 @@
 from typing import Literal, NamedTuple
 
 import numpy as np
-from ase.data import atomic_numbers, covalent_radii
 from jaxtyping import Float
+
+from efg_jax.structures.bonds import Cluster, bonded_pairs
 
 STRAIGHT = np.radians(175.0)
 """Angles wider than this have no direction in which they bend, and are left out."""
@@ -28,20 +29,6 @@ class Internal(NamedTuple):
     value: float
     derivative: float
     along: float
-
-
-class Cluster(NamedTuple):
-    """The atom (first) and its neighbours as points in space, images apart.
-
-    Attributes:
-        symbols: elements.
-        names: of each, element and index in the structure.
-        positions: Å, relative to the atom.
-    """
-
-    symbols: list[str]
-    names: list[str]
-    positions: Float[np.ndarray, "points 3"]
 
 
 def internal_coordinates(
@@ -78,14 +65,6 @@ def internal_coordinates(
         kind = "bond" if len(atoms) == 2 else "angle"
         found.append(Internal(kind, atoms, name, float(row[0]), float(slope * row[2]), float(slope)))
     return sorted(found, key=lambda one: -abs(one.along)), missing
-
-
-def bonded_pairs(cluster: Cluster, bond_scale: float) -> list[tuple[int, int]]:
-    """Pairs of points that count as bonded."""
-    radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in cluster.symbols])
-    distance = np.linalg.norm(cluster.positions[:, None] - cluster.positions[None], axis=-1)
-    first, second = np.nonzero(distance < bond_scale * (radii[:, None] + radii[None]))
-    return [(int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j]
 
 
 def _bonds_and_angles(cluster: Cluster, shells: int, bond_scale: float) -> tuple[list, list]:

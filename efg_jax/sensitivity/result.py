@@ -13,11 +13,11 @@ from jaxtyping import Float
 from rich import box
 from rich.table import Table
 
-from efg_jax.io.atomic import atomic_write
-from efg_jax.report.tables import SUPERSCRIPT, digits, render
 from efg_jax.sensitivity.internal import Cluster, Internal
 from efg_jax.sensitivity.quantities import Quantity
+from efg_jax.storage.atomic_write import atomic_write
 from efg_jax.tensors.nuclei import Isotope
+from efg_jax.text import SUPERSCRIPT, digits, render
 
 MOST_ROWS = 15
 NEAR = 0.1  # Å; a kink within such a displacement is told
@@ -151,8 +151,8 @@ class Sensitivity:
                 writer.writerow([i, self.atoms.symbols[i], *place.tolist(), *slope.tolist()])
 
     def plot(self, **options: Any) -> Any:
-        """Arrows on the structure: see `plots.sensitivity_figure`, which takes the same options."""
-        from efg_jax.plots.sensitivity import sensitivity_figure
+        """Arrows on the structure: see `sensitivity_figure`, which takes the same options."""
+        from efg_jax.sensitivity.sensitivity_figure import sensitivity_figure
 
         return sensitivity_figure(self, **options)
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from efg_jax.errors import InputError
-from efg_jax.io.atomic import atomic_write
+from efg_jax.storage.atomic_write import atomic_write
 from efg_jax.tensors.nuclei import Isotope
 
 
@@ -58,8 +58,8 @@ class Spectrum:
         return replace(self, total=self.total / highest, per_site=per_site)
 
     def plot(self, **options: Any) -> Figure:
-        """A picture, see :func:`efg_jax.plots.spectra.spectrum_figure`."""
-        from efg_jax.plots.spectra import spectrum_figure
+        """A picture, see :func:`efg_jax.spectra.spectrum_figures.spectrum_figure`."""
+        from efg_jax.spectra.spectrum_figures import spectrum_figure
 
         return spectrum_figure(self, **options)
 
@@ -115,8 +115,8 @@ class Spectrum2D:
         return self.total.sum(axis=0) * (self.isotropic[1] - self.isotropic[0])
 
     def plot(self, **options: Any) -> Figure:
-        """A picture, see :func:`efg_jax.plots.spectra.mqmas_figure`."""
-        from efg_jax.plots.spectra import mqmas_figure
+        """A picture, see :func:`efg_jax.spectra.spectrum_figures.mqmas_figure`."""
+        from efg_jax.spectra.spectrum_figures import mqmas_figure
 
         return mqmas_figure(self, **options)
 

@@ -11,13 +11,13 @@ from ase import Atoms
 from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
-from efg_jax.frames import each
-from efg_jax.indices import check_indices, listed
-from efg_jax.io.checks import symmetric_tensors
-from efg_jax.io.units import check_units
 from efg_jax.precision import float64
-from efg_jax.structures import bucket
-from efg_jax.targets import KNOWN, find, place_of, shaped
+from efg_jax.structures.checks import symmetric_tensors
+from efg_jax.structures.environments import bucket
+from efg_jax.structures.frames import each
+from efg_jax.structures.indices import check_indices, listed
+from efg_jax.structures.targets import KNOWN, find, place_of, shaped
+from efg_jax.structures.units import check_units
 from efg_jax.tensors.efg import asymmetry, coupling_constant
 from efg_jax.tensors.euler import euler_angles
 from efg_jax.tensors.nuclei import Isotope

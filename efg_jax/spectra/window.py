@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
-from efg_jax.powder import field_directions
 from efg_jax.precision import float64
 from efg_jax.spectra.conditions import Conditions
 from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
 from efg_jax.spectra.sites import Sites
-from efg_jax.structures import bucket
+from efg_jax.structures.environments import bucket
+from efg_jax.tensors.powder import field_directions
 
 DIRECTIONS = 600  # that look for the ends of a pattern; the margin makes up for what they miss
 MARGIN = 0.08  # of the pattern, on either side

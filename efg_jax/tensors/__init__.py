@@ -35,6 +35,7 @@ from efg_jax.tensors.orientation import (
     rotation_from_quaternion,
     z_axis_angle,
 )
+from efg_jax.tensors.powder import field_directions, powder_frequencies
 from efg_jax.tensors.principal import PrincipalAxes, orient, principal_axes
 from efg_jax.tensors.rotation import random_rotation, rotate_cartesian, rotate_spherical, wigner_d
 from efg_jax.tensors.shielding import (
@@ -69,6 +70,7 @@ __all__ = [
     "equivalent_euler_angles",
     "euler_angles",
     "euler_from_rotation",
+    "field_directions",
     "haeberlen",
     "invariant_strength",
     "isotope",
@@ -80,6 +82,7 @@ __all__ = [
     "paper_angles",
     "paper_quadrupolar_frequency",
     "polar_angles",
+    "powder_frequencies",
     "principal_axes",
     "principal_components",
     "principal_from_haeberlen",

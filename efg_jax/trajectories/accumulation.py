@@ -7,9 +7,9 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float, Int
 
-from efg_jax.crystal_frame import crystal_axes, has_crystal_frame
 from efg_jax.errors import InputError
-from efg_jax.targets import place_of
+from efg_jax.structures.crystal_frame import crystal_axes, has_crystal_frame
+from efg_jax.structures.targets import place_of
 from efg_jax.trajectories.blocks import BlockSums
 from efg_jax.trajectories.continuity import Continuity
 from efg_jax.trajectories.correlator import Correlator

@@ -7,11 +7,11 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float
 
-from efg_jax.crystal_frame import unit_direction
 from efg_jax.errors import InputError
-from efg_jax.frames import each
-from efg_jax.indices import listed
-from efg_jax.io.units import drop_units
+from efg_jax.structures.crystal_frame import unit_direction
+from efg_jax.structures.frames import each
+from efg_jax.structures.indices import listed
+from efg_jax.structures.units import drop_units
 from efg_jax.tensors.nuclei import Isotope, default_quadrupolar_isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.trajectories.accumulation import Accumulator, Options
@@ -20,7 +20,7 @@ from efg_jax.trajectories.labels import Key
 from efg_jax.trajectories.result import TrajectoryAverage
 
 if TYPE_CHECKING:
-    from efg_jax.models import TensorGPR
+    from efg_jax.gp import TensorGPR
     from efg_jax.network import EquivariantNetwork
 
 SAMPLE = 10_000
@@ -154,7 +154,7 @@ def predicted_target(model: "TensorGPR | EquivariantNetwork", target: str | None
     Raises:
         InputError: as `predicted`.
     """
-    from efg_jax.models import TensorGPR
+    from efg_jax.gp import TensorGPR
     from efg_jax.network import EquivariantNetwork
 
     if not isinstance(model, TensorGPR | EquivariantNetwork):

@@ -7,10 +7,10 @@ from ase import Atoms
 from ase.geometry import find_mic
 from jaxtyping import Float, Int
 
-from efg_jax.crystal_frame import crystal_axes
 from efg_jax.errors import InputError
-from efg_jax.io.checks import name_atom
-from efg_jax.targets import place_of
+from efg_jax.structures.checks import name_atom
+from efg_jax.structures.crystal_frame import crystal_axes
+from efg_jax.structures.targets import place_of
 from efg_jax.tensors.efg import V_PER_ANGSTROM2_PER_ATOMIC_UNIT
 
 JUMP = 1.5

@@ -9,10 +9,10 @@ from ase.data import atomic_numbers
 from jaxtyping import Bool, Float, Int
 
 from efg_jax.errors import InputError
-from efg_jax.indices import check_indices, listed
-from efg_jax.io.checks import name_atom, symmetric_tensors
-from efg_jax.io.units import check_units
-from efg_jax.targets import KNOWN, find, missing, place_of, shaped
+from efg_jax.structures.checks import name_atom, symmetric_tensors
+from efg_jax.structures.indices import check_indices, listed
+from efg_jax.structures.targets import KNOWN, find, missing, place_of, shaped
+from efg_jax.structures.units import check_units
 
 Key = str | Callable[[Atoms], Any]
 

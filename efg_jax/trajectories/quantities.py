@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.targets import KNOWN
+from efg_jax.structures.targets import KNOWN
 
 UPPER = (np.array([0, 1, 2, 0, 0, 1]), np.array([0, 1, 2, 1, 2, 2]))
 

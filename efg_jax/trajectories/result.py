@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from rich.table import Table
 
 from efg_jax.errors import InputError
-from efg_jax.report.tables import render
 from efg_jax.tensors.nuclei import Isotope
+from efg_jax.text import render
 from efg_jax.trajectories import files
 from efg_jax.trajectories.accumulation import Accumulator
 from efg_jax.trajectories.autocorrelation import Autocorrelation, autocorrelate
@@ -251,7 +251,7 @@ class TrajectoryAverage:
 
     def plot(self) -> Any:
         """Running average, distribution, autocorrelation, and the wrong order against the right one: a `plots.Picture`."""
-        from efg_jax.plots.trajectories import trajectory_figure
+        from efg_jax.trajectories.trajectory_figures import trajectory_figure
 
         return trajectory_figure(self)
 

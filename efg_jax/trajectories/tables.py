@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from efg_jax.learning.result import with_error
-from efg_jax.report.tables import SUPERSCRIPT
+from efg_jax.text import SUPERSCRIPT, with_error
 from efg_jax.trajectories.relaxation import Relaxation
 from efg_jax.trajectories.sites import Estimate, SiteAverage
 

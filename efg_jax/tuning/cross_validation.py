@@ -13,13 +13,12 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float, Int
 
-from efg_jax.crystal_frame import crystal_axes
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.metrics import Scale
-from efg_jax.models.basis import gather, select
-from efg_jax.models.kernels import invariant_factor, lambda_soap_kernel
-from efg_jax.models.regression import (
+from efg_jax.gp.basis import gather
+from efg_jax.gp.kernels import invariant_factor, lambda_soap_kernel
+from efg_jax.gp.labelled import groups_of
+from efg_jax.gp.regression import (
     Groups,
     factorise,
     group_rows,
@@ -27,11 +26,13 @@ from efg_jax.models.regression import (
     log_marginal_likelihood,
     solve,
 )
-from efg_jax.models.scalar_gpr import scalar_targets
-from efg_jax.models.training import groups_of
-from efg_jax.splits import folds
-from efg_jax.structures import Environments
-from efg_jax.targets import Target, labels, to_channels
+from efg_jax.gp.scalar_gpr import scalar_targets
+from efg_jax.metrics import Scale
+from efg_jax.structures.crystal_frame import crystal_axes
+from efg_jax.structures.environments import Environments
+from efg_jax.structures.selection import select
+from efg_jax.structures.splits import folds
+from efg_jax.structures.targets import Target, labels, to_channels
 from efg_jax.tensors.irreps import spherical_to_vector, to_cartesian
 from efg_jax.tuning.losses import LIKELIHOOD, SCALARS, HeldOut, available
 from efg_jax.tuning.space import with_values

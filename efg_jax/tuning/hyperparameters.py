@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from efg_jax.descriptors import LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.io.atomic import atomic_write
-from efg_jax.models import ScalarGPR, TensorGPR
-from efg_jax.models.packing import pack_descriptor, unpack_descriptor
+from efg_jax.gp import ScalarGPR, TensorGPR
+from efg_jax.gp.packing import pack_descriptor, unpack_descriptor
 from efg_jax.network import Architecture, EquivariantNetwork, Training
+from efg_jax.storage.atomic_write import atomic_write
 from efg_jax.tuning.space import Model
 
 FORMAT = "efg_jax hyperparameters"

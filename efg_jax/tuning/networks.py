@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from ase import Atoms
 
-import efg_jax
 from efg_jax.compilation import drop_programs
 from efg_jax.errors import InputError
-from efg_jax.io.checkpoint import stored_arrays
-from efg_jax.io.journal import Journal, digest, fingerprint
-from efg_jax.io.table import write_rows
 from efg_jax.network import EquivariantNetwork, History
-from efg_jax.network.data import TrainingData
 from efg_jax.network.fitted import outputs
-from efg_jax.network.history import Row
-from efg_jax.network.training import TrainingFailed
+from efg_jax.network.trainer import TrainingFailed
+from efg_jax.network.training_history import Row
+from efg_jax.network.training_sets import TrainingData
+from efg_jax.storage.checkpoint import stored_arrays
+from efg_jax.storage.csv_rows import write_rows
+from efg_jax.storage.journal import Journal, digest, fingerprint
 from efg_jax.tuning.bayes import study_of
 from efg_jax.tuning.hyperparameters import NetworkHyperparameters
 from efg_jax.tuning.network_space import (
@@ -32,6 +31,7 @@ from efg_jax.tuning.network_space import (
     with_network_values,
 )
 from efg_jax.tuning.search import Search
+from efg_jax.version import __version__
 
 if TYPE_CHECKING:
     import optuna
@@ -244,7 +244,7 @@ class Trainings:
         self._journal = Journal(
             cache,
             {
-                "version": efg_jax.__version__,
+                "version": __version__,
                 "training": fingerprint(self._training, names),
                 "validation": fingerprint(self._validation, names),
                 "targets": list(names),

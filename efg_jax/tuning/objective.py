@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
-import efg_jax
-from efg_jax.io.journal import Journal, digest, fingerprint
-from efg_jax.models import ScalarGPR
+from efg_jax.gp import ScalarGPR
 from efg_jax.precision import float64
-from efg_jax.targets import Target
+from efg_jax.storage.journal import Journal, digest, fingerprint
+from efg_jax.structures.targets import Target
 from efg_jax.tuning.cross_validation import HeldOutProblem, cross_validated_loss, held_out_problems
 from efg_jax.tuning.space import Model, values_of
+from efg_jax.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Objective:
         """All that a loss depends on besides the hyperparameters."""
         descriptor = self.model.descriptor
         return {
-            "version": efg_jax.__version__,
+            "version": __version__,
             "data": fingerprint(self.structures, (self.target.name,)),
             "target": self.target.name,
             "model": type(self.model).__name__,

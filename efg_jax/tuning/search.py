@@ -14,11 +14,11 @@ from ase import Atoms
 
 from efg_jax.descriptors.lambda_soap import settled
 from efg_jax.errors import InputError
-from efg_jax.io import check_frames
-from efg_jax.io.atomic import atomic_write
-from efg_jax.models import ScalarGPR
+from efg_jax.gp import ScalarGPR
 from efg_jax.network import EquivariantNetwork
-from efg_jax.targets import target_of
+from efg_jax.storage.atomic_write import atomic_write
+from efg_jax.structures.checks import check_frames
+from efg_jax.structures.targets import target_of
 from efg_jax.tuning.bayes import sample
 from efg_jax.tuning.box_behnken import Surface, affordable, shrink_box
 from efg_jax.tuning.gradient import descend

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from efg_jax.descriptors import LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.models import ScalarGPR, TensorGPR
+from efg_jax.gp import ScalarGPR, TensorGPR
 
 Model = TensorGPR | ScalarGPR
 Values = dict[str, Float[Array | np.ndarray, "..."]]

@@ -16,9 +16,10 @@ from rich.logging import RichHandler
 
 import efg_jax as ej
 from efg_jax import plots
-from efg_jax.learning import Fit, LearningCurve
-from efg_jax.learning.quantities import quantity
-from efg_jax.learning.result import slope_text, with_error
+from efg_jax.learning_curves import Fit, LearningCurve
+from efg_jax.learning_curves.curve_result import slope_text
+from efg_jax.learning_curves.quantities import quantity
+from efg_jax.text import with_error
 
 SPECIES = ("O", "Si")
 SIZES = (10, 20, 40, 80, 160)
@@ -31,7 +32,9 @@ def main() -> None:
     if not console.is_terminal:
         console = Console(width=130)  # tables whole in a log file
     handler = RichHandler(console=console, show_path=False, show_level=False, show_time=False)
-    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("efg_jax.learning"))
+    handler.addFilter(
+        lambda record: record.levelno >= logging.WARNING or record.name.startswith("efg_jax.learning_curves")
+    )
     logging.getLogger("efg_jax").addHandler(handler)
     logging.getLogger("efg_jax").setLevel(logging.INFO)
     started = time.perf_counter()
@@ -74,7 +77,7 @@ def write(curve: LearningCurve, out: Path) -> None:
     curve.to_json(out / "curve.json")
     for species in SPECIES:
         plots.save(curve.plot(species), out / f"curve-{species}.png")
-    with ej.io.atomic_write(out / "tables.md") as temporary:
+    with ej.storage.atomic_write(out / "tables.md") as temporary:
         text = "\n\n".join(f"{species}:\n\n{markdown(curve, species)}" for species in SPECIES)
         Path(temporary).write_text(text + "\n", encoding="utf-8")
 

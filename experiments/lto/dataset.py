@@ -6,6 +6,7 @@ import numpy as np
 from ase import Atoms
 
 from efg_jax import plots
+from efg_jax.datasets.dataset_figure import dataset_figure, dataset_groups
 from efg_jax.tensors import HZ_PER_MILLIBARN_V_PER_ANGSTROM2, isotope
 
 NUCLEI = {"Li": "7Li", "Ti": "47Ti", "O": "17O"}
@@ -32,13 +33,13 @@ def with_sites(frames: list[Atoms]) -> list[Atoms]:
 
 def draw(frames: list[Atoms], path: Path) -> None:
     """Violins of the bond lengths, histograms of C_Q and η."""
-    plots.save(plots.dataset_figure(frames, "site", bond=BOND, isotopes=NUCLEI), path)
+    plots.save(dataset_figure(frames, "site", bond=BOND, isotopes=NUCLEI), path)
 
 
 def table(frames: list[Atoms]) -> str:
     """Markdown: number of tensors, median and range of |C_Q|, mean η, by group."""
     lines = ["| site | tensors | median C_Q | 5–95 % | mean η |", "|---|---|---|---|---|"]
-    for name, group in plots.dataset_groups(frames, "site", bond=BOND).items():
+    for name, group in dataset_groups(frames, "site", bond=BOND).items():
         moment = isotope(NUCLEI[group.symbol]).require_quadrupole()
         unit, scale = ("kHz", 1e3) if group.symbol == "Li" else ("MHz", 1e6)
         c_q = HZ_PER_MILLIBARN_V_PER_ANGSTROM2 * abs(moment) * group.v_zz / scale

@@ -9,6 +9,7 @@ from ase import Atoms
 
 import efg_jax as ej
 from efg_jax import plots
+from efg_jax.report.parity_figures import compare_figure, frequency_figure
 from efg_jax.tuning import search
 
 PAPER = {
@@ -44,8 +45,8 @@ def fit(train: list[Atoms], test: list[Atoms], species: str, isotope: str, hyper
     for kind, model in fitted.items():
         model.save(folder / f"{kind}.npz")
         reports[kind] = model.evaluate(test, title="structures held out", isotopes={species: isotope})
-    plots.save(plots.compare_figure(reports["scalar"], reports["tensor"], species), folder / "parity.png")
-    plots.save(plots.frequency_figure(reports["scalar"], reports["tensor"], species), folder / "frequency.png")
+    plots.save(compare_figure(reports["scalar"], reports["tensor"], species), folder / "parity.png")
+    plots.save(frequency_figure(reports["scalar"], reports["tensor"], species), folder / "frequency.png")
     entries = {kind: report.to_dict()[species] for kind, report in reports.items()}
     insulating = [atoms for atoms in test if atoms.info.get("gap_eV", np.inf) > GAP]
     if 0 < len(insulating) < len(test):

@@ -12,10 +12,10 @@ from scipy.signal import peak_prominences
 
 import efg_jax as ej
 from efg_jax import plots
-from efg_jax.plots.histograms import draw_regions
-from efg_jax.powder import powder_frequencies
-from efg_jax.regions import UNASSIGNED, Regions, find_regions
+from efg_jax.report.histogram_figures import draw_regions
+from efg_jax.spectra.regions import UNASSIGNED, Regions, find_regions
 from efg_jax.tensors import quadrupolar_frequency
+from efg_jax.tensors.powder import powder_frequencies
 
 ISOTOPE = "7Li"
 FIELD = (0.0, 0.0, 1.0)  # along a cubic axis of the spinel

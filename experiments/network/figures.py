@@ -6,7 +6,7 @@ import numpy as np
 
 from efg_jax.plots import BLACK, GREY, SERIES, Picture, style
 from efg_jax.plots.canvas import PANEL
-from efg_jax.report.tables import digits
+from efg_jax.text import digits
 
 
 def errors_figure(results: Mapping[str, Mapping], title: str) -> Picture:

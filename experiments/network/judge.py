@@ -14,6 +14,7 @@ from ase import Atoms
 
 import efg_jax as ej
 from efg_jax import metrics, plots
+from efg_jax.network.training_figure import training_figure
 from efg_jax.precision import float64
 from efg_jax.tensors import euler_angles, haeberlen, isotropic, maryland, principal_axes, to_spherical
 from efg_jax.tuning import NetworkTrial, search
@@ -54,7 +55,7 @@ def train_network(
     fitted.save(folder / "network.npz")
     history = fitted.fitted.histories[0]
     history.to_csv(folder / "history.csv")
-    plots.save(plots.training_figure([history]), folder / "history.png")
+    plots.save(training_figure([history]), folder / "history.png")
     epochs = np.diff(ends)
     each = float(np.median(epochs)) if len(epochs) else None  # all epochs were in the checkpoint
     first = float(epochs[0]) - each if len(epochs) == len(history.rows) else None

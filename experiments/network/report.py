@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import efg_jax as ej
-from efg_jax.learning.points import Row, summarise
-from efg_jax.learning.result import with_error
-from efg_jax.report.tables import digits
+from efg_jax.learning_curves.points import Row, summarise
+from efg_jax.text import digits, with_error
 from experiments.network.judge import INVARIANTS
 from experiments.network.subject import Subject
 
@@ -60,7 +59,7 @@ def write(
         "%RMSE by the number of training structures, on the same held-out ones: means over the draws of each size, with the standard error in last digits where there are several.",
         f"![Learning curves]({curve.name}/curve.png)",
     ]
-    with ej.io.atomic_write(out / "report.md") as temporary:
+    with ej.storage.atomic_write(out / "report.md") as temporary:
         Path(temporary).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 

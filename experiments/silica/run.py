@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import efg_jax as ej
 from efg_jax import plots
+from efg_jax.report.parity_figures import compare_figure, frequency_figure
 
 SPECIES = ("O", "Si")
 
@@ -71,11 +72,11 @@ def write(reports: dict[str, ej.Report], out: Path) -> dict:
     scalar, tensor = reports["scalar"], reports["tensor"]
     summary = {}
     for species in SPECIES:
-        plots.save(plots.compare_figure(scalar, tensor, species), out / f"parity-{species}.png")
-        plots.save(plots.frequency_figure(scalar, tensor, species), out / f"frequency-{species}.png")
+        plots.save(compare_figure(scalar, tensor, species), out / f"parity-{species}.png")
+        plots.save(frequency_figure(scalar, tensor, species), out / f"frequency-{species}.png")
         entries = {kind: report.to_dict()[species] for kind, report in reports.items()}
         summary[species] = {**entries, "headline": headline(entries)}
-    with ej.io.atomic_write(out / "report.json") as temporary:
+    with ej.storage.atomic_write(out / "report.json") as temporary:
         Path(temporary).write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return summary
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from efg_jax.models.storage import checksum
+from efg_jax.storage.model_files import checksum
 
 SMALL = ("--nmax", "2", "--lmax", "2", "--cutoff", "4")
 

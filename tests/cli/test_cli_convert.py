@@ -12,7 +12,7 @@ from efg_jax import io, site_observables
 from efg_jax.cli import options
 from efg_jax.cli.annotation import add_couplings
 from efg_jax.errors import InputError
-from efg_jax.io.appending import FrameWriter
+from efg_jax.io.frame_writer import FrameWriter
 
 
 @pytest.fixture

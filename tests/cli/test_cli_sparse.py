@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from efg_jax import load
-from efg_jax.models import tensor_gpr
+from efg_jax.gp import tensor_gpr
 
 SMALL = ("--species", "O", "--nmax", "2", "--lmax", "2", "--cutoff", "4", "--test", "0.25")
 

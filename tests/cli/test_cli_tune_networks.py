@@ -9,7 +9,7 @@ import pytest
 from efg_jax import load
 from efg_jax.cli.tune import tune
 from efg_jax.network import Architecture, Training
-from efg_jax.network import training as training_module
+from efg_jax.network import trainer as training_module
 from efg_jax.tuning import read_hyperparameters
 
 pytest.importorskip("optuna")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from efg_jax.crystal_frame import field_direction
 from efg_jax.datasets import card, describe, load, names
 from efg_jax.errors import InputError
+from efg_jax.structures.crystal_frame import field_direction
 
 
 @pytest.fixture(scope="module", params=["lto-efg", "molecules-nmr", "silica-efg"])

@@ -14,8 +14,8 @@ from strategies import SPECIES, structures
 
 from efg_jax import datasets
 from efg_jax.descriptors import LambdaSOAP
-from efg_jax.models.kernels import lambda_soap_kernel
-from efg_jax.structures import environments
+from efg_jax.gp.kernels import lambda_soap_kernel
+from efg_jax.structures.environments import environments
 
 pytest.importorskip("featomic")
 

@@ -14,8 +14,8 @@ from oracles.fixed_shape import fixed_shape
 from strategies import SPECIES, place
 
 from efg_jax.descriptors import LambdaSOAP
-from efg_jax.models.kernels import lambda_soap_kernel
-from efg_jax.structures import Environments, environments
+from efg_jax.gp.kernels import lambda_soap_kernel
+from efg_jax.structures.environments import Environments, environments
 
 CUTOFF, MARGIN = 3.5, 0.3
 IRREPS = ((0, 1), (1, -1), (2, 1))

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from efg_jax.descriptors import LambdaSOAP
 from efg_jax.descriptors.power_spectrum import coupled_pairs, invariant_norm, power_spectrum
-from efg_jax.structures import Neighbours, environments
+from efg_jax.structures.environments import Neighbours, environments
 
 CUTOFF = 3.0
 IRREPS = ((0, 1), (1, -1), (2, 1))

@@ -13,7 +13,7 @@ from oracles.fixed_shape import fixed_shape
 from strategies import SPECIES, rotations, structures, turned, unimodular
 
 from efg_jax.descriptors import LambdaSOAP
-from efg_jax.structures import environments
+from efg_jax.structures.environments import environments
 from efg_jax.tensors.rotation import wigner_d
 
 CUTOFF = 3.5

@@ -8,7 +8,7 @@ from matscipy.calculators.ewald import Ewald
 from numpy.testing import assert_allclose
 
 from efg_jax.datasets.lto import CHARGES, build_lto
-from efg_jax.disorder import COULOMB, ewald_matrix, ewald_potential
+from efg_jax.electrostatics import COULOMB, ewald_matrix, ewald_potential
 
 
 def charges_of(atoms):

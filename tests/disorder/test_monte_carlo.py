@@ -8,17 +8,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 import efg_jax as ej
 from efg_jax.datasets.lto import CELL_42, CHARGES, DISORDERED, build_lto
 from efg_jax.disorder import (
-    COULOMB,
     LatticeGas,
     anneal,
     enumerate_occupations,
-    ewald_potential,
     lattice_gas,
     metropolis,
     occupation_of,
     occupied,
     wang_landau,
 )
+from efg_jax.electrostatics import COULOMB, ewald_potential
 
 EPSILON = 20.0
 

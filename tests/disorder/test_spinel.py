@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 import efg_jax as ej
 from efg_jax.datasets.lto import CELL_42, build_lto
-from efg_jax.neighbour_lists import neighbour_pairs
+from efg_jax.structures.neighbour_lists import neighbour_pairs
 
 
 @pytest.mark.parametrize("repeat", [3, (1, 1, 3), CELL_42, ((2, 1, 0), (0, 3, 0), (0, 1, 1))])

@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import efg_jax as ej
-from efg_jax import plots
-from efg_jax.regions import find_regions
+from efg_jax.datasets.dataset_figure import dataset_groups
+from efg_jax.spectra.regions import find_regions
 from experiments.lto import cells, dataset, sites
 from experiments.stages import Stages
 
@@ -58,7 +58,7 @@ def frames():
 
 def test_sites_are_those_of_the_spinel(frames):
     """In the rattled cells Li on 8a still has four O around it, what is on 16d six."""
-    from efg_jax.neighbour_lists import neighbour_pairs
+    from efg_jax.structures.neighbour_lists import neighbour_pairs
 
     for atoms in frames:
         symbols = np.asarray(atoms.symbols)
@@ -77,7 +77,7 @@ def test_the_data_are_drawn_and_counted(frames, tmp_path):
     table = dataset.table(frames)
     assert f"| Li 8a | {6 * len(frames)} |" in table
     assert f"| O 32e | {24 * len(frames)} |" in table
-    lithium = plots.dataset_groups(frames, "site")["Li 8a"]
+    lithium = dataset_groups(frames, "site")["Li 8a"]
     assert_allclose(np.median(lithium.bonds), 1.99, atol=0.1)
 
 

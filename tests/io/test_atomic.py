@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from efg_jax.errors import InputError
-from efg_jax.io import atomic_write
+from efg_jax.storage.atomic_write import atomic_write
 
 
 def test_success_replaces_and_leaves_nothing_else(tmp_path):

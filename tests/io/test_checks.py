@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from efg_jax.errors import InputError
-from efg_jax.io import check_frames
-from efg_jax.io.overlaps import closest_pair
-from efg_jax.io.units import drop_units
+from efg_jax.structures.checks import check_frames
+from efg_jax.structures.overlaps import closest_pair
+from efg_jax.structures.units import drop_units
 
 
 def tensors(n, seed=0, scale=30.0):

@@ -10,7 +10,7 @@ import pytest
 from ase.build import bulk
 
 from efg_jax import InputError
-from efg_jax.io.journal import Journal, fingerprint
+from efg_jax.storage.journal import Journal, fingerprint
 
 
 def test_entries_are_found_again_to_the_last_bit(tmp_path):
@@ -52,7 +52,7 @@ def test_a_half_written_line_is_dropped_and_the_rest_stays(tmp_path, cut, caplog
 
 def test_a_killed_process_loses_nothing_that_it_had_put(tmp_path):
     program = (
-        "import os, signal; from efg_jax.io.journal import Journal; j = Journal(os.environ['FOLDER'], {});"
+        "import os, signal; from efg_jax.storage.journal import Journal; j = Journal(os.environ['FOLDER'], {});"
         "j.put('a', {'x': 1}); os.kill(os.getpid(), signal.SIGKILL)"
     )
     import os

@@ -10,8 +10,9 @@ from ase import Atoms
 from numpy.testing import assert_allclose, assert_array_equal
 
 from efg_jax.errors import InputError
-from efg_jax.io import check_frames, read, write
-from efg_jax.targets import target_of
+from efg_jax.io import read, write
+from efg_jax.structures.checks import check_frames
+from efg_jax.structures.targets import target_of
 
 EXTERNAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "external"
 external = pytest.mark.skipif(not EXTERNAL.is_dir(), reason=f"{EXTERNAL} is not here (published data, not shipped)")

@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose
 from oracles.labelled_crystals import crystals
 
 from efg_jax import InputError, LambdaSOAP, ScalarGPR, TensorGPR, tune
-from efg_jax.io import check_frames
-from efg_jax.models.variance import posterior_traces
-from efg_jax.structures import with_positions, with_strain
+from efg_jax.gp.variance import posterior_traces
+from efg_jax.structures.checks import check_frames
+from efg_jax.structures.environments import with_positions, with_strain
 
 SOAP = LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, sigma=0.5)
 

@@ -8,9 +8,9 @@ import pytest
 import scipy.stats
 from numpy.testing import assert_allclose
 
-from efg_jax.models import gram
-from efg_jax.models.gram import Gram, gram_of
-from efg_jax.models.nystrom import refactored, whitening
+from efg_jax.gp import gram
+from efg_jax.gp.gram import Gram, gram_of
+from efg_jax.gp.nystrom import refactored, whitening
 
 ROWS, COLUMNS, NOISE = 60, 13, 1e-3
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 
 from efg_jax import ScalarGPR, TensorGPR, load
 from efg_jax.errors import InputError
-from efg_jax.models.storage import checksum, read_model, write_model
+from efg_jax.storage.model_files import checksum, read_model, write_model
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import efg_jax as ej
-from efg_jax.structures import environments
+from efg_jax.structures.environments import environments
 
 SOAP = ej.LambdaSOAP(cutoff=3.5, nmax=3, lmax=2)
 

@@ -14,9 +14,9 @@ from strategies import SPECIES
 
 from efg_jax import TensorGPR
 from efg_jax.errors import InputError
-from efg_jax.models.prediction import regressions_of
-from efg_jax.models.predictor import Predictor
-from efg_jax.structures import environments, with_positions
+from efg_jax.gp.prediction import regressions_of
+from efg_jax.gp.predictor import Predictor
+from efg_jax.structures.environments import environments, with_positions
 from efg_jax.tensors.irreps import to_cartesian, to_spherical
 
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from oracles.differences import directional, gradient
 from scipy.stats import multivariate_normal
 
-from efg_jax.models import regression
+from efg_jax.gp import regression
 
 N = 24
 _RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from oracles.labelled_crystals import crystals
 
 from efg_jax import InputError, TensorGPR, load
-from efg_jax.models import sparse
+from efg_jax.gp import sparse
 
 RHO = 1e-4
 ALL = 1000  # more than there are

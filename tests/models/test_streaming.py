@@ -11,7 +11,8 @@ from ase.build import molecule
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles.labelled_crystals import crystals
 
-from efg_jax import InputError, TensorGPR, datasets, streaming
+from efg_jax import InputError, TensorGPR, datasets
+from efg_jax.structures import streaming
 
 
 def mixed(count: int = 7) -> list[Atoms]:

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from strategies import SPECIES, rotations, structures, turned
 
 from efg_jax import ScalarGPR, TensorGPR
-from efg_jax.structures import environments
+from efg_jax.structures.environments import environments
 
 TURN = Rotation.random(rng=np.random.default_rng(2)).as_matrix()
 UNIMODULAR = np.array([[1, 2, 0], [0, 1, 0], [-1, 0, 1]])

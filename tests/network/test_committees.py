@@ -12,10 +12,10 @@ from scipy.spatial.transform import Rotation
 from strategies import turned
 
 from efg_jax import InputError, TensorCalculator, load
-from efg_jax.models.storage import read_model, write_model
 from efg_jax.network import EquivariantNetwork, Training
-from efg_jax.network.data import TrainingData
 from efg_jax.network.starts import known_networks
+from efg_jax.network.training_sets import TrainingData
+from efg_jax.storage.model_files import read_model, write_model
 
 
 def weights(network) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from efg_jax import InputError
-from efg_jax.structures import with_positions
+from efg_jax.structures.environments import with_positions
 from efg_jax.trajectories import average, predicted
 
 

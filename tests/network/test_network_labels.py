@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 from efg_jax import InputError
 from efg_jax.network import Architecture, EquivariantNetwork, Training
 from efg_jax.network.batches import samples
-from efg_jax.network.data import TrainingData, atomic_target
-from efg_jax.network.labels import Standard
-from efg_jax.targets import labels, to_channels
+from efg_jax.network.standard_units import Standard
+from efg_jax.network.training_sets import TrainingData, atomic_target
+from efg_jax.structures.targets import labels, to_channels
 
 SPECIES = ("H", "O", "Si")
 

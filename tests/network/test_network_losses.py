@@ -14,10 +14,10 @@ from efg_jax import InputError
 from efg_jax.metrics import observable_loss
 from efg_jax.network import Loss
 from efg_jax.network.batches import common_shape, joined, samples
-from efg_jax.network.data import TrainingData, atomic_target
-from efg_jax.network.loss import Objective
 from efg_jax.network.rows import kinds_of_atoms
-from efg_jax.targets import from_channels
+from efg_jax.network.training_loss import Objective
+from efg_jax.network.training_sets import TrainingData, atomic_target
+from efg_jax.structures.targets import from_channels
 
 TARGETS, WEIGHT = ("efg", "ms"), 2.0
 

@@ -14,11 +14,11 @@ from oracles.differences import directional
 from oracles.fixed_shape import fixed_shape
 from strategies import SPECIES, place, rotations, structures, turned
 
-from efg_jax.models.basis import cast
+from efg_jax.gp.basis import cast
 from efg_jax.network import Architecture
 from efg_jax.network.backbone import Network
-from efg_jax.structures import environments, with_positions
-from efg_jax.targets import CHANNELS
+from efg_jax.structures.environments import environments, with_positions
+from efg_jax.structures.targets import CHANNELS
 from efg_jax.tensors.irreps import to_cartesian
 
 CUTOFF = 3.5

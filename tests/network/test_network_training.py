@@ -11,10 +11,11 @@ from oracles.small_networks import SMALLEST, with_scalars
 
 from efg_jax import InputError
 from efg_jax.network import EquivariantNetwork, History, Loss, Training, starts
-from efg_jax.network import training as training_module
-from efg_jax.network.data import TrainingData
+from efg_jax.network import trainer as training_module
 from efg_jax.network.starts import random_networks
-from efg_jax.plots import BLACK, save, training_figure
+from efg_jax.network.training_figure import training_figure
+from efg_jax.network.training_sets import TrainingData
+from efg_jax.plots import BLACK, save
 
 QUICK = Training(epochs=4, learning_rate=0.01, batch_edges=200, validation=0.25)
 MODEL = EquivariantNetwork(SMALLEST, target="iso", training=QUICK)

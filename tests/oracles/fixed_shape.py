@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from efg_jax.structures import Environments
+from efg_jax.structures.environments import Environments
 
 CENTRES, NEIGHBOURS, ATOMS = 8, 96, 24
 

@@ -6,8 +6,8 @@ from ase import Atoms
 from ase.build import bulk
 
 from efg_jax.descriptors import INVARIANT, LambdaSOAP
-from efg_jax.models.predictor import Predictor
-from efg_jax.structures import Neighbours, environments
+from efg_jax.gp.predictor import Predictor
+from efg_jax.structures.environments import Neighbours, environments
 
 QUADRUPOLE = (2, 1)
 DESCRIPTOR = LambdaSOAP(cutoff=3.0, nmax=2, lmax=1, species=("Cl", "Na"))

@@ -21,7 +21,7 @@ from batches import (
 from jax import lax
 
 from efg_jax import TensorGPR
-from efg_jax.models import sparse
+from efg_jax.gp import sparse
 from efg_jax.parallel import data_mesh, replicated, sharded, summed
 
 traced = []

@@ -15,7 +15,7 @@ from efg_jax import InputError
 from efg_jax.spectra.conditions import conditions
 from efg_jax.spectra.frequencies import static_frequency, transitions
 from efg_jax.spectra.grid import octahedral_grid
-from efg_jax.structures import with_positions
+from efg_jax.structures.environments import with_positions
 from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2 as HZ
 from efg_jax.tensors.nuclei import isotope
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 import efg_jax as ej
 from efg_jax import InputError
-from efg_jax.plots.spectra import spectrum_figure
+from efg_jax.spectra.spectrum_figures import spectrum_figure
 
 
 @pytest.fixture(scope="module")

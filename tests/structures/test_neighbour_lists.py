@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 from numpy.testing import assert_allclose, assert_array_equal
 
-from efg_jax.neighbour_lists import Pairs, neighbour_blocks, neighbour_pairs
+from efg_jax.structures.neighbour_lists import Pairs, neighbour_blocks, neighbour_pairs
 
 CUTOFF = 3.5
 LONG = np.array([[5.0, 0.4, -0.8], [-1.3, 5.5, 0.6], [6.0, -9.0, 34.0]])  # oblique, and long across a × b

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from efg_jax.errors import InputError
-from efg_jax.powder import field_directions
 from efg_jax.tensors import quadrupolar_induced_shift
+from efg_jax.tensors.powder import field_directions
 
 
 def spin_operators(spin):

@@ -10,10 +10,10 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import efg_jax as ej
+from efg_jax.gp.irrep_regression import training_kernel
 from efg_jax.metrics import mae_vij, observable_loss, soft_abs, tilt_loss
-from efg_jax.models.gpr import training_kernel
-from efg_jax.splits import folds
-from efg_jax.targets import labels, target_of
+from efg_jax.structures.splits import folds
+from efg_jax.structures.targets import labels, target_of
 from efg_jax.tensors.irreps import to_spherical
 from efg_jax.tuning import cross_validated_loss, held_out_predictions, held_out_problems, values_of
 from efg_jax.tuning.losses import parse_loss

@@ -12,7 +12,7 @@ from oracles.small_networks import SMALLEST, TINY, with_scalars
 
 import efg_jax as ej
 from efg_jax.network import EquivariantNetwork, Training
-from efg_jax.network import training as training_module
+from efg_jax.network import trainer as training_module
 from efg_jax.network.backbone import check_makes
 from efg_jax.tuning import network_bounds, read_hyperparameters, search
 from efg_jax.tuning.network_space import network_space, with_network_values

@@ -9,7 +9,7 @@ import pytest
 
 import efg_jax as ej
 from efg_jax.descriptors import principal_contraction
-from efg_jax.targets import target_of
+from efg_jax.structures.targets import target_of
 from efg_jax.tuning import Objective, read_hyperparameters, search
 from efg_jax.tuning.space import space_of
 

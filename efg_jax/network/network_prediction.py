@@ -1,0 +1,123 @@
+"""What fitted networks say of structures, streamed: whole structures, several small ones at a time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase import Atoms
+from jaxtyping import Float
+
+from efg_jax.gp.basis import cast
+from efg_jax.gp.prediction import Choice, Predicted
+from efg_jax.network.backbone import Network
+from efg_jax.network.fitted import FittedNetworks
+from efg_jax.network.heads import Parts
+from efg_jax.network.rows import filled, in_rows
+from efg_jax.precision import float64
+from efg_jax.structures.checks import checked
+from efg_jax.structures.environments import Environments, environments, species_of
+from efg_jax.structures.targets import Target, from_channels
+
+TOGETHER = 256
+"""Atoms that are worked on at a time, where structures are smaller than that."""
+
+
+def predict_stream(
+    fitted: FittedNetworks,
+    targets: Sequence[Target],
+    structures: Atoms | Iterable[Atoms],
+    *,
+    variance: bool,
+    precision: np.dtype,
+    species: str | Sequence[str] | None,
+    indices: Sequence[int] | None,
+) -> Iterator[dict[str, Predicted]]:
+    """Predictions of several targets by their names, for each structure in turn; see `EquivariantNetwork.predict_stream`.
+
+    Options are checked at once. A network runs once for all targets.
+    """
+    choices = {target.name: _choice(fitted, target, species, indices, len(targets) > 1) for target in targets}
+    networks = [cast(network, precision) for network in fitted.networks]
+    return _stream(fitted, targets, networks, checked(structures), choices, variance, precision)
+
+
+def _choice(fitted: FittedNetworks, target: Target, species, indices, several: bool) -> Choice:
+    """Atoms that are predicted; of several targets each is predicted for those of the elements that it was trained for."""
+    known = fitted.known(target.name)
+    if several and species is not None:
+        wanted = [species] if isinstance(species, str) else species
+        Choice(fitted.elements, wanted, None)  # one target at least knows every element
+        species = [symbol for symbol in wanted if symbol in known]
+    return Choice(known, species, indices)
+
+
+def _stream(fitted, targets, networks, structures, choices, variance, precision) -> Iterator[dict[str, Predicted]]:
+    for together in _grouped(structures, fitted.architecture.species):
+        found = _tensors(fitted, targets, networks, [atoms for _, atoms in together], precision)
+        first = 0
+        for number, atoms in together:
+            rows = slice(first, first + len(atoms))
+            first += len(atoms)
+            yield {
+                name: _of_structure(number, atoms, choices[name], values[rows], spreads[rows] if variance else None)
+                for name, (values, spreads) in found.items()
+            }
+
+
+def _of_structure(number: int, atoms: Atoms, choose: Choice, values, spreads) -> Predicted:
+    """Values of the chosen atoms, NaN for the others."""
+    chosen = np.sort(np.concatenate([np.zeros(0, dtype=int), *choose(number, atoms).values()]))
+    own = np.full(values.shape, np.nan)
+    own[chosen] = values[chosen]
+    spread = None
+    if spreads is not None:
+        spread = np.full(len(atoms), np.nan)
+        spread[chosen] = spreads[chosen]
+    return Predicted(atoms, own, spread, chosen)
+
+
+def _grouped(structures: Iterator[Atoms], species: Sequence[str]) -> Iterator[list[tuple[int, Atoms]]]:
+    """Structures with their numbers, as many at a time as have few atoms together; all elements are among the species."""
+    waiting: list[tuple[int, Atoms]] = []
+    for number, atoms in enumerate(structures):
+        species_of(atoms, species, number)
+        if waiting and sum(len(a) for _, a in waiting) + len(atoms) > TOGETHER:
+            yield waiting
+            waiting = []
+        waiting.append((number, atoms))
+    if waiting:
+        yield waiting
+
+
+def _tensors(
+    fitted: FittedNetworks,
+    targets: Sequence[Target],
+    networks: Sequence[Network],
+    structures: Sequence[Atoms],
+    precision: np.dtype,
+) -> dict[str, tuple[Float[np.ndarray, "atoms ..."], Float[np.ndarray, " atoms"]]]:
+    """Of each target the mean over the networks of what they predict for all atoms, and the variance, summed over components."""
+    architecture = fitted.architecture
+    batch = filled(in_rows(environments(structures, architecture.cutoff, architecture.species, pad=False)))
+    atoms = sum(map(len, structures))
+    kinds = np.concatenate([species_of(own, architecture.species, number) for number, own in enumerate(structures)])
+    with float64(precision == np.float64):
+        device = jax.tree.map(jnp.asarray, cast(batch, precision))
+        found = [predicted_parts(network, device) for network in networks]
+    tensors = {}
+    for target in targets:
+        values = []
+        for parts in found:
+            own = {irrep: np.asarray(p, dtype=np.float64)[:atoms] for irrep, p in parts[target.name].items()}
+            values.append(from_channels(target, fitted.standards[target.name].restored(own, kinds)))
+        spread = np.var(values, axis=0, ddof=1 if len(values) > 1 else 0)
+        tensors[target.name] = np.mean(values, axis=0), spread.reshape(atoms, -1).sum(axis=1)
+    return tensors
+
+
+@eqx.filter_jit
+def predicted_parts(network: Network, environments: Environments) -> dict[str, Parts]:
+    """Compiled prediction of all targets in standard units; heads cost little, another compilation much."""
+    return network(environments)

@@ -1,0 +1,172 @@
+"""What is minimised: errors of the irreducible parts, or of the observables that they mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from efg_jax.errors import InputError, as_float
+from efg_jax.metrics import Scale, observable_loss
+from efg_jax.network.batches import Batch
+from efg_jax.network.heads import Parts
+from efg_jax.network.rows import kinds_of_atoms
+from efg_jax.network.standard_units import Standard
+from efg_jax.structures.targets import Target
+from efg_jax.tensors.irreps import to_cartesian
+
+EXAMPLES = {"targets": "targets={'ms': 2.0}", "orders": "orders={0: 0.1}", "species": "species={'O': 2.0}"}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Weights of the terms of a loss; what is not named has weight 1.
+
+    Attributes:
+        kind: "irreps": mean squared error of the irreducible parts in units of their spread; "observables": of EFG tensors besides that the mean
+            of the MAEs of C̃_Q, η̃ and 1 − q̃ (Harper et al. 2025), made smooth (`metrics.observable_loss`).
+        targets: by name of the target.
+        orders: by λ.
+        species: by element.
+        observables: of the observables beside the squared error.
+    """
+
+    kind: Literal["irreps", "observables"] = "irreps"
+    targets: Mapping[str, float] = field(default_factory=dict)
+    orders: Mapping[int, float] = field(default_factory=dict)
+    species: Mapping[str, float] = field(default_factory=dict)
+    observables: float = 1.0
+
+    def __post_init__(self):
+        if self.kind not in ("irreps", "observables"):
+            raise InputError(f"loss = {self.kind!r} is unknown; choose 'irreps' or 'observables'")
+        for kind in ("targets", "orders", "species"):
+            weights = getattr(self, kind)
+            if not isinstance(weights, Mapping):
+                raise InputError(f"{kind} = {weights!r}: give weights by name, as in Loss({EXAMPLES[kind]})")
+            object.__setattr__(self, kind, {name: _as_weight(name, weight) for name, weight in weights.items()})
+        object.__setattr__(self, "observables", _as_weight("observables", self.observables))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON; `Loss.from_dict` is the inverse."""
+        return asdict(self) | {"orders": {str(order): weight for order, weight in self.orders.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Loss":
+        """Inverse of `to_dict`."""
+        return cls(**{**values, "orders": {int(order): weight for order, weight in values["orders"].items()}})
+
+
+def _as_weight(name: Any, weight: Any) -> float:
+    weight = as_float(f"the weight of {name}", weight)
+    if not 0.0 <= weight < np.inf:
+        raise InputError(f"the weight of {name} in the loss is {weight}; give a number from 0 on")
+    return weight
+
+
+def squared_errors(
+    predicted: Mapping[str, Parts], batch: Batch
+) -> dict[str, dict[tuple[int, int], Float[Array, " atoms"]]]:
+    """By target and irrep the square error of each labelled atom in standard units, a mean over components; zero of others."""
+    return {
+        name: {
+            irrep: batch.labelled[name] * jnp.mean((parts[irrep] - batch.labels[name][irrep]) ** 2, axis=-1)
+            for irrep in parts
+        }
+        for name, parts in predicted.items()
+    }
+
+
+class Objective:
+    """A loss of these targets: (predictions, batch) → number, pure and differentiable.
+
+    Args:
+        loss: weights.
+        targets: what is predicted.
+        standards: units of each.
+        scales: of EFG targets μ and σ of |V_zz| of each element that has labels, V/Å².
+        species: elements that the network knows.
+
+    Raises:
+        InputError: a weight of something that is not there, or observables of what is no EFG or does not vary.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        targets: Sequence[Target],
+        standards: Mapping[str, Standard],
+        scales: Mapping[str, Mapping[str, Scale]],
+        species: Sequence[str],
+    ):
+        labelled = np.any([standards[target.name].labelled for target in targets], axis=0)
+        learned = [symbol for symbol, there in zip(species, labelled, strict=True) if there]
+        names = {"target": [target.name for target in targets], "element": learned}
+        names["order"] = sorted({order for target in targets for order, _ in target.irreps})
+        for kind, weights in (("target", loss.targets), ("element", loss.species), ("order", loss.orders)):
+            if unknown := [name for name in weights if name not in names[kind]]:
+                raise InputError(
+                    f"the loss weighs the {kind} {unknown[0]}, which is not learned; there are {', '.join(map(str, names[kind]))}"
+                )
+        if loss.kind == "observables" and not scales:
+            raise InputError("observables are those of an EFG, and no target is one; take the loss 'irreps'")
+        if not any(loss.targets.get(target.name, 1.0) * _weight(loss, target) for target in targets) or not any(
+            loss.species.get(symbol, 1.0) for symbol in learned
+        ):
+            raise InputError("every term of the loss has weight 0, so that nothing is learned; raise one")
+        self._loss, self._standards = loss, standards
+        self._scales = (
+            {name: _by_species(of, species) for name, of in scales.items()} if loss.kind == "observables" else {}
+        )
+        self._species = np.array([loss.species.get(symbol, 1.0) for symbol in species])
+
+    def __call__(self, predicted: Mapping[str, Parts], batch: Batch) -> Float[Array, ""]:
+        """Mean over the labelled atoms of a batch of their weighted errors; weights are factors, and do not add up to one."""
+        kinds = kinds_of_atoms(batch.environments)
+        total = jnp.zeros((), next(iter(batch.labelled.values())).dtype)
+        for name, errors in squared_errors(predicted, batch).items():
+            labelled = jnp.asarray(batch.labelled[name])
+            weights = labelled * jnp.asarray(self._species, labelled.dtype)[kinds]
+            count = jnp.maximum(jnp.sum(labelled), 1.0)
+            of_atoms = sum(self._loss.orders.get(order, 1.0) * error for (order, _), error in errors.items())
+            if name in self._scales:
+                of_atoms += self._loss.observables * labelled * self._of_observables(name, predicted[name], batch)
+            total += self._loss.targets.get(name, 1.0) * jnp.sum(weights * of_atoms) / count
+        return total
+
+    def _of_observables(self, name: str, predicted: Parts, batch: Batch) -> Float[Array, " atoms"]:
+        """The paper's objective for every atom; of an unlabelled one, that of a perfect prediction."""
+        kinds, labelled = kinds_of_atoms(batch.environments), jnp.asarray(batch.labelled[name]) > 0.0
+        reference, model = (
+            to_cartesian({irrep[0]: part for irrep, part in self._standards[name].restored(parts, kinds).items()})
+            for parts in (jax.tree.map(jnp.asarray, batch.labels[name]), predicted)
+        )
+        # Where there is no label, two tensors that are safe to decompose.
+        safe = jnp.diag(jnp.asarray([-0.4, -0.6, 1.0], model.dtype))
+        mean, std = (jnp.asarray(values, model.dtype)[kinds] for values in self._scales[name])
+        reference, model = (
+            jnp.where(labelled[:, None, None], tensors, mean[:, None, None] * safe[None])
+            for tensors in (reference, model)
+        )
+        return jax.vmap(lambda r, m, mu, sigma: observable_loss(r[None], m[None], Scale(mu, sigma)))(
+            reference, model, mean, std
+        )
+
+
+def _weight(loss: Loss, target: Target) -> float:
+    """Sum of the weights of a target's terms."""
+    observables = loss.observables if loss.kind == "observables" and target.is_efg else 0.0
+    return observables + sum(loss.orders.get(order, 1.0) for order, _ in target.irreps)
+
+
+def _by_species(scales: Mapping[str, Scale], species: Sequence[str]) -> Scale:
+    """μ and σ as arrays in the order of the species, 1 where an element has no labels."""
+    if still := [symbol for symbol, scale in scales.items() if not scale.std > 0.0]:
+        raise InputError(
+            f"all |V_zz| of {still[0]} are the same, so that C̃_Q has no unit; take the loss 'irreps', or leave {still[0]} out"
+        )
+    pairs = np.array([scales.get(symbol, Scale(1.0, 1.0)) for symbol in species], dtype=np.float64)
+    return Scale(*pairs.T)

@@ -1,0 +1,88 @@
+"""State of long work as arrays on disk: written whole or not at all, found again by what it depends on."""
+
+import logging
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from efg_jax.errors import InputError
+from efg_jax.storage.atomic_write import atomic_write
+from efg_jax.storage.journal import digest
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """Arrays by name, one file a name, in a folder that may hold the state of other work as well.
+
+    Args:
+        folder: made if it is missing; None: nothing is kept.
+        identity: all that the arrays depend on, JSON types; state of anything else is never found.
+
+    Raises:
+        InputError: the folder is a file, or cannot be written to.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None, identity: Mapping[str, Any]):
+        self._digest = digest(identity)
+        self._folder = None if folder is None else Path(folder)
+        if self._folder is None:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._folder, os.W_OK | os.X_OK):
+                raise PermissionError("no permission to write")
+        except OSError as error:
+            raise InputError(
+                f"cannot be used as a folder of checkpoints ({error.strerror or error}); name another", file=str(folder)
+            ) from error
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept."""
+        return self._folder is not None
+
+    def others(self) -> bool:
+        """Whether the folder has states of other work, and none of this."""
+        if self._folder is None:
+            return False
+        names = [path.name for path in self._folder.glob("*.npz")]
+        return bool(names) and not any(name.startswith(f"{self._digest}-") for name in names)
+
+    def load(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of this name; none where there are none, or where the file is damaged (which is said)."""
+        path = self._path(name)
+        return {} if path is None or not path.exists() else stored_arrays(path)
+
+    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays under a name, in place of those before."""
+        if (path := self._path(name)) is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as temporary, open(temporary, "wb") as stream:
+                np.savez(stream, **arrays)
+
+    def clear(self) -> None:
+        """Forget everything of this work; the folder goes with its last file."""
+        if self._folder is None or not self._folder.is_dir():
+            return
+        for path in self._folder.glob(f"{self._digest}-*.npz"):
+            path.unlink()
+        if not any(self._folder.iterdir()):
+            self._folder.rmdir()
+
+    def _path(self, name: str) -> Path | None:
+        return None if self._folder is None else self._folder / f"{self._digest}-{name}.npz"
+
+
+def stored_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `Checkpoint.save` wrote to a file; none where it is damaged (which is said)."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        logger.warning("%s cannot be read (%s); what it held is computed again", path, type(error).__name__)
+        return {}

@@ -1,0 +1,154 @@
+"""Which atoms, nuclei and references a table, a spin system or a picture is of; the same everywhere, and with the same errors."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from ase import Atoms
+from jaxtyping import Bool, Float, Int
+
+from efg_jax.errors import InputError
+from efg_jax.structures.checks import with_label
+from efg_jax.structures.indices import check_indices, listed
+from efg_jax.structures.targets import find, place_of, tensors_in
+from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
+
+NEEDLESS_REFERENCE = (
+    "a reference shielding is given, but no chosen site has a shielding; leave it out, or read files with 'ms'"
+)
+
+
+def tensors_of(
+    atoms: Atoms, position: int, names: Sequence[str], required: bool = True
+) -> list[Float[np.ndarray, "atoms 3 3"] | None]:
+    """Checked tensors of a frame by name, None for those that it does not carry.
+
+    Args:
+        atoms: frame.
+        position: its position in the caller's list, for messages.
+        names: "efg" (V/Å²) or "ms" (ppm) or both.
+        required: whether it must carry one of them.
+
+    Raises:
+        InputError: it carries none of them, or one that fails `efg_jax.structures.check_frames`.
+    """
+    found = []
+    for name in names:
+        here = find(atoms, name, "atom") is not None
+        found.append(with_label(atoms, position, name, name, "atom").arrays[name] if here else None)
+    if required and all(tensors is None for tensors in found):
+        others = [f"'{name}'" for name in tensors_in(atoms) if name not in names]
+        named = f"; it carries {', '.join(others)}: name what that is with --array {names[0]}=NAME" if others else ""
+        raise InputError(
+            f"carries no {' and no '.join(repr(name) for name in names)}{named}", **place_of(atoms, position)
+        )
+    return found
+
+
+def finite_rows(tensors: Float[np.ndarray, "atoms 3 3"]) -> Bool[np.ndarray, " atoms"]:
+    """Which atoms have a tensor; the others' are NaN."""
+    return np.isfinite(tensors).all(axis=(1, 2))
+
+
+def site_labels(atoms: Atoms) -> tuple[np.ndarray, Int[np.ndarray, " atoms"]]:
+    """Label and index that name every atom once: those that a magres file gave, or element and number among its kind, from 1.
+
+    Returns:
+        Texts and whole numbers, (atoms,) each: O 1, O 2, ...
+    """
+    labels, indices = atoms.arrays.get("labels"), atoms.arrays.get("indices")
+    if labels is not None and indices is not None and indices.dtype.kind in "iu":
+        labels, indices = labels.astype(str), indices.astype(int)
+        if len(set(zip(labels.tolist(), indices.tolist(), strict=True))) == len(atoms):
+            return labels, indices
+    numbers = np.zeros(len(atoms), dtype=int)
+    for element in np.unique(atoms.numbers):
+        own = atoms.numbers == element
+        numbers[own] = np.arange(1, own.sum() + 1)
+    return np.array(atoms.get_chemical_symbols()), numbers
+
+
+def named_species(species: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Element symbols as a tuple; None: all."""
+    return None if species is None else (species,) if isinstance(species, str) else tuple(species)
+
+
+def chosen_sites(
+    atoms: Atoms, position: int, species: str | Sequence[str] | None, sites: Sequence[int] | None = None
+) -> Int[np.ndarray, " sites"]:
+    """Numbers of the chosen atoms, in the order asked for.
+
+    Raises:
+        InputError: an atom that is not there or that is named twice, or nothing is left.
+    """
+    wanted, symbols = named_species(species), np.asarray(atoms.symbols)
+    numbers = np.arange(len(atoms))
+    if sites is not None:
+        own, numbers = listed(sites), np.array(list(sites), dtype=np.int64)
+        check_indices(own, atoms, position)
+        if len(own) < len(numbers):
+            twice = next(one for one in own.tolist() if (numbers == one).sum() > 1)
+            raise InputError(f"atom {twice} is chosen twice; name it once", **place_of(atoms, position))
+    if wanted is not None:
+        numbers = numbers[np.isin(symbols[numbers], wanted)]
+    if not numbers.size:
+        there = ", ".join(sorted(set(symbols)))
+        what = f"no atom of {', '.join(wanted)}" if wanted else "no atom"
+        raise InputError(f"{what} among the chosen; the elements here are {there}", **place_of(atoms, position))
+    return numbers
+
+
+def chosen_isotopes(symbols: Sequence[str], isotopes: Mapping[str, Isotope | str] | None) -> list[Isotope | None]:
+    """The nucleus of each site: as given by element, or else the one that NMR uses; None for an element without any in the table.
+
+    Raises:
+        InputError: an isotope of another element, or of one that is not among the sites.
+    """
+    if strangers := sorted(set(isotopes or ()) - set(symbols)):
+        named = ", ".join(sorted(set(symbols)))
+        raise InputError(f"an isotope of {strangers[0]} is named, but the chosen sites are of {named}; leave it out")
+    given = {}
+    for symbol, name in (isotopes or {}).items():
+        nucleus = isotope(name)
+        if nucleus.symbol != symbol:
+            raise InputError(f"{nucleus} is no isotope of {symbol}; write isotopes={{'{nucleus.symbol}': '{nucleus}'}}")
+        given[symbol] = nucleus
+    found = {symbol: given.get(symbol) or default_isotope(symbol) for symbol in dict.fromkeys(symbols)}
+    return [found[symbol] for symbol in symbols]
+
+
+def chosen_references(
+    symbols: Sequence[str], reference: Mapping[str, float] | float | None
+) -> Float[np.ndarray, " sites"]:
+    """The reference shielding of each site, ppm.
+
+    Raises:
+        InputError: there is none for an element, one that is no finite number, or one number for several elements.
+    """
+    kinds = list(dict.fromkeys(symbols))
+    if reference is None:
+        reference = {}
+    elif not isinstance(reference, Mapping):
+        if len(kinds) > 1:
+            raise InputError(
+                f"one reference shielding for {', '.join(kinds)}; give one for each element, as reference={{'{kinds[0]}': {reference:g}}}"
+            )
+        reference = dict.fromkeys(kinds, reference)
+    if lacking := [symbol for symbol in kinds if symbol not in reference]:
+        raise InputError(
+            f"a chemical shift of {lacking[0]} needs the shielding of its reference compound, computed as this one was; "
+            f"pass reference={{'{lacking[0]}': ...}} in ppm (command line: --reference {lacking[0]}=...), or ask for the shielding"
+        )
+    for symbol in kinds:
+        if not np.isfinite(reference[symbol]):
+            raise InputError(
+                f"a reference shielding of {reference[symbol]:g} ppm for {symbol} has no meaning; give a number"
+            )
+    return np.array([float(reference[symbol]) for symbol in symbols])
+
+
+def select(
+    structures: Sequence[Atoms], symbol: str, keep: Sequence[np.ndarray] | None = None
+) -> list[Int[np.ndarray, " _"]]:
+    """Indices of the atoms of an element in each structure, of those where ``keep`` is True if it is given."""
+    chosen = [np.flatnonzero(np.asarray(atoms.symbols) == symbol) for atoms in structures]
+    return chosen if keep is None else [index[mask[index]] for index, mask in zip(chosen, keep, strict=True)]

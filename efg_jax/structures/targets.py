@@ -1,0 +1,393 @@
+"""What is learned: a tensor per atom (EFG, shielding) or per structure (dipole), and the irreps that it consists of.
+
+A target is found in ``atoms.arrays`` (per atom), ``atoms.info`` (per structure) or the results of ASE's calculator,
+under its own name or under the one that `array` gives. NaN rows mean "no label" everywhere.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase import Atoms
+from jaxtyping import Float
+
+from efg_jax.errors import InputError
+from efg_jax.precision import float64
+from efg_jax.structures.environments import bucket
+from efg_jax.tensors.irreps import decompose, spherical_to_vector, to_cartesian, vector_to_spherical
+
+Per = Literal["atom", "structure"]
+Kind = Literal["scalar", "vector", "matrix"]
+Channel = tuple[int, int]
+
+SHAPES: dict[str, tuple[int, ...]] = {"scalar": (), "vector": (3,), "matrix": (3, 3)}
+# Every irrep a shape can hold, as (order, parity). Parity +1 is proper (l + l' + order even in the descriptor: scalars,
+# polar vectors, symmetric matrices), −1 pseudo: the antisymmetric part of a matrix is an axial vector.
+CHANNELS: dict[str, tuple[Channel, ...]] = {
+    "scalar": ((0, 1),),
+    "vector": ((1, 1),),
+    "matrix": ((0, 1), (1, -1), (2, 1)),
+}
+# A channel whose largest norm over the data is below this part of the largest channel's is rounding, not data.
+NEGLIGIBLE = 1e-8
+# What ASE's readers take out of `info` into calculator results, with the number of axes that a per-structure value has.
+RESULT_AXES = {
+    "energy": 0,
+    "free_energy": 0,
+    "magmom": 0,
+    "dipole": 1,
+    "polarization": 1,
+    "stress": 1,
+    "dielectric_tensor": 2,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A quantity to learn, and how it transforms.
+
+    Attributes:
+        name: what it is called in models, reports and output files.
+        per: one value an atom or one a structure (then it is a sum over atoms).
+        kind: Cartesian shape: scalar (), vector (3,), matrix (3, 3).
+        irreps: its irreducible parts as (order λ, parity), parity +1 proper and −1 pseudo.
+        unit: unit of the values, empty where it is whatever the data have.
+        symmetric: V_ij = V_ji (matrices).
+        traceless: Tr V = 0 (matrices).
+        array: name under which frames carry it, where that differs from `name`.
+    """
+
+    name: str
+    per: Per
+    kind: Kind
+    irreps: tuple[Channel, ...]
+    unit: str = ""
+    symmetric: bool = False
+    traceless: bool = False
+    array: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Cartesian shape of one value: (), (3,) or (3, 3)."""
+        return SHAPES[self.kind]
+
+    @property
+    def is_efg(self) -> bool:
+        """Whether C_Q and η follow from it: field gradients of atoms, in V/Å²."""
+        return self.per == "atom" and self.symmetric and self.traceless and self.unit == _EFG.unit
+
+    @property
+    def key(self) -> str:
+        """Name to look for in a frame."""
+        return self.array or self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON; `from_dict` is the inverse."""
+        return asdict(self) | {"irreps": [list(channel) for channel in self.irreps]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Target":
+        """Inverse of `to_dict`."""
+        return cls(**{**values, "irreps": tuple((int(order), int(parity)) for order, parity in values["irreps"])})
+
+
+_EFG = Target("efg", "atom", "matrix", ((2, 1),), "V/Å²", symmetric=True, traceless=True)
+_POLARIZABILITY = Target("polarizability", "structure", "matrix", ((0, 1), (2, 1)), symmetric=True)
+KNOWN: dict[str, Target] = {
+    target.name: target
+    for target in (
+        _EFG,
+        replace(_EFG, name="efg_local"),
+        replace(_EFG, name="efg_nonlocal"),
+        Target("ms", "atom", "matrix", CHANNELS["matrix"], "ppm"),
+        Target("dipole", "structure", "vector", CHANNELS["vector"], "e Å"),
+        _POLARIZABILITY,
+        replace(_POLARIZABILITY, name="polarisability"),
+        replace(_POLARIZABILITY, name="dielectric"),
+        replace(_POLARIZABILITY, name="dielectric_tensor"),
+        Target("energy", "structure", "scalar", CHANNELS["scalar"], "eV"),
+    )
+}
+
+
+def place_of(atoms: Atoms, position: int) -> dict[str, Any]:
+    """``file`` and ``frame`` for an `InputError`: where the frame was read from, or else its position in the list."""
+    if "source_file" in atoms.info:
+        return {"file": str(atoms.info["source_file"]), "frame": int(atoms.info.get("source_frame", position))}
+    return {"frame": position}
+
+
+def _named(atoms: Atoms, position: int) -> str:
+    """File and frame in words, for a message about another frame."""
+    place = place_of(atoms, position)
+    return ", ".join([*([place["file"]] if "file" in place else []), f"frame {place['frame']}"])
+
+
+def find(atoms: Atoms, key: str, per: Per | None = None) -> tuple[Per, np.ndarray] | None:
+    """What a frame carries under ``key``, and whether it is per atom or per structure; None where it carries nothing.
+
+    Args:
+        atoms: frame to search: arrays first, then info, then calculator results.
+        key: name to look for.
+        per: look at these only.
+    """
+    found: list[tuple[Per, Any]] = []
+    if key in atoms.arrays:
+        found.append(("atom", atoms.arrays[key]))
+    if key in atoms.info:
+        found.append(("structure", atoms.info[key]))
+    results = getattr(atoms.calc, "results", {})
+    if results.get(key) is not None:
+        found.append(("structure" if np.ndim(results[key]) == RESULT_AXES.get(key) else "atom", results[key]))
+    for where, value in found:
+        if per in (None, where):
+            return where, _as_array(value)
+    return None
+
+
+def _as_array(value: Any) -> np.ndarray:
+    """The value as an array; a ragged list becomes one of objects, which `shaped` refuses."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.empty(0, dtype=object)
+
+
+def tensors_in(atoms: Atoms) -> list[str]:
+    """Names of what looks like a target in a frame: per-atom arrays of nine numbers, and the known tensors."""
+    per_atom = [name for name, value in atoms.arrays.items() if value.shape[1:] in ((9,), (3, 3))]
+    known = [name for name in KNOWN if name != "energy" and name not in per_atom and find(atoms, name) is not None]
+    return per_atom + known
+
+
+def missing(key: str, atoms: Atoms, position: int) -> InputError:
+    """The error for a frame without ``key``: names what is there, and the option that names another array."""
+    if (found := find(atoms, key)) is not None:  # there, but not per what was asked for
+        return InputError(
+            f"'{key}' is given per {found[0]} here; leave per out, or set per='{found[0]}' (command line: --per)",
+            **place_of(atoms, position),
+        )
+    skipped = {"numbers", "positions"}
+    there = [f"'{name}' ({value.shape[1:]} an atom)" for name, value in atoms.arrays.items() if name not in skipped]
+    there += [
+        f"'{name}' (structure)" for name in KNOWN if name in atoms.info or name in getattr(atoms.calc, "results", {})
+    ]
+    names = [name for name in (*atoms.arrays, *atoms.info) if name not in skipped]
+    near = difflib.get_close_matches(key, names, n=1) or [name for name in tensors_in(atoms) if name != key][:1]
+    if near and near[0] in KNOWN:
+        mend = f"learn that with target='{near[0]}' (or --target {near[0]}), or pass structures that carry '{key}'"
+    elif near:
+        mend = f"name the array to use with array='{near[0]}' (command line: --array {near[0]})"
+    else:
+        mend = "add the tensors to the file, or leave this structure out"
+    return InputError(
+        f"no '{key}' here; it carries {', '.join(there) or 'no arrays besides elements and positions'}; {mend}",
+        **place_of(atoms, position),
+    )
+
+
+def shaped(
+    value: np.ndarray, key: str, per: Per, kind: Kind | None, atoms: Atoms, position: int
+) -> tuple[Kind, np.ndarray]:
+    """Values as float64 of shape (atoms, *shape) or (*shape): nine numbers become a 3×3 matrix, row by row.
+
+    Args:
+        value: what `find` found.
+        key: its name, for the message.
+        per: what the values are one for.
+        kind: shape to require; None takes the one that the data have.
+        atoms: frame that carries them.
+        position: position of the frame in the caller's list, for the message.
+
+    Raises:
+        InputError: not numbers, or not 1, 3 or 9 of them.
+    """
+    lead = (len(atoms),) if per == "atom" else ()
+    inner = value.shape[len(lead) :]
+    kinds: dict[tuple[int, ...], Kind] = {
+        (): "scalar",
+        (1,): "scalar",
+        (3,): "vector",
+        (9,): "matrix",
+        (3, 3): "matrix",
+    }
+    actual = kinds.get(inner) if value.shape[: len(lead)] == lead else None
+    if actual is None or kind not in (None, actual) or value.dtype.kind not in "fiu":
+        numbers = {
+            "scalar": "one number",
+            "vector": "three numbers",
+            "matrix": "nine numbers, a 3×3 matrix row by row,",
+            None: "1, 3 or 9 numbers",
+        }
+        raise InputError(
+            f"'{key}' has shape {value.shape} and type {value.dtype}; give {numbers[kind]} "
+            f"{'an' if per == 'atom' else 'a'} {per}, or name another array with array='NAME' "
+            "(command line: --array NAME)",
+            **place_of(atoms, position),
+        )
+    return actual, value.astype(np.float64, copy=False).reshape(lead + SHAPES[actual])
+
+
+def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array: str | None = None) -> Target:
+    """The target called ``name`` as these frames carry it.
+
+    A name that is not in `KNOWN` gets its kind from the shape of the data. Channels that the data do not have (largest
+    norm below 1e-8 of the largest channel's) are left out, so that a symmetric shielding tensor has no λ = 1 part to
+    learn.
+
+    Args:
+        name: "efg", "ms", "dipole", ... or any name of an array.
+        frames: structures; those that carry no tensor at all count as unlabelled.
+        per: per atom or per structure; found out where not given.
+        array: name under which the frames carry it, where that differs.
+
+    Raises:
+        InputError: no frame has it, frames disagree in shape, or one frame has it and another one carries a different
+            tensor instead.
+    """
+    key = array or name
+    known = KNOWN.get(name)
+    per = per or (known.per if known is not None else None)
+    if not frames:
+        raise InputError(f"no structures to take '{name}' from; pass at least one")
+
+    first, values, without = None, [], []
+    for position, atoms in enumerate(frames):
+        found = find(atoms, key, per if first is None else first[1])
+        if found is None:
+            without.append((position, atoms))
+            continue
+        kind, value = shaped(found[1], key, found[0], known.kind if known else None, atoms, position)
+        if first is None:
+            first = (position, found[0], kind)
+        elif kind != first[2]:
+            raise InputError(
+                f"'{key}' is a {kind} here but a {first[2]} in {_named(frames[first[0]], first[0])}; make them alike",
+                **place_of(atoms, position),
+            )
+        values.append(value.reshape((-1, *SHAPES[kind])))
+    if first is None:
+        raise missing(key, frames[0], 0)
+    for position, atoms in without:
+        if others := tensors_in(atoms):
+            raise different(key, frames[first[0]], first[0], others, atoms, position)
+
+    if known is not None:
+        target = replace(known, per=first[1], array=array if array != name else None)
+    else:
+        target = Target(name, first[1], first[2], CHANNELS[first[2]], array=array)
+    return _without_empty_channels(target, np.concatenate(values))
+
+
+def different(key: str, having: Atoms, at: int, others: Sequence[str], lacking: Atoms, position: int) -> InputError:
+    """The error for two frames with different targets: names both, and what each carries."""
+    listed = " and ".join(f"'{other}'" for other in others)
+    return InputError(
+        f"carries {listed} but no '{key}', while {_named(having, at)} carries '{key}'; "
+        "train on one target at a time, or rename the array",
+        **place_of(lacking, position),
+    )
+
+
+def _without_empty_channels(target: Target, values: np.ndarray) -> Target:
+    """Drop the channels that the data do not have; at least one stays."""
+    if target.kind != "matrix" or len(target.irreps) == 1:
+        return target
+    norms = {
+        channel: np.max(np.linalg.norm(part, axis=-1), initial=0.0, where=~np.isnan(part[:, 0]))
+        for channel, part in to_channels(target, values).items()
+    }
+    total = max(norms.values())
+    kept = tuple(channel for channel in target.irreps if norms[channel] > NEGLIGIBLE * total) or target.irreps
+    return replace(target, irreps=kept, symmetric=(1, -1) not in kept, traceless=(0, 1) not in kept)
+
+
+def labels(
+    frames: Sequence[Atoms], target: Target, species: str | Sequence[str] | None = None
+) -> Float[np.ndarray, "labels *shape"]:
+    """Labels of all frames, one after another; NaN where there is none.
+
+    Args:
+        frames: structures, of which some may carry no label.
+        target: what to collect.
+        species: keep the rows of these elements only (per-atom targets).
+
+    Returns:
+        One row an atom, frame by frame in the order of the atoms, or one row a structure: (rows, *target.shape),
+        float64.
+    """
+    wanted = None if species is None else {species} if isinstance(species, str) else set(species)
+    rows = []
+    for position, atoms in enumerate(frames):
+        lead = (len(atoms),) if target.per == "atom" else ()
+        found = find(atoms, target.key, target.per)
+        if found is None:
+            value = np.full(lead + target.shape, np.nan)
+        else:
+            value = shaped(found[1], target.key, target.per, target.kind, atoms, position)[1]
+        if target.per == "structure":
+            value = value[None]
+        elif wanted is not None:
+            value = value[[symbol in wanted for symbol in atoms.symbols]]
+        rows.append(value)
+    return np.concatenate(rows) if rows else np.zeros((0, *target.shape))
+
+
+def to_channels(target: Target, values: Float[np.ndarray, "rows *shape"]) -> dict[Channel, np.ndarray]:
+    """Irreducible parts of Cartesian values, in the orthonormal real basis of `efg_jax.tensors.irreps`.
+
+    Args:
+        target: what the values are.
+        values: (rows, *target.shape); NaN rows stay NaN.
+
+    Returns:
+        (order λ, parity) → (rows, 2λ+1), float64, for the target's irreps.
+    """
+    with float64():
+        rows = len(values)
+        values = jnp.asarray(_padded(values))
+        if target.kind == "scalar":
+            parts = {0: values[:, None]}
+        elif target.kind == "vector":
+            parts = {1: vector_to_spherical(values)}
+        else:
+            parts = _decompose(values, tuple(order for order, _ in target.irreps))
+        return {(order, parity): np.asarray(parts[order])[:rows] for order, parity in target.irreps}
+
+
+def from_channels(target: Target, channels: Mapping[Channel, np.ndarray]) -> Float[np.ndarray, "rows *shape"]:
+    """Cartesian values from irreducible parts: the inverse of `to_channels`. Parts that are not given count as zero.
+
+    Args:
+        target: what the values are.
+        channels: (order λ, parity) → (rows, 2λ+1).
+
+    Returns:
+        (rows, *target.shape), float64.
+    """
+    if unknown := sorted(set(channels) - set(target.irreps)):
+        raise InputError(f"'{target.name}' has no part of (order, parity) {unknown[0]}; it consists of {target.irreps}")
+    if not channels:
+        raise InputError(f"no part of '{target.name}' was given; pass at least one of (order, parity) {target.irreps}")
+    with float64():
+        rows = len(next(iter(channels.values())))
+        parts = {order: jnp.asarray(_padded(part)) for (order, _), part in channels.items()}
+        if target.kind == "scalar":
+            values = parts[0][:, 0]
+        else:
+            values = spherical_to_vector(parts[1]) if target.kind == "vector" else _to_cartesian(parts)
+        return np.asarray(values)[:rows]
+
+
+_decompose = jax.jit(decompose, static_argnames="orders")
+_to_cartesian = jax.jit(to_cartesian)
+
+
+def _padded(values: np.ndarray) -> np.ndarray:
+    """Rows of zeros up to the next bucket: structures of similar size then share one compilation."""
+    values = np.asarray(values, dtype=np.float64)
+    return np.pad(values, [(0, bucket(len(values)) - len(values))] + [(0, 0)] * (values.ndim - 1))

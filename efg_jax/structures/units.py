@@ -1,0 +1,67 @@
+"""What a frame itself says of the units of its tensors: heeded wherever they are used, and gone where they are replaced."""
+
+import re
+
+from ase import Atoms
+
+from efg_jax.errors import InputError
+from efg_jax.structures.targets import KNOWN, find, place_of
+
+UNIT_WORDS = {"angstrom": "a", "angstroms": "a", "ang": "a", "å": "a", "²": "2"}
+CONVERSIONS = {
+    "au": "1 a.u. = 97.173624424 V/Å²",
+    "a.u.": "1 a.u. = 97.173624424 V/Å²",
+    "v/m2": "1 V/m² = 1e-20 V/Å²",
+    "1021v/m2": "10²¹ V/m² = 10 V/Å²",
+}
+MAGRES = "magres_units"  # ASE's magres reader leaves it beside field gradients in atomic units
+
+
+def check_units(atoms: Atoms, position: int, key: str | None = None, target: str | None = None) -> None:
+    """Refuse tensors of which the frame itself says that they are in other units.
+
+    What tells: ``info["efg_units"]`` (or efg_unit, ms_units, ..., of the array or of the target), and ``info["magres_units"]``. A frame
+    that says nothing is taken at its word; only `efg_jax.structures.check_frames` looks at the numbers.
+
+    Args:
+        atoms: frame.
+        position: its position in the caller's list, for messages.
+        key: array to look at; None: all that have the name of a known tensor.
+        target: what that array is, where its name does not say it: "efg", "ms", ...
+
+    Raises:
+        InputError: other units.
+    """
+    for name, meant in ((name, name) for name in KNOWN) if key is None else ((key, target or key),):
+        known = KNOWN.get(meant)
+        if known is None or not known.unit or find(atoms, name) is None:
+            continue
+        for note, unit in _notes(atoms, name, meant).items():
+            if isinstance(unit, str) and _plain_unit(unit) != _plain_unit(known.unit):
+                factor = f" ({CONVERSIONS[plain]})" if (plain := _plain_unit(unit)) in CONVERSIONS else ""
+                raise InputError(
+                    f"'{name}' is in {unit} by what the file says; convert it to {known.unit}{factor} and drop that note ({note})",
+                    **place_of(atoms, position),
+                )
+
+
+def drop_units(atoms: Atoms, name: str) -> None:
+    """Forget, in place, what a frame says of the units and the origin of a tensor: it was replaced by one in the units used here."""
+    for note in (f"{name}_unit", f"{name}_units", f"{name}_origin"):
+        atoms.info.pop(note, None)
+    if isinstance(units := atoms.info.get(MAGRES), dict) and name in units:
+        atoms.info[MAGRES] = {other: unit for other, unit in units.items() if other != name}
+
+
+def _notes(atoms: Atoms, *names: str) -> dict[str, object]:
+    """What the frame says of arrays of these names, by where it says so."""
+    keys = [f"{name}_{word}" for name in names for word in ("unit", "units")]
+    found = {f"info['{key}']": atoms.info[key] for key in keys if key in atoms.info}
+    if isinstance(units := atoms.info.get(MAGRES), dict) and names[0] in units:
+        found[f"info['{MAGRES}']"] = units[names[0]]
+    return found
+
+
+def _plain_unit(unit: str) -> str:
+    """The many ways to write V/Å², as one."""
+    return re.sub(r"\s|\*\*|\^|angstroms?|ang|å|²", lambda found: UNIT_WORDS.get(found[0], ""), unit.lower())
