@@ -125,7 +125,7 @@ def efg_jax(nmax: int, lmax: int, normalise: str = "invariant", pieces: bool = T
 
     def compute(frames: list) -> tuple[dict, int]:
         centres = [np.flatnonzero(np.asarray(atoms.symbols) == "Li") for atoms in frames]
-        with ej.float64():
+        with ej.x64():
             neighbours = ej.environments(frames, CUTOFF, SPECIES, centres).neighbours()
             size = PIECE if pieces else neighbours.size
             rows = [slice(start, start + size) for start in range(0, neighbours.size, size)]

@@ -18,7 +18,7 @@ _HOMES = {
     "models": ("load",),
     "network": ("Architecture", "EquivariantNetwork", "Training"),
     "observables": ("SiteObservables", "site_observables"),
-    "precision": ("enable_x64", "float64"),
+    "precision": ("enable_x64", "x64"),
     "report": ("Report", "TargetReport", "comparison_table"),
     "structures": (
         "Environments",
@@ -78,7 +78,6 @@ __all__ = [
     "enable_x64",
     "environments",
     "field_direction",
-    "float64",
     "folds",
     "io",
     "learning_curve",
@@ -99,6 +98,7 @@ __all__ = [
     "trajectories",
     "tune",
     "tuning",
+    "x64",
 ]
 
 

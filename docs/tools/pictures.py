@@ -207,6 +207,6 @@ PICTURES = {"orders": orders_picture, "euler": euler_picture, "frequency": frequ
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for stem, draw in PICTURES.items():
-        with ej.float64(), style():
+        with ej.x64(), style():
             save(draw(), path := FOLDER / f"{stem}.png")
         path.write_bytes(small(path.read_bytes()))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from efg_jax.gp import ScalarGPR, TensorGPR
 from efg_jax.gp.prediction import Predicted
 from efg_jax.network import EquivariantNetwork
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.environments import bucket
 from efg_jax.structures.targets import Target
 from efg_jax.structures.units import drop_units
@@ -68,7 +68,7 @@ def add_couplings(tensors: Float[np.ndarray, "atoms 3 3"], atoms: Atoms, isotope
         if nucleus is not None and nucleus.quadrupole_moment is not None:
             own = symbols == symbol
             # C_Q is linear in V_zz: its value for 1 V/Å² will do for all.
-            with float64():
+            with x64():
                 c_q[known[own]] = v_zz[own] * float(coupling_constant(jnp.asarray(1.0), nucleus)) / 1e6
     atoms.arrays["c_q"], atoms.arrays["eta"] = c_q, eta
 
@@ -79,7 +79,7 @@ def _largest_and_asymmetry(
     """V_zz and η, padded to a few shapes so that a trajectory compiles once."""
     count = len(tensors)
     padded = np.pad(tensors, [(0, bucket(count) - count), (0, 0), (0, 0)])
-    with float64():
+    with x64():
         v_zz, eta = _compiled_largest_and_asymmetry(jnp.asarray(padded))
     return np.asarray(v_zz)[:count], np.asarray(eta)[:count]
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from efg_jax.errors import InputError
 from efg_jax.plots.canvas import PANEL, SERIES, Picture, style
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.targets import labels, target_of
 from efg_jax.tensors import isotropic, maryland, to_spherical
 
@@ -32,7 +32,7 @@ def shielding_figure(frames: Sequence[Atoms]) -> Picture:
         figure = Picture(figsize=(1.15 * PANEL * columns, PANEL * rows), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax, (symbol, own), colour in zip(panels, tensors.items(), SERIES * len(tensors), strict=False):
-            with float64():
+            with x64():
                 values = jnp.asarray(own)
                 iso, span = np.asarray(isotropic(values)), np.asarray(maryland(values, sense="shielding").span)
                 antisymmetric = np.linalg.norm(np.asarray(to_spherical(values, 1)), axis=-1)

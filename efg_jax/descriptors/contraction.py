@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from efg_jax.descriptors.lambda_soap import LambdaSOAP, settled
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.environments import Neighbours, environments
 
 
@@ -39,7 +39,7 @@ def principal_contraction(
     if not 1 <= channels <= available:
         raise InputError(f"cannot contract {available} channels to {channels}; give a number from 1 to {available}")
     descriptor = replace(settled(descriptor), contraction=None)
-    with float64():
+    with x64():
         batch = environments(structures, float(descriptor.cutoff), descriptor.species, _spread(structures, limit))
         spectra = np.asarray(_covariances(descriptor, batch.neighbours()))
     vectors = np.linalg.eigh(spectra)[1][:, :, ::-1][:, :, :channels]

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 from efg_jax.disorder.occupations import check_species, sublattice
 from efg_jax.electrostatics.ewald import COULOMB, ewald_matrix, ewald_potential
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 
 MOST_ENUMERATED = 2_000_000
 
@@ -38,7 +38,7 @@ class LatticeGas(eqx.Module):
 
     def energy(self, occupation: Bool[Array | np.ndarray, "*batch sites"]) -> Float[Array, "*batch"]:
         """Energy of arrangements, eV, in float64."""
-        with float64():
+        with x64():
             x = jnp.asarray(occupation).astype(self.field.dtype)
             pair = jnp.einsum("...i,ij,...j->...", x, jnp.asarray(self.pair), x)
             return jnp.asarray(self.constant) + x @ jnp.asarray(self.field) + 0.5 * pair

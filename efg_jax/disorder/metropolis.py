@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from efg_jax.disorder.lattice_gas import LatticeGas
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 
 
 class Sampled(NamedTuple):
@@ -67,7 +67,7 @@ def metropolis(
         raise InputError(f"the chains hold different numbers of atoms of the first species: {sorted(counts)}")
     if counts & {0, gas.sites}:
         raise InputError("all sites hold the same species; nothing can be exchanged")
-    with float64():
+    with x64():
         own = jax.tree.map(jnp.asarray, gas)
         keys = jax.random.split(jax.random.key(seed), len(occupation))
         start = [starting_state(own, chain) for chain in occupation]

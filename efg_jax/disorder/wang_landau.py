@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from efg_jax.disorder.lattice_gas import LatticeGas
 from efg_jax.disorder.metropolis import State, exchanged, occupation_from, proposal, starting_state
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 
 FLATNESS = 0.8  # of the least visited bin over the mean, after which ln f is halved
 _BLOCK = 20_000  # attempts between two looks at the histogram
@@ -99,7 +99,7 @@ def wang_landau(
         raise InputError(
             f"the start has an energy of {start_energy:.3f} eV, outside of the bounds ({low:g}, {high:g}) eV"
         )
-    with float64():
+    with x64():
         own = jax.tree.map(jnp.asarray, gas)
         state = starting_state(own, occupation)
         tally = Tally(

@@ -15,7 +15,7 @@ from efg_jax.gp.basis import cast
 from efg_jax.gp.predictor import Predictor
 from efg_jax.gp.variance import PieceVariance, variance_of_structure
 from efg_jax.parallel import data_mesh, replicated, sharded
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.checks import checked
 from efg_jax.structures.environments import Neighbours
 from efg_jax.structures.indices import check_indices, listed
@@ -165,7 +165,7 @@ class PieceEvaluator:
         self._predictors: dict[str, tuple] = {}
 
     def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
-        with float64(self._dtype == np.float64):
+        with x64(self._dtype == np.float64):
             if symbol not in self._predictors:
                 self._predictors[symbol] = self._prepared(symbol)
             batch = cast(neighbours, self._dtype)

@@ -28,7 +28,7 @@ from efg_jax.gp.prediction import Choice, Predicted, collected
 from efg_jax.gp.predictor import filled, repeated, shared_size
 from efg_jax.gp.regression import choose_regularisation, factorise, group_rows, solve, spectrum
 from efg_jax.metrics import Scale, tensor_observables
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.report import Report, judging
 from efg_jax.structures.checks import check_frames, checked
 from efg_jax.structures.crystal_frame import crystal_axes
@@ -87,7 +87,7 @@ class ScalarGPR(eqx.Module):
         if descriptor.species is None:
             descriptor = descriptor.with_species(sorted({symbol for atoms in structures for symbol in atoms.symbols}))
         fitted = {}
-        with float64():
+        with x64():
             for group in groups_of(self.species, target, structures):
                 found = labelled(structures, target, group)
                 data = training_data(found, descriptor, (INVARIANT,))
@@ -189,7 +189,7 @@ class ScalarGPR(eqx.Module):
 
     def restored(self, variance: bool = False) -> "ScalarGPR":
         """The model from a file with the features of its training environments computed."""
-        with float64():
+        with x64():
             fitted = {
                 symbol: replace(fit, basis=fit.basis.with_features(self.descriptor, (INVARIANT,)))
                 for symbol, fit in self._require_fitted().items()
@@ -218,7 +218,7 @@ class _ScalarEvaluator:
         self._references: dict[str, tuple[Array, Array]] = {}
 
     def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
-        with float64():
+        with x64():
             if symbol not in self._references:
                 fit, size = self._fitted[symbol], shared_size(self._fitted[symbol].basis.size)
                 self._references[symbol] = jax.device_put(

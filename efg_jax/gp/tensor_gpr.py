@@ -35,7 +35,7 @@ from efg_jax.gp.sparse import fit_sparse
 from efg_jax.gp.training_distance import training_distance
 from efg_jax.metrics import Scale
 from efg_jax.parallel import count, rank
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.report import Report, TargetReport, judging
 from efg_jax.storage.checkpoint import Checkpoint
 from efg_jax.storage.journal import fingerprint
@@ -131,7 +131,7 @@ class TensorGPR(eqx.Module):
             for own in kept.values():
                 own.clear()
         bases, regressions, scales = {}, {}, {}
-        with float64():
+        with x64():
             for group in groups:
                 found = labelled(structures, target, group)
                 if self.is_sparse:
@@ -354,7 +354,7 @@ class TensorGPR(eqx.Module):
     def restored(self, variance: bool = False) -> "TensorGPR":
         """The model from a file with everything computed that files leave out: features and, for the variance, factors."""
         fitted = self._require_fitted()
-        with float64():
+        with x64():
             bases = {
                 symbol: basis.with_features(self.descriptor, fitted.target.irreps)
                 for symbol, basis in fitted.bases.items()

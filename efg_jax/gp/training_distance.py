@@ -14,7 +14,7 @@ from efg_jax.descriptors import INVARIANT, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.gp.prediction import Choice
 from efg_jax.gp.predictor import repeated, shared_size
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.checks import checked
 from efg_jax.structures.environments import Neighbours
 from efg_jax.structures.streaming import chunk_size, stream
@@ -53,7 +53,7 @@ class _Evaluator:
     """Distances of a piece of centres."""
 
     def __init__(self, descriptor: LambdaSOAP, references: dict[str, Float[Array | np.ndarray, "references _"]]):
-        with float64():
+        with x64():
             # Up to a size that models share: nothing is nearer for a reference that is there twice.
             self._references = {
                 symbol: _compiled_unit(repeated(own, shared_size(len(own)))) for symbol, own in references.items()
@@ -61,7 +61,7 @@ class _Evaluator:
         self._descriptor = descriptor
 
     def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
-        with float64():
+        with x64():
             return {"distance": _distances(self._descriptor, self._references[symbol], neighbours)}
 
 

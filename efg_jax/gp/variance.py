@@ -18,7 +18,7 @@ from efg_jax.gp.irrep_regression import cross_of_sum, prior_of_sum
 from efg_jax.gp.kernels import lambda_soap_kernel
 from efg_jax.gp.projected import Projected, projected_variance
 from efg_jax.gp.regression import posterior_covariance
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.environments import Neighbours
 from efg_jax.structures.selection import select
 
@@ -47,7 +47,7 @@ class PieceVariance:
         self._references: dict[tuple[str, Irrep], tuple] = {}  # on the device
 
     def __call__(self, symbol: str, neighbours: Neighbours) -> Float[Array, " centres"]:
-        with float64():
+        with x64():
             regressions = self._fitted.regressions[(symbol,)]
             features = featurise(self._descriptor, neighbours, tuple(dict.fromkeys((INVARIANT, *regressions))))
             return sum(
@@ -91,7 +91,7 @@ def variance_of_structure(
 
     Padded centres have no features, so that they add nothing to any kernel.
     """
-    with float64():
+    with x64():
         zeta = np.asarray(zeta)
         (regressions,) = fitted.regressions.values()
         features = {

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.environments import bucket
 from efg_jax.tensors.efg import asymmetry, coupling_constant
 from efg_jax.tensors.nuclei import Isotope
@@ -41,7 +41,7 @@ class Scale(NamedTuple):
         """The same of the tensors on the host that have no NaN, as Python floats in float64; data sets of similar size share a compilation."""
         tensors = tensors[np.isfinite(tensors).all(axis=(1, 2))]
         padding = [(0, bucket(len(tensors)) - len(tensors)), (0, 0), (0, 0)]
-        with float64():
+        with x64():
             magnitude = np.asarray(_compiled_magnitude(np.pad(np.asarray(tensors, dtype=np.float64), padding)))
         return cls(float(np.mean(magnitude[: len(tensors)])), float(np.std(magnitude[: len(tensors)])))
 

@@ -18,7 +18,7 @@ from efg_jax.network.fitted import FittedNetworks
 from efg_jax.network.trainer import Progress, Trainer, Training, Watch
 from efg_jax.network.training_loss import Objective
 from efg_jax.network.training_sets import TrainingData
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.storage.checkpoint import Checkpoint
 from efg_jax.storage.journal import fingerprint
 from efg_jax.version import __version__
@@ -87,7 +87,7 @@ def train_committee(
             checkpoint.clear()
     elif all(checkpoint.others() for checkpoint in own):
         _warn_of_others(str(keeping.folder))
-    with float64(False):
+    with x64(False):
         trainer = Trainer(objective, *sets, options, _trainable(begun.networks[0], frozen))
         found = [
             trainer.train(

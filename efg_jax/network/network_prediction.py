@@ -15,7 +15,7 @@ from efg_jax.network.backbone import Network
 from efg_jax.network.fitted import FittedNetworks
 from efg_jax.network.heads import Parts
 from efg_jax.network.rows import filled, in_rows
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.checks import checked
 from efg_jax.structures.environments import Environments, environments, species_of
 from efg_jax.structures.targets import Target, from_channels
@@ -103,7 +103,7 @@ def _tensors(
     batch = filled(in_rows(environments(structures, architecture.cutoff, architecture.species, pad=False)))
     atoms = sum(map(len, structures))
     kinds = np.concatenate([species_of(own, architecture.species, number) for number, own in enumerate(structures)])
-    with float64(precision == np.float64):
+    with x64(precision == np.float64):
         device = jax.tree.map(jnp.asarray, cast(batch, precision))
         found = [predicted_parts(network, device) for network in networks]
     tensors = {}

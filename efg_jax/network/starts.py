@@ -15,7 +15,7 @@ from efg_jax.network.fitted import FittedNetworks, outputs
 from efg_jax.network.rows import filled, in_rows
 from efg_jax.network.trainer import PRECISION
 from efg_jax.network.training_sets import TrainingData
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.environments import Environments, environments
 from efg_jax.structures.targets import Target
 
@@ -40,7 +40,7 @@ def random_networks(
     """
     architecture = data.settled(architecture)
     standards = data.standards(architecture.species, wanted)
-    with float64(False):
+    with x64(False):
         some = _some(list(data.training.values()), architecture)
         networks = tuple(
             _calibrated(Network(architecture, outputs(data.targets), jax.random.key(seed + member)), some)

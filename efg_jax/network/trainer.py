@@ -112,7 +112,7 @@ class Trained(NamedTuple):
 class Trainer:
     """Trains networks of one kind on the same data, each until its validation loss has stopped to fall or the epochs are over.
 
-    What is compiled serves all of them. It must be made and used without x64 (`precision.float64(False)`).
+    What is compiled serves all of them. It must be made and used without x64 (`precision.x64(False)`).
 
     Args:
         objective: what is minimised.

@@ -12,7 +12,7 @@ from efg_jax.errors import InputError
 from efg_jax.observables import columns
 from efg_jax.observables.collecting import TENSORS, Sites, collect, numbering
 from efg_jax.observables.table import SiteObservables
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.environments import bucket
 from efg_jax.structures.selection import (
     NEEDLESS_REFERENCE,
@@ -85,7 +85,7 @@ def site_observables(
         _refuse_spin_half(isotopes or {}, sites, shielded)
     given = numbering(sites, nuclei)
     sense = "shielding" if reference is None else "shift"
-    with float64():
+    with x64():
         efg_frames = cs_frames = None
         if "efg" in names and finite_rows(sites.efg).any():
             efg_frames, angles, values = _quadrupolar(sites.efg, nuclei, set(isotopes or ()), efg_axes)

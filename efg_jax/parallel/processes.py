@@ -18,7 +18,7 @@ from jax._src import distributed
 from jax.experimental.multihost_utils import process_allgather
 
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ def total(tree: Any) -> Any:
         return tree
     barrier("total")  # collectives themselves wait for half a minute only
     try:
-        with float64():
+        with x64():
             return jax.tree.map(lambda leaf: np.add.reduce(process_allgather(leaf), axis=0, dtype=leaf.dtype), tree)
     except jax.errors.JaxRuntimeError as error:
         raise InputError(f"another process has ended ({_first_line(error)}); its own output says why") from error

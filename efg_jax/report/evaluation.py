@@ -10,7 +10,7 @@ import numpy as np
 
 from efg_jax import metrics
 from efg_jax.metrics import AxesErrors, Observables, Scale
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.report.selection import SCALARS, Selection
 from efg_jax.report.summaries import Series, mean_and_median, number, scores_entry
 from efg_jax.report.tables import QUANTITIES
@@ -61,7 +61,7 @@ def _tensor_scores(reference, predicted, orders):
 
 def evaluate_tensors(selection: Selection, predicted: np.ndarray) -> SpeciesResult:
     """Evaluate predicted tensors (n, 3, 3) of one species."""
-    with float64():
+    with x64():
         tensors, model_tensors, directions = (
             jnp.asarray(a) for a in (selection.tensors, predicted, selection.directions)
         )
@@ -86,7 +86,7 @@ def evaluate_tensors(selection: Selection, predicted: np.ndarray) -> SpeciesResu
 
 def evaluate_scalars(selection: Selection, scalars: dict[str, np.ndarray]) -> SpeciesResult:
     """Evaluate predicted scalars (n,) of one species: C̃_Q, η̃, θ, φ, and where they were learned n·V·n and the z axis (n, 3)."""
-    with float64():
+    with x64():
         tensors, directions = jnp.asarray(selection.tensors), jnp.asarray(selection.directions)
         reference = _to_numpy(_tensor_observables(tensors, directions, selection.scale, isotope=selection.isotope))
         sign = jnp.asarray(np.where(reference.v_zz < 0, -1.0, 1.0))
@@ -145,7 +145,7 @@ def _angles(reference: Observables, model: Observables) -> dict[str, np.ndarray]
     A scalar model's angles may lie outside [0, π/2]; they are folded back first, because they mean the same there.
     """
     theta, phi = (np.abs(angle - np.pi * np.round(angle / np.pi)) for angle in (model.theta, model.phi))
-    with float64():
+    with x64():
         turn = metrics.direction_angle(*(jnp.asarray(a) for a in (reference.theta, reference.phi, theta, phi)))
     return {
         "z_axis_lower_bound_deg": np.degrees(np.abs(reference.theta - theta)),

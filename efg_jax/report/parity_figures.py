@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from efg_jax import metrics
 from efg_jax.plots.canvas import BLACK, COLOURS, DIRECT, GREY, PANEL, RED, SCALAR, TENSOR, Picture, nucleus_name, style
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.report import QUANTITIES, SHIELDING_QUANTITIES, Report, TargetReport
 from efg_jax.report.summaries import number
 from efg_jax.text import digits
@@ -276,7 +276,7 @@ def _panel(report: Report, species: str, key: str) -> Panel:
 
 def _inscription(panel: Panel) -> str:
     """Heading, MAE and r, note."""
-    with float64():
+    with x64():
         scores = metrics.scores(jnp.asarray(panel.reference), jnp.asarray(panel.predicted))
     error, r = number(scores.mae), number(scores.r)
     unit = f" {panel.unit}" if panel.unit else ""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from efg_jax import metrics
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 
 Series = tuple[np.ndarray, np.ndarray]  # reference, predicted
 
@@ -38,7 +38,7 @@ def scores_entry(series: Series | None) -> dict[str, float | None] | None:
     """
     if series is None:
         return None
-    with float64():
+    with x64():
         return {field: number(value) for field, value in _scores(*map(jnp.asarray, series)).items()}
 
 

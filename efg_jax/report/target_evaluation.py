@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from efg_jax import metrics
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.report.selection import Arrays, of_species, require_finite, require_length
 from efg_jax.report.summaries import Series, mean_and_median, scores_entry
 from efg_jax.report.tables import SHIELDING_QUANTITIES
@@ -130,7 +130,7 @@ def _axes_errors(reference, predicted):
 
 def _compare_shielding(reference: np.ndarray, predicted: np.ndarray):
     """Observables of both sides, the angles between their z axes in degrees, and q̃ of their Haeberlen frames."""
-    with float64():
+    with x64():
         truth, guess = (shielding_observables(jnp.asarray(side)) for side in (reference, predicted))
         z_axis, q_tilde = _axes_errors(truth.axes, guess.axes)
         truth, guess, z_axis, q_tilde = jax.tree.map(np.asarray, (truth, guess, z_axis, q_tilde))

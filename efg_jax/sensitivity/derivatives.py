@@ -14,7 +14,7 @@ from efg_jax.gp import TensorGPR
 from efg_jax.gp.basis import cast
 from efg_jax.gp.prediction import cartesian_chunk, mean_value, regressions_of
 from efg_jax.gp.predictor import Predictor
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.checks import check_frames, name_atom
 from efg_jax.structures.environments import Neighbours, environments
 from efg_jax.structures.targets import place_of
@@ -80,7 +80,7 @@ def tensor_derivatives(model: TensorGPR, atoms: Atoms, atom: int) -> TensorDeriv
     descriptor, fitted = model.descriptor, model.fitted
     batch = environments([atoms], float(descriptor.cutoff), descriptor.species, [np.array([atom])])
     regressions = regressions_of(fitted, symbol)
-    with float64():
+    with x64():
         neighbours = jax.tree.map(lambda leaf: jnp.asarray(leaf)[:1], batch.neighbours())  # the rest is padding
         predictor = Predictor.of(fitted.bases[symbol], regressions, symbol, np.asarray(model.zeta, dtype=float))
         scales = {irrep: np.asarray(r.scale, dtype=float) for irrep, r in regressions.items()}

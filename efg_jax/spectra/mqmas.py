@@ -8,7 +8,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.spectra import bridge
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
 from efg_jax.spectra.conditions import Conditions, conditions
@@ -73,7 +73,7 @@ def mqmas(
     iso = choose_window(*ends, fwhm=fwhm, shape=line.shape, width=None, offset=None, points=int(points[0]))
     planes = (_simulate(piece, wanted, quanta, (iso, mas), density) for piece in pieces(found, PIECE))
     raw = np.concatenate(list(planes)) if per_site else sum(plane.sum(axis=0, keepdims=True) for plane in planes)
-    with float64():
+    with x64():
         along_mas = broaden(raw, mas.step, fwhm, line.shape)
         both = np.asarray(broaden(along_mas.swapaxes(-1, -2), iso.step, fwhm, line.shape)).swapaxes(-1, -2)
     unit = larmor * 1e-6

@@ -9,7 +9,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.spectra import bridge
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
 from efg_jax.spectra.conditions import Conditions, Transitions, conditions
@@ -106,7 +106,7 @@ def spectrum(
     axis = {"width": width, "offset": offset, "points": points}
     setup = _setup(found, wanted, parse_broadening(broadening), axis)
     setup, raw = _whole(setup, density, per_site)
-    with float64():
+    with x64():
         fwhm = setup.broadening.hertz(larmor_frequency(found.isotope, field))
         curves = np.asarray(broaden(raw, setup.window.step, fwhm, setup.broadening.shape))
     return Spectrum(

@@ -11,7 +11,7 @@ from ase import Atoms
 from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.checks import symmetric_tensors
 from efg_jax.structures.environments import bucket
 from efg_jax.structures.frames import each
@@ -112,7 +112,7 @@ class Sites:
         if self.efg is None:
             return np.zeros(len(self)), np.zeros(len(self)), np.zeros((len(self), 3))
         v_zz, eta, euler = _compute(_efg_parameters, self.efg)
-        with float64():
+        with x64():
             # C_Q is linear in V_zz: its value for 1 V/Å² will do for all.
             return v_zz * float(coupling_constant(jnp.asarray(1.0), self.isotope)), eta, euler
 
@@ -234,7 +234,7 @@ def _compute(function, tensors: Float[np.ndarray, "n 3 3"]) -> tuple[np.ndarray,
     """Parameters of tensors, padded to a few shapes so that little is compiled."""
     count = len(tensors)
     padded = np.pad(tensors, [(0, bucket(count) - count), (0, 0), (0, 0)])
-    with float64():
+    with x64():
         return tuple(np.asarray(column)[:count] for column in function(jnp.asarray(padded)))
 
 

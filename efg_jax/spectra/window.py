@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.spectra.conditions import Conditions
 from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
 from efg_jax.spectra.sites import Sites
@@ -68,7 +68,7 @@ def pattern_range(
         lines: transitions; None: those of the conditions.
     """
     lines = lines or transitions(found.isotope, conditions)
-    with float64():
+    with x64():
         low, high = _range(found, conditions, lines)
     if conditions.mode == "finite":
         low, high = low - 2.0 * conditions.spinning, high + 2.0 * conditions.spinning

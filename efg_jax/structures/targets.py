@@ -16,7 +16,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.structures.environments import bucket
 from efg_jax.tensors.irreps import decompose, spherical_to_vector, to_cartesian, vector_to_spherical
 
@@ -347,7 +347,7 @@ def to_channels(target: Target, values: Float[np.ndarray, "rows *shape"]) -> dic
     Returns:
         (order λ, parity) → (rows, 2λ+1), float64, for the target's irreps.
     """
-    with float64():
+    with x64():
         rows = len(values)
         values = jnp.asarray(_padded(values))
         if target.kind == "scalar":
@@ -373,7 +373,7 @@ def from_channels(target: Target, channels: Mapping[Channel, np.ndarray]) -> Flo
         raise InputError(f"'{target.name}' has no part of (order, parity) {unknown[0]}; it consists of {target.irreps}")
     if not channels:
         raise InputError(f"no part of '{target.name}' was given; pass at least one of (order, parity) {target.irreps}")
-    with float64():
+    with x64():
         rows = len(next(iter(channels.values())))
         parts = {order: jnp.asarray(_padded(part)) for (order, _), part in channels.items()}
         if target.kind == "scalar":

@@ -10,7 +10,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from scipy.optimize import minimize
 
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.tuning.history import BudgetSpent, Recorder
 from efg_jax.tuning.objective import Objective
 from efg_jax.tuning.space import Space, Values
@@ -51,7 +51,7 @@ def descend(
 def _value_and_slope(objective: Objective, space: Space, recorder: Recorder, free: Values) -> tuple[float, Values]:
     """Loss and gradient in unconstrained numbers, recorded as one trial."""
     recorder.require()
-    with float64():
+    with x64():
         moved, pull_back = jax.vjp(space.constrain, free)
         values = {**objective.start, **{name: np.asarray(value) for name, value in moved.items()}}
         evaluation = objective.value_and_gradient(values)
@@ -62,7 +62,7 @@ def _value_and_slope(objective: Objective, space: Space, recorder: Recorder, fre
 
 
 def _adam(objective: Objective, space: Space, recorder: Recorder, learning_rate: float) -> None:
-    with float64():
+    with x64():
         optimiser = optax.adam(learning_rate)
         free = space.unconstrain(objective.start)
         state, best, trust = optimiser.init(free), (np.inf, free), 1.0
@@ -81,12 +81,12 @@ def _adam(objective: Objective, space: Space, recorder: Recorder, learning_rate:
 
 
 def _lbfgs(objective: Objective, space: Space, recorder: Recorder) -> dict[str, Any]:
-    with float64():
+    with x64():
         start, unravel = ravel_pytree(space.unconstrain(objective.start))
     unit: list[float] = []
 
     def function(x: np.ndarray) -> tuple[float, np.ndarray]:
-        with float64():
+        with x64():
             loss, slope = _value_and_slope(objective, space, recorder, unravel(jnp.asarray(x)))
             flat = np.asarray(ravel_pytree(slope)[0], dtype=np.float64)
         if not unit:
@@ -102,7 +102,7 @@ def _lbfgs(objective: Objective, space: Space, recorder: Recorder) -> dict[str, 
         after = recorder.best.loss
         gained = (before - after) / unit[0] if np.isfinite(before) else np.inf
         # Absolute errors have kinks, where the memory of past slopes misleads the line search: begin again from the best point without it.
-        with float64():
+        with x64():
             x = np.asarray(ravel_pytree(space.unconstrain(recorder.best.values))[0])
         rounds += 1
         logger.info("L-BFGS: %s", result.message)

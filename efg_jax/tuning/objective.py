@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from efg_jax.gp import ScalarGPR
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.storage.journal import Journal, digest, fingerprint
 from efg_jax.structures.targets import Target
 from efg_jax.tuning.cross_validation import HeldOutProblem, cross_validated_loss, held_out_problems
@@ -143,7 +143,7 @@ class Objective:
         if self._problems is not None:
             logger.info("cutoff %.2f Å: gathering neighbours up to %.2f Å", cutoff, MARGIN * cutoff)
         self._reach = MARGIN * cutoff
-        with float64():
+        with x64():
             self._problems = held_out_problems(
                 self.structures,
                 self.target,
@@ -191,13 +191,13 @@ class Objective:
         return self._known(values, gradient=True)
 
     def _run(self, function, values):
-        with float64():  # precision belongs to a thread
+        with x64():  # precision belongs to a thread
             return jax.block_until_ready(function({k: jnp.asarray(v) for k, v in values.items()}, self._problems))
 
     def _function(self, gradient: bool, values: Mapping[str, np.ndarray]):
         """Compiled for the present shapes, once a process; the time that this takes is counted apart."""
         descriptor, terms = self.model.descriptor, self.terms
-        with float64():
+        with x64():
             arguments = ({k: jnp.asarray(v) for k, v in values.items()}, self._problems)
             leaves, structure = jax.tree.flatten(arguments)
             # All leaves of the descriptor are among the values: what remains of it is static.

@@ -50,7 +50,7 @@ def divide(predicted: Path, cells: list[Atoms], folder: Path) -> None:
     """Regions of ν_Q, the picture of two cells, and files for other programs."""
     with np.load(predicted / "sites.npz") as stored:
         sites = dict(stored)
-    with ej.float64():
+    with ej.x64():
         tensors = jnp.asarray(sites["tensors"])
         nu = np.asarray(quadrupolar_frequency(tensors, jnp.asarray(FIELD), ISOTOPE)) / 1e3
         powder = np.asarray(powder_frequencies(tensors, ISOTOPE, 500)).ravel() / 1e3

@@ -15,7 +15,7 @@ from ase import Atoms
 import efg_jax as ej
 from efg_jax import metrics, plots
 from efg_jax.network.training_figure import training_figure
-from efg_jax.precision import float64
+from efg_jax.precision import x64
 from efg_jax.tensors import euler_angles, haeberlen, isotropic, maryland, principal_axes, to_spherical
 from efg_jax.tuning import NetworkTrial, search
 
@@ -123,7 +123,7 @@ def scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, Any]:
     %RMSE is RMSE over the standard deviation of the reference (Ben Mahmoud et al. 2024, Eq. 7). An Euler angle's error is that of the nearest of
     the equivalent sets.
     """
-    with float64():
+    with x64():
         pairs = parts(truth, guess) if truth.ndim == 3 else {"value": (truth, guess)}
         entries = {name: _entry(*pair) for name, pair in pairs.items()}
     return {"quantities": entries, "values": {name: [side.tolist() for side in pair] for name, pair in pairs.items()}}
@@ -169,7 +169,7 @@ def with_invariants(frames: Sequence[Atoms]) -> list[Atoms]:
 def derived_invariants(model: Any, test: Sequence[Atoms], species: str) -> dict[str, dict[str, Any]]:
     """Errors of V_zz and |V_zz| of predicted tensors: what the control is compared with."""
     own, other = map(invariants, of_species(model.predict(test), test, species, "efg"))
-    with float64():
+    with x64():
         return {name: _entry(own[name], other[name]) for name in INVARIANTS}
 
 
