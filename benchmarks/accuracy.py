@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import efg_jax as ej
-from efg_jax.structures.targets import KNOWN, labels, to_channels
+from efg_jax.structures.targets import KNOWN, labels, to_irreps
 
 NMAX, LMAX, CUTOFF, SIGMA, WIDTH = 8, 6, 5.0, 0.4, 0.5  # the defaults of LambdaSOAP
 SCALING = {"rate": 1.0, "scale": 2.5, "exponent": 5.0}
@@ -123,7 +123,7 @@ def dense_kernel(left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, n
 
 def spherical_labels(frames: list, species: str) -> np.ndarray:
     """λ = 2 components of the EFG of all atoms of an element."""
-    return to_channels(KNOWN["efg"], labels(frames, KNOWN["efg"], species))[2, 1]
+    return to_irreps(KNOWN["efg"], labels(frames, KNOWN["efg"], species))[2, 1]
 
 
 if __name__ == "__main__":

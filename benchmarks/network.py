@@ -111,9 +111,9 @@ def measure(program: str, case: str, layers: int, channels: int, lmax: int) -> d
 def cells(case: str):
     """Environments of all atoms."""
     import efg_jax as ej
-    from efg_jax.gp.basis import cast
+    from efg_jax.precision import cast
 
-    atoms = ej.datasets.load("lto-efg")[0] if case == "42 atoms" else ej.datasets.build_lto(3, seed=0)
+    atoms = ej.datasets.load("lto-efg")[0] if case == "42 atoms" else ej.disorder.build_lto(3, seed=0)
     assert len(atoms) == int(case.split()[0])
     return cast(ej.environments([atoms], CUTOFF, SPECIES), np.dtype(np.float32))
 

@@ -11,7 +11,7 @@ from efg_jax.errors import InputError
 from efg_jax.gp import ScalarGPR, TensorGPR
 from efg_jax.gp.prediction import Precision, Predicted
 from efg_jax.network import EquivariantNetwork
-from efg_jax.storage.journal import fingerprint
+from efg_jax.storage.fingerprints import fingerprint
 from efg_jax.structures.units import drop_units
 
 

@@ -10,9 +10,10 @@ float64, call `enable_x64()` once at the start of a program, or run a part of it
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
+import numpy as np
 
 Item = TypeVar("Item")
 
@@ -45,3 +46,13 @@ def stepwise(items: Iterable[Item], enabled: bool = True) -> Iterator[Item]:
         if hasattr(iterator, "close"):
             with x64(enabled):
                 iterator.close()
+
+
+def cast(tree: Any, dtype: np.dtype | type) -> Any:
+    """The same PyTree with its floating-point arrays in another precision; integers, masks and what is no array stay."""
+
+    def converted(leaf: Any) -> Any:
+        floating = isinstance(leaf, jax.Array | np.ndarray | np.generic) and np.issubdtype(leaf.dtype, np.floating)
+        return leaf.astype(dtype) if floating else leaf
+
+    return jax.tree.map(converted, tree)

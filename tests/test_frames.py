@@ -7,8 +7,7 @@ import pytest
 from ase import Atoms
 
 from efg_jax import InputError
-from efg_jax.structures.frames import each
-from efg_jax.structures.indices import listed
+from efg_jax.structures.site_selection import each, listed
 
 
 def test_one_several_or_a_stream():

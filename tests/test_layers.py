@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent / "efg_jax"
 # From bottom to top. The front door, efg_jax/__init__.py, stands above the library; the commands use it as everybody does.
-LAYERS = (
-    "version errors precision compilation text storage tensors structures descriptors electrostatics metrics parallel "
-    "plots observables spectra io datasets report models gp network trajectories sensitivity disorder learning_curves "
-    "tuning calculator __init__ cli"
-).split()
+# fmt: off
+LAYERS = [
+    "version", "errors", "precision", "compilation", "text", "storage", "tensors", "structures", "descriptors",
+    "electrostatics", "metrics", "parallel", "plots", "observables", "spectra", "io", "datasets", "report", "models", "gp",
+    "network", "trajectories", "sensitivity", "disorder", "learning_curves", "tuning", "calculator", "__init__", "cli",
+]
+# fmt: on
 # Packages that may import others inside functions, and why.
 DEFERRED = {"cli": "`efg-jax --help` must not wait for JAX, so a command imports what it needs when it runs"}
 MODELS = {"model", "fitted"}

@@ -25,7 +25,7 @@ def test_python_examples_run(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(ej.datasets, "load", lambda name: frames)
     descriptor = ej.LambdaSOAP
     monkeypatch.setattr(ej, "LambdaSOAP", lambda **options: descriptor(**options | SMALL))
-    search, build, anneal = tuning.search, ej.datasets.build_lto, disorder.anneal
+    search, build, anneal = tuning.search, ej.disorder.build_lto, disorder.anneal
     for place in (tuning, sys.modules[search.__module__]):  # the second is where ej.tune finds it
         monkeypatch.setattr(place, "search", lambda *given, **options: search(*given, **options | {"budget": 4}))
     monkeypatch.setattr(ej.datasets, "build_lto", lambda repeat, **options: build((1, 1, repeat), **options))

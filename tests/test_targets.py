@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.testing import assert_allclose, assert_array_equal
 
 from efg_jax.errors import InputError
-from efg_jax.structures.targets import KNOWN, Target, find, from_channels, labels, target_of, tensors_in, to_channels
+from efg_jax.structures.targets import KNOWN, Target, find, from_irreps, labels, target_of, tensors_in, to_irreps
 
 RNG = np.random.default_rng(0)
 
@@ -191,56 +191,56 @@ def test_labels_of_structures_are_one_row_a_structure():
 )
 def test_channels_go_there_and_back_and_keep_the_norm(name, values):
     target = KNOWN[name]
-    channels = to_channels(target, values)
+    channels = to_irreps(target, values)
     assert tuple(channels) == target.irreps
     assert all(part.shape == (5, 2 * order + 1) for (order, _), part in channels.items())
-    assert_allclose(from_channels(target, channels), values, atol=1e-14)
+    assert_allclose(from_irreps(target, channels), values, atol=1e-14)
     total = sum((part**2).sum(axis=1) for part in channels.values())
     assert_allclose(total, (values.reshape(5, -1) ** 2).sum(axis=1), rtol=1e-12)
 
 
 def test_scalars_are_their_own_channel():
     values = RNG.normal(size=4)
-    channels = to_channels(KNOWN["energy"], values)
+    channels = to_irreps(KNOWN["energy"], values)
     assert_array_equal(channels[0, 1], values[:, None])
-    assert_array_equal(from_channels(KNOWN["energy"], channels), values)
+    assert_array_equal(from_irreps(KNOWN["energy"], channels), values)
 
 
 def test_components_have_the_documented_order_and_sign():
     v = matrices(1)
-    channels = to_channels(KNOWN["ms"], v)
+    channels = to_irreps(KNOWN["ms"], v)
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = v[0]
     r2, r6 = np.sqrt(2), np.sqrt(6)
     assert_allclose(channels[0, 1], [[(xx + yy + zz) / np.sqrt(3)]])
     assert_allclose(channels[1, -1], [[(zx - xz) / r2, (xy - yx) / r2, (yz - zy) / r2]])
     expected = [(xy + yx) / r2, (yz + zy) / r2, (2 * zz - xx - yy) / r6, (xz + zx) / r2, (xx - yy) / r2]
     assert_allclose(channels[2, 1], [expected])
-    assert to_channels(KNOWN["dipole"], np.array([[1.0, 2.0, 3.0]]))[1, 1].tolist() == [[2.0, 3.0, 1.0]]
+    assert to_irreps(KNOWN["dipole"], np.array([[1.0, 2.0, 3.0]]))[1, 1].tolist() == [[2.0, 3.0, 1.0]]
 
 
 def test_missing_labels_stay_missing_and_missing_channels_are_zero():
     values = matrices(2)
     values[0] = np.nan
-    channels = to_channels(KNOWN["ms"], values)
+    channels = to_irreps(KNOWN["ms"], values)
     assert all(np.isnan(part[0]).all() and np.isfinite(part[1]).all() for part in channels.values())
-    isotropic = from_channels(KNOWN["ms"], {(0, 1): channels[0, 1]})[1]
+    isotropic = from_irreps(KNOWN["ms"], {(0, 1): channels[0, 1]})[1]
     assert_allclose(isotropic, np.trace(values[1]) / 3 * np.eye(3), atol=1e-14)
 
 
 def test_channels_that_a_target_does_not_have_are_refused():
     with pytest.raises(InputError, match=r"no part of .*\(1, -1\)"):
-        from_channels(KNOWN["efg"], {(1, -1): np.zeros((2, 3))})
+        from_irreps(KNOWN["efg"], {(1, -1): np.zeros((2, 3))})
     with pytest.raises(InputError, match="no part of 'efg' was given"):
-        from_channels(KNOWN["efg"], {})
+        from_irreps(KNOWN["efg"], {})
 
 
 def test_channels_are_float64_even_where_jax_is_not():
     import jax
 
     with jax.enable_x64(False):
-        channels = to_channels(KNOWN["efg"], traceless(2))
+        channels = to_irreps(KNOWN["efg"], traceless(2))
         assert channels[2, 1].dtype == np.float64
-        assert from_channels(KNOWN["efg"], channels).dtype == np.float64
+        assert from_irreps(KNOWN["efg"], channels).dtype == np.float64
 
 
 def test_an_empty_structure_list_has_no_labels():

@@ -12,7 +12,7 @@ from efg_jax.gp import ScalarGPR, TensorGPR
 from efg_jax.gp.prediction import Predicted
 from efg_jax.network import EquivariantNetwork
 from efg_jax.precision import x64
-from efg_jax.structures.environments import bucket
+from efg_jax.structures.padding import bucket
 from efg_jax.structures.targets import Target
 from efg_jax.structures.units import drop_units
 from efg_jax.tensors.efg import asymmetry, coupling_constant

@@ -84,8 +84,8 @@ def digests(sources: Sequence[str]) -> list[str]:
         InputError: as `read_structures`, but what is in a file is not looked at.
     """
     from efg_jax import __version__
-    from efg_jax.io.frame_writer import file_digest
     from efg_jax.io.reading import require_readable
+    from efg_jax.storage.fingerprints import file_digest
 
     found = []
     for source, is_data_set in resolved(sources):

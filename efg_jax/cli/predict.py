@@ -120,8 +120,8 @@ def predict(
         quiet = join_processes(quiet)
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
-        from efg_jax.io.frame_writer import file_digest
         from efg_jax.models import load
+        from efg_jax.storage.fingerprints import file_digest
 
         progress.stage(f"reading {model}")
         fitted = load(model, variance=variance)
@@ -167,7 +167,7 @@ def _share(job: Job, out: Path, identity: dict[str, Any]) -> int:
     Parts that an earlier run finished are left as they are, and one that it began is gone on with.
     """
     from efg_jax.parallel import Shards, barrier, count, first, share
-    from efg_jax.storage.journal import digest
+    from efg_jax.storage.fingerprints import digest
 
     job.progress.say("counting frames")
     frames = sum(1 for _ in stream_structures(job.sources))

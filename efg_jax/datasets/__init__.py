@@ -11,11 +11,10 @@ from importlib.resources.abc import Traversable
 import numpy as np
 from ase import Atoms
 
-from efg_jax.datasets.lto import build_lto
 from efg_jax.errors import InputError
 from efg_jax.io import read
 
-__all__ = ["DatasetRow", "build_lto", "card", "describe", "load", "names"]
+__all__ = ["DatasetRow", "card", "describe", "load", "names"]
 
 SUFFIX = ".extxyz.gz"
 

@@ -19,12 +19,9 @@ from efg_jax.descriptors.power_spectrum import invariant_norm, power_spectrum_bl
 from efg_jax.descriptors.radial import RadialTable, cutoff_function, radial_scaling, radial_table
 from efg_jax.errors import InputError
 from efg_jax.structures.environments import Environments, Neighbours
-
-Irrep = tuple[int, int]
-"""(λ, parity): parity +1 for tensors with parity (−1)^λ under inversion, −1 for pseudotensors."""
+from efg_jax.tensors.irreps import INVARIANT, Irrep
 
 Density = list[Float[Array, "channels _"]]
-INVARIANT: Irrep = (0, 1)
 
 # Environments that are worked on at a time: few enough to stay in a CPU's cache, many enough to fill an accelerator.
 _CHUNK = {"cpu": 8}

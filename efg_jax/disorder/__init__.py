@@ -1,10 +1,10 @@
 """Which atom sits where: two species on one sublattice, by Monte Carlo on an electrostatic lattice energy."""
 
+from efg_jax.disorder.displacements import debye_displacement, relaxed, thermally_displaced
 from efg_jax.disorder.lattice_gas import LatticeGas, enumerate_occupations, lattice_gas
 from efg_jax.disorder.metropolis import Sampled, anneal, metropolis
 from efg_jax.disorder.occupations import occupation_of, occupied
-from efg_jax.disorder.relaxation import relaxed
-from efg_jax.disorder.thermal import debye_displacement, thermally_displaced
+from efg_jax.disorder.spinel import build_lto
 from efg_jax.disorder.wang_landau import DensityOfStates, wang_landau
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "LatticeGas",
     "Sampled",
     "anneal",
+    "build_lto",
     "debye_displacement",
     "enumerate_occupations",
     "lattice_gas",

@@ -54,7 +54,7 @@ def lattice_gas(
     """The electrostatic energy of a crystal as a function of which of two species sits where on a sublattice.
 
     Args:
-        atoms: a crystal with ``arrays["site"]``, as `datasets.build_lto` makes it; its positions are those of all arrangements.
+        atoms: a crystal with ``arrays["site"]``, as `disorder.build_lto` makes it; its positions are those of all arrangements.
         species: the first is counted by the occupation.
         charges: formal charge of every element, in e.
         dielectric: ε by which all energies are divided. Formal charges without screening (1) freeze the arrangement at any temperature at which the

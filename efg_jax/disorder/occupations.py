@@ -15,7 +15,7 @@ def sublattice(atoms: Atoms, name: str) -> Int[np.ndarray, " sites"]:
     """
     if "site" not in atoms.arrays:
         raise InputError(
-            'the atoms do not say on which site they are; set atoms.arrays["site"], or use datasets.build_lto'
+            'the atoms do not say on which site they are; set atoms.arrays["site"], or use disorder.build_lto'
         )
     sites = np.flatnonzero(atoms.arrays["site"] == name)
     if len(sites) == 0:

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import equinox as eqx
-import jax
 import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float, Int
 
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
-from efg_jax.structures.environments import Environments, Neighbours, bucket, environments
+from efg_jax.models.predicted import Choice
+from efg_jax.structures.environments import Environments, Neighbours, environments
+from efg_jax.structures.padding import bucket
 
 Features = dict[Irrep, Float[Array | np.ndarray, "centres _ _"]]
 
@@ -60,6 +61,13 @@ def gather(
     return environments(structures, float(descriptor.cutoff), descriptor.species, centres)
 
 
+def environments_of(structures: Atoms | Sequence[Atoms], descriptor: LambdaSOAP, choose: Choice) -> Environments:
+    """Environments of the chosen atoms, in the order of structures and atoms."""
+    structures = [structures] if isinstance(structures, Atoms) else structures
+    centres = [np.sort(np.concatenate(list(choose(i, atoms).values()))) for i, atoms in enumerate(structures)]
+    return gather(structures, descriptor, centres)
+
+
 def chunks(batch: Environments, count: int, largest: int = CHUNK) -> Iterator[Environments]:
     """Pieces of a batch of which ``count`` centres are real, in few different sizes; the last may be padded."""
     size = min(largest, bucket(count))
@@ -79,11 +87,3 @@ def chunks(batch: Environments, count: int, largest: int = CHUNK) -> Iterator[En
             piece = getattr(batch, name)[start : start + size]
             pieces[name] = np.pad(piece, [(0, size - len(piece))] + [(0, 0)] * (piece.ndim - 1))
         yield replace(batch, **pieces)
-
-
-def cast(tree, dtype: np.dtype):
-    """Floating-point leaves in another precision."""
-    return jax.tree.map(
-        lambda leaf: leaf.astype(dtype) if eqx.is_array_like(leaf) and np.issubdtype(leaf.dtype, np.floating) else leaf,
-        tree,
-    )

@@ -12,7 +12,7 @@ from efg_jax.descriptors import Irrep, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.gp.basis import Basis, gather
 from efg_jax.gp.representatives import SELECTIONS
-from efg_jax.structures.selection import select
+from efg_jax.structures.site_selection import select
 from efg_jax.structures.targets import Target, labels, place_of
 
 

@@ -26,10 +26,10 @@ from efg_jax.gp.nystrom import Whitening, whitening
 from efg_jax.gp.projected import Projected
 from efg_jax.parallel import count, data_mesh, rank, replicated, summed, total
 from efg_jax.storage.checkpoint import Checkpoint
-from efg_jax.structures.environments import bucket
+from efg_jax.structures.padding import bucket
 from efg_jax.structures.splits import folds
 from efg_jax.structures.streaming import Dealer, Piece
-from efg_jax.structures.targets import Target, to_channels
+from efg_jax.structures.targets import Target, to_irreps
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def fit_sparse(
         InputError: no features at all, one structure alone to find the regularisation from, or a matrix that is not positive definite.
     """
     name = f"{'+'.join(found.centres)} {target.name}"
-    channels = to_channels(target, np.concatenate(found.values))
+    channels = to_irreps(target, np.concatenate(found.values))
     scaled = {irrep: scaled_targets(values, found.contributions, irrep) for irrep, values in channels.items()}
     bases = inducing_environments(found, descriptor, columns, tuple(channels), checkpoint)
     logger.info("%s: factorising %d columns", name, sum(basis.size for basis in bases.values()))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from efg_jax.errors import InputError
 from efg_jax.storage.atomic_write import atomic_write
-from efg_jax.structures.selection import chosen_sites, finite_rows, tensors_of
+from efg_jax.structures.site_selection import chosen_sites, finite_rows, tensors_of
 from efg_jax.tensors.nuclei import Isotope
 
 SUFFIXES = (".json", ".json.gz")
@@ -68,6 +68,25 @@ def write_chemiscope(
     )
     with atomic_write(path) as temporary:
         chemiscope.write_input(str(temporary), **content)
+
+
+def view(frames: Atoms | Sequence[Atoms], **options: Any) -> Any:
+    """An interactive view of structures with ``efg`` (V/Å²) or ``ms`` (ppm), to be the last line of a notebook's cell.
+
+    Args:
+        frames: structures.
+        options: species, isotopes, reference, properties, size, cutoff, name: see `write_chemiscope`.
+
+    Returns:
+        Chemiscope's widget, with a point of the map and ellipsoids for each chosen site.
+
+    Raises:
+        InputError: chemiscope is not installed, or there are no tensors.
+    """
+    chemiscope = required_chemiscope()
+    content = chemiscope_content([frames] if isinstance(frames, Atoms) else list(frames), **options)
+    first = next(iter(content["shapes"]))
+    return chemiscope.show(**content, settings={"structure": [{"shape": first, "unitCell": True}]})
 
 
 def required_chemiscope(file: str | None = None) -> Any:

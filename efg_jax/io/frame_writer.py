@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import hashlib
 import io
 import json
 import lzma
@@ -147,9 +146,3 @@ class FrameWriter:
         with atomic_write(self._final) as temporary:
             os.replace(self._partial, temporary)
         self._note.unlink(missing_ok=True)
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -19,7 +19,7 @@ from ase import Atoms
 
 from efg_jax.errors import InputError
 from efg_jax.storage.atomic_write import atomic_write
-from efg_jax.structures.selection import finite_rows, site_labels, tensors_of
+from efg_jax.structures.site_selection import finite_rows, site_labels, tensors_of
 from efg_jax.structures.targets import find, place_of, shaped
 from efg_jax.tensors.efg import V_PER_ANGSTROM2_PER_ATOMIC_UNIT
 

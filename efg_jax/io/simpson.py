@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from efg_jax.errors import InputError
 from efg_jax.observables import SiteObservables, site_observables
 from efg_jax.storage.atomic_write import atomic_write
-from efg_jax.structures.selection import (
+from efg_jax.structures.site_selection import (
     NEEDLESS_REFERENCE,
     chosen_isotopes,
     chosen_references,

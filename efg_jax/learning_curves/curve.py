@@ -26,7 +26,8 @@ from efg_jax.learning_curves.plan import (
 )
 from efg_jax.learning_curves.points import Row, flatten
 from efg_jax.network import EquivariantNetwork
-from efg_jax.storage.journal import Journal, fingerprint
+from efg_jax.storage.fingerprints import fingerprint
+from efg_jax.storage.journal import Journal
 from efg_jax.version import __version__
 
 __all__ = ["Fit", "default_sizes", "learning_curve"]

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from efg_jax.precision import x64
-from efg_jax.structures.environments import bucket
+from efg_jax.structures.padding import bucket
 from efg_jax.tensors.efg import asymmetry, coupling_constant
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.orientation import polar_angles, quaternion, quaternion_overlap, reassign_axes, z_axis_angle

@@ -9,12 +9,13 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
 
-from efg_jax.gp.basis import cast
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.rows import in_rows, lengthened
 from efg_jax.network.standard_units import Parts, Standard
-from efg_jax.structures.environments import Environments, bucket, environments, lengthen, species_of
-from efg_jax.structures.targets import Target, labels, place_of, to_channels
+from efg_jax.precision import cast
+from efg_jax.structures.environments import Environments, environments, species_of
+from efg_jax.structures.padding import bucket, lengthen
+from efg_jax.structures.targets import Target, labels, place_of, to_irreps
 
 
 class Sample(NamedTuple):
@@ -86,7 +87,7 @@ def samples(
             values = labels([atoms], target)
             present = np.isfinite(values).reshape(len(atoms), -1).all(axis=1)
             present &= (np.array(standards[target.name].labelled) & counts)[species]
-            parts = standards[target.name].standardised(to_channels(target, values), species)
+            parts = standards[target.name].standardised(to_irreps(target, values), species)
             own[target.name] = {irrep: np.where(present[:, None], part, 0.0) for irrep, part in parts.items()}
             labelled[target.name] = present
         found.append(Sample(batch, own, labelled, place_of(atoms, number)))

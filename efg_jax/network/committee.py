@@ -20,7 +20,7 @@ from efg_jax.network.training_loss import Objective
 from efg_jax.network.training_sets import TrainingData
 from efg_jax.precision import x64
 from efg_jax.storage.checkpoint import Checkpoint
-from efg_jax.storage.journal import fingerprint
+from efg_jax.storage.fingerprints import fingerprint
 from efg_jax.version import __version__
 
 logger = logging.getLogger(__name__)

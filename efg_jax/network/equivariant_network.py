@@ -13,7 +13,6 @@ from ase import Atoms
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError, as_int
-from efg_jax.gp.basis import cast
 from efg_jax.gp.labelled import as_group
 from efg_jax.gp.prediction import Precision, Predicted, cartesian, collected
 from efg_jax.network.architecture import Architecture
@@ -24,6 +23,7 @@ from efg_jax.network.rows import filled, in_rows, kinds_of_atoms
 from efg_jax.network.starts import known_networks, random_networks
 from efg_jax.network.trainer import Progress, Training, Watch
 from efg_jax.network.training_sets import TrainingData, labelled_frames
+from efg_jax.precision import cast
 from efg_jax.report import Report, TargetReport, judging
 from efg_jax.storage.model_files import write_model
 from efg_jax.structures.environments import Environments, environments

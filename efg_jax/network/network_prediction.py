@@ -9,16 +9,15 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float
 
-from efg_jax.gp.basis import cast
 from efg_jax.gp.prediction import Choice, Predicted
 from efg_jax.network.backbone import Network
 from efg_jax.network.fitted import FittedNetworks
 from efg_jax.network.heads import Parts
 from efg_jax.network.rows import filled, in_rows
-from efg_jax.precision import x64
+from efg_jax.precision import cast, x64
 from efg_jax.structures.checks import checked
 from efg_jax.structures.environments import Environments, environments, species_of
-from efg_jax.structures.targets import Target, from_channels
+from efg_jax.structures.targets import Target, from_irreps
 
 TOGETHER = 256
 """Atoms that are worked on at a time, where structures are smaller than that."""
@@ -111,7 +110,7 @@ def _tensors(
         values = []
         for parts in found:
             own = {irrep: np.asarray(p, dtype=np.float64)[:atoms] for irrep, p in parts[target.name].items()}
-            values.append(from_channels(target, fitted.standards[target.name].restored(own, kinds)))
+            values.append(from_irreps(target, fitted.standards[target.name].restored(own, kinds)))
         spread = np.var(values, axis=0, ddof=1 if len(values) > 1 else 0)
         tensors[target.name] = np.mean(values, axis=0), spread.reshape(atoms, -1).sum(axis=1)
     return tensors

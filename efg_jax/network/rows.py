@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from efg_jax.structures.environments import Environments, bucket, lengthen
+from efg_jax.structures.environments import Environments
+from efg_jax.structures.padding import bucket, lengthen
 
 WIDTH = 16
 """Neighbours in a row."""

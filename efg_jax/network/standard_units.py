@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.errors import InputError
-from efg_jax.structures.targets import NEGLIGIBLE, Target, labels, to_channels
+from efg_jax.structures.targets import NEGLIGIBLE, Target, labels, to_irreps
 
 Parts = dict[Irrep, Float[np.ndarray, "atoms _"]]
 
@@ -53,7 +53,7 @@ class Standard(eqx.Module):
             if not len(values):
                 continue
             found[row] = True
-            parts = to_channels(target, values)
+            parts = to_irreps(target, values)
             largest = max(np.abs(part).max() for part in parts.values())
             for irrep, part in parts.items():
                 if irrep == INVARIANT:

@@ -8,14 +8,13 @@ import numpy as np
 from ase import Atoms
 
 from efg_jax.errors import InputError
-from efg_jax.gp.basis import cast
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.backbone import Network
 from efg_jax.network.fitted import FittedNetworks, outputs
 from efg_jax.network.rows import filled, in_rows
 from efg_jax.network.trainer import PRECISION
 from efg_jax.network.training_sets import TrainingData
-from efg_jax.precision import x64
+from efg_jax.precision import cast, x64
 from efg_jax.structures.environments import Environments, environments
 from efg_jax.structures.targets import Target
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from efg_jax.network.batches import Batch
-from efg_jax.storage.csv_rows import write_rows
+from efg_jax.storage.atomic_write import write_rows
 
 Row = dict[str, int | float]
 

@@ -8,7 +8,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.structures.selection import chosen_sites, finite_rows, site_labels, tensors_of
+from efg_jax.structures.site_selection import chosen_sites, finite_rows, site_labels, tensors_of
 from efg_jax.structures.targets import find, place_of
 from efg_jax.tensors.nuclei import Isotope
 
@@ -21,7 +21,7 @@ class Sites(NamedTuple):
     Attributes:
         frame, atom: position in the list of structures, and in the structure.
         symbols: elements.
-        labels: O_1, O_2, ..., see `efg_jax.structures.selection.site_labels`.
+        labels: O_1, O_2, ..., see `efg_jax.structures.site_selection.site_labels`.
         files, source_frames: where the structure was read from.
         efg, ms: tensors, V/Å² and ppm.
     """

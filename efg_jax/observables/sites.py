@@ -13,8 +13,8 @@ from efg_jax.observables import columns
 from efg_jax.observables.collecting import TENSORS, Sites, collect, numbering
 from efg_jax.observables.table import SiteObservables
 from efg_jax.precision import x64
-from efg_jax.structures.environments import bucket
-from efg_jax.structures.selection import (
+from efg_jax.structures.padding import bucket
+from efg_jax.structures.site_selection import (
     NEEDLESS_REFERENCE,
     chosen_isotopes,
     chosen_references,

@@ -23,7 +23,7 @@ class Shards:
         out: the file that all become.
         parts: number of shards; as many as processes is usual, more is fine.
         key: short text that goes into the names, where shards of other inputs must not be taken for these: a digest of
-            model, inputs and options (see `efg_jax.storage.journal.digest`).
+            model, inputs and options (see `efg_jax.storage.fingerprints.digest`).
     """
 
     out: Path

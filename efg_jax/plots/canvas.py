@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from efg_jax.errors import InputError
+from efg_jax.storage.atomic_write import atomic_write
 from efg_jax.tensors.nuclei import Isotope
 
 BLACK = "#222222"
@@ -75,8 +76,6 @@ class Figures(list):
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure, whole or not at all; the suffix (.png, .pdf, .svg) chooses the format."""
-    from efg_jax.storage.atomic_write import atomic_write
-
     suffix = Path(path).suffix.lstrip(".").lower() or "png"
     if suffix not in figure.canvas.get_supported_filetypes():
         raise InputError("is no picture that can be written; name it *.png, *.pdf or *.svg", file=str(path))

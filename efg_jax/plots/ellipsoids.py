@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from efg_jax.errors import InputError
 from efg_jax.plots.canvas import SCALAR, TENSOR, Picture, style
 from efg_jax.plots.scene import DEPTH, SPHERE, View, draw_atoms, draw_bonds, draw_cell, draw_legend, finish, view_from
+from efg_jax.structures.neighbour_lists import bonded_pairs
 from efg_jax.structures.targets import find, missing, shaped
 
 POSITIVE, NEGATIVE = to_rgb(TENSOR), to_rgb(SCALAR)
@@ -74,7 +75,7 @@ def ellipsoids(
     with style():
         figure = Picture(figsize=(4.6, 4.6), layout="constrained")
         ax = figure.subplots()
-        draw_bonds(ax, eye, atoms.positions, _bonds(atoms))
+        draw_bonds(ax, eye, atoms.positions, bonded_pairs(symbols, atoms.positions, BOND))
         plain = np.flatnonzero(~chosen)
         draw_atoms(ax, eye, [symbols[i] for i in plain], atoms.positions[plain], 0.7 * SPHERE)
         for i in np.flatnonzero(chosen).tolist():
@@ -137,14 +138,6 @@ def draw_ellipsoid(ax: Axes, view: View, centre: Float[np.ndarray, "3"], tensor:
 def _mean(unit: np.ndarray) -> np.ndarray:
     """Directions of the middles of the faces."""
     return sum(unit[i : i + LATITUDES, j : j + LONGITUDES] for i, j in FACE) / 4.0
-
-
-def _bonds(atoms: Atoms) -> list[tuple[int, int]]:
-    """Pairs of atoms that are bonded inside the cell as it is drawn."""
-    from efg_jax.structures.bonds import Cluster, bonded_pairs
-
-    symbols = [str(symbol) for symbol in atoms.symbols]
-    return bonded_pairs(Cluster(symbols, symbols, atoms.positions), BOND)
 
 
 def _key(ax: Axes, tensor: str, factor: float) -> None:

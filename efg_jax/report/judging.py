@@ -10,7 +10,7 @@ from efg_jax.metrics import Scale
 from efg_jax.report import Report, TargetReport
 from efg_jax.report.target_report import PER_STRUCTURE
 from efg_jax.structures.crystal_frame import field_direction
-from efg_jax.structures.selection import select
+from efg_jax.structures.site_selection import select
 from efg_jax.structures.targets import Target, labels
 from efg_jax.tensors.nuclei import Isotope
 

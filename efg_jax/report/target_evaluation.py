@@ -15,7 +15,7 @@ from efg_jax.precision import x64
 from efg_jax.report.selection import Arrays, of_species, require_finite, require_length
 from efg_jax.report.summaries import Series, mean_and_median, scores_entry
 from efg_jax.report.tables import SHIELDING_QUANTITIES
-from efg_jax.structures.targets import Target, to_channels
+from efg_jax.structures.targets import Target, to_irreps
 from efg_jax.tensors.orientation import z_axis_angle
 from efg_jax.tensors.principal import principal_axes
 from efg_jax.tensors.shielding import haeberlen, maryland
@@ -80,7 +80,7 @@ def pairs(
 
 def evaluate_target(target: Target, reference: np.ndarray, predicted: np.ndarray) -> TargetResult:
     """Evaluate predicted values (n, *shape) of one species, or of all structures."""
-    parts = [to_channels(target, values) for values in (reference, predicted)]
+    parts = [to_irreps(target, values) for values in (reference, predicted)]
     components = {order: tuple(part[order, parity] for part in parts) for order, parity in target.irreps}
     by_order = {str(order): scores_entry(pair) for order, pair in components.items()}
     whole = scores_entry(tuple(values.reshape(len(values), -1) for values in (reference, predicted)))

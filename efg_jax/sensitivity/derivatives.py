@@ -11,10 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.gp import TensorGPR
-from efg_jax.gp.basis import cast
 from efg_jax.gp.prediction import cartesian_chunk, mean_value, regressions_of
 from efg_jax.gp.predictor import Predictor
-from efg_jax.precision import x64
+from efg_jax.precision import cast, x64
 from efg_jax.structures.checks import check_frames, name_atom
 from efg_jax.structures.environments import Neighbours, environments
 from efg_jax.structures.targets import place_of

@@ -5,10 +5,24 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from efg_jax.structures.bonds import Cluster, bonded_pairs
+from efg_jax.structures.neighbour_lists import bonded_pairs
 
 STRAIGHT = np.radians(175.0)
 """Angles wider than this have no direction in which they bend, and are left out."""
+
+
+class Cluster(NamedTuple):
+    """The atom (first) and its neighbours as points in space, images apart.
+
+    Attributes:
+        symbols: elements.
+        names: of each, element and index in the structure.
+        positions: Å, relative to the atom.
+    """
+
+    symbols: list[str]
+    names: list[str]
+    positions: Float[np.ndarray, "points 3"]
 
 
 class Internal(NamedTuple):
@@ -69,7 +83,7 @@ def internal_coordinates(
 
 def _bonds_and_angles(cluster: Cluster, shells: int, bond_scale: float) -> tuple[list, list]:
     partners: dict[int, list[int]] = {i: [] for i in range(len(cluster.symbols))}
-    for i, j in bonded_pairs(cluster, bond_scale):
+    for i, j in bonded_pairs(cluster.symbols, cluster.positions, bond_scale):
         partners[i].append(j)
         partners[j].append(i)
     inner, edge = {0}, {0}

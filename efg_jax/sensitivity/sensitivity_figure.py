@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from efg_jax.plots.canvas import BLACK, GREY, SCALAR, TENSOR, Picture, style
 from efg_jax.plots.scene import FRONT, View, draw_atoms, draw_bonds, draw_legend, finish, view_from
+from efg_jax.structures.neighbour_lists import bonded_pairs
 
 if TYPE_CHECKING:
     from efg_jax.sensitivity import Sensitivity
@@ -40,8 +41,6 @@ def sensitivity_figure(
         view: direction from which one looks; None: the one along which the arrows are foreshortened least.
         title: heading; without one the quantity and its value.
     """
-    from efg_jax.structures.bonds import bonded_pairs
-
     unit, factor = found.unit
     cluster, slopes = found.cluster, found.cluster_gradient / factor
     near = np.flatnonzero(np.linalg.norm(cluster.positions, axis=1) <= radius)
@@ -52,7 +51,7 @@ def sensitivity_figure(
         figure = Picture(figsize=(7.0 if wide else 3.8, 3.9), layout="constrained")
         left, *rest = figure.subplots(1, 2, width_ratios=(1.25, 1.0)) if wide else [figure.subplots()]
         symbols = [cluster.symbols[i] for i in near]
-        pairs = bonded_pairs(cluster._replace(symbols=symbols, positions=points), BOND)
+        pairs = bonded_pairs(symbols, points, BOND)
         draw_bonds(left, eye, points, pairs)
         draw_atoms(left, eye, symbols, points)
         _draw_arrows(left, eye, points, arrows, unit)

@@ -13,9 +13,8 @@ from jaxtyping import Array, Float, Int
 from efg_jax.errors import InputError
 from efg_jax.precision import x64
 from efg_jax.structures.checks import symmetric_tensors
-from efg_jax.structures.environments import bucket
-from efg_jax.structures.frames import each
-from efg_jax.structures.indices import check_indices, listed
+from efg_jax.structures.padding import bucket
+from efg_jax.structures.site_selection import check_indices, each, listed
 from efg_jax.structures.targets import KNOWN, find, place_of, shaped
 from efg_jax.structures.units import check_units
 from efg_jax.tensors.efg import asymmetry, coupling_constant

@@ -13,7 +13,7 @@ from efg_jax.precision import x64
 from efg_jax.spectra.conditions import Conditions
 from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
 from efg_jax.spectra.sites import Sites
-from efg_jax.structures.environments import bucket
+from efg_jax.structures.padding import bucket
 from efg_jax.tensors.powder import field_directions
 
 DIRECTIONS = 600  # that look for the ends of a pattern; the margin makes up for what they miss

@@ -1,12 +1,14 @@
 """Files that appear whole or not at all."""
 
+import csv
 import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from efg_jax.errors import InputError
 
@@ -46,6 +48,20 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_rows(path: str | Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table as CSV, whole or not at all.
+
+    Args:
+        path: file to write.
+        columns: their names, in order.
+        rows: values by column, each row with all of them.
+    """
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _create(temporary: Path, path: str | os.PathLike[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from efg_jax.errors import InputError
 from efg_jax.storage.atomic_write import atomic_write
-from efg_jax.storage.journal import digest
+from efg_jax.storage.fingerprints import digest
 
 logger = logging.getLogger(__name__)
 

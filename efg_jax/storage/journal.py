@@ -1,17 +1,14 @@
 """Results of long work by key, on disk as soon as they exist: what a stopped run leaves, the next one finds."""
 
-import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from ase import Atoms
-
 from efg_jax.errors import InputError
+from efg_jax.storage.fingerprints import digest
 
 logger = logging.getLogger(__name__)
 
@@ -116,27 +113,3 @@ class Journal:
             )
             with self.path.open("rb+") as stream:
                 stream.truncate(good)
-
-
-def digest(identity: Mapping[str, Any]) -> str:
-    """Short checksum of JSON types, the same on every machine."""
-    text = json.dumps(identity, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
-
-
-def fingerprint(structures: Sequence[Atoms], arrays: Sequence[str] = ()) -> str:
-    """Checksum of structures: elements, positions, cells, periodicity and these arrays or infos, to the last bit.
-
-    Args:
-        structures: their order counts.
-        arrays: names of per-atom arrays or of ``info`` entries that belong to the data, such as the target.
-    """
-    checksum = hashlib.sha256()
-    for atoms in structures:
-        parts = [atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc]
-        parts += [atoms.arrays[name] if name in atoms.arrays else atoms.info.get(name, ()) for name in arrays]
-        for part in parts:
-            array = np.ascontiguousarray(part)
-            checksum.update(f"{array.dtype.kind} {array.shape}".encode())
-            checksum.update(array.astype(np.float64).tobytes())
-    return checksum.hexdigest()[:32]

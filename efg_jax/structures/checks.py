@@ -8,7 +8,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.structures.overlaps import closest_pair
+from efg_jax.structures.neighbour_lists import closest_pair
 from efg_jax.structures.targets import KNOWN, Per, Target, different, find, missing, place_of, shaped, tensors_in
 from efg_jax.structures.units import check_units
 

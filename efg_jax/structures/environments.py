@@ -12,9 +12,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.structures.neighbour_lists import neighbour_pairs
+from efg_jax.structures.padding import bucket, lengthen, widen
 
 LEAST_NEIGHBOURS = 64  # about what 5 Å hold in an oxide: polymorphs of one composition then share their shape
-SMALLEST_BUCKET = 16  # small molecules and cells share their shapes
 
 
 class Environments(eqx.Module):
@@ -143,12 +143,6 @@ def with_strain(environments: Environments, strain: Float[Array, "3 3"]) -> Envi
     )
 
 
-def bucket(size: int) -> int:
-    """Round up to the next of 16, 24, 32, 48, 64, ...: at most a third is padding beyond 16, and few shapes are ever compiled."""
-    power = 1 << (max(size, SMALLEST_BUCKET) - 1).bit_length()
-    return power * 3 // 4 if power > SMALLEST_BUCKET and size <= power * 3 // 4 else power
-
-
 def species_of(atoms: Atoms, species: Sequence[str], number: int) -> Int[np.ndarray, " atoms"]:
     """Each atom's element as an index into the species.
 
@@ -195,15 +189,3 @@ def _gather(atoms: Atoms, kinds: np.ndarray, selected: np.ndarray, cutoff: float
     part["structure"] = np.full(len(selected), number, dtype=np.int32)
     part["centre_species"] = kinds[selected].astype(np.int32)
     return part
-
-
-def widen(array: np.ndarray, width: int) -> np.ndarray:
-    """Pad the neighbour axis (the second), if there is one, with zeros."""
-    if array.ndim < 2:
-        return array
-    return np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
-
-
-def lengthen(array: np.ndarray, length: int) -> np.ndarray:
-    """Pad the first axis with zeros."""
-    return np.pad(array, [(0, length - array.shape[0])] + [(0, 0)] * (array.ndim - 1))

@@ -1,10 +1,12 @@
-"""Neighbours of chosen atoms on the host, in blocks where a structure is so large that the list of all its pairs would not fit in memory."""
+"""Neighbours on the host: lists of chosen atoms, in blocks for large structures; bonds; the closest pair of atoms."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers, covalent_radii
+from ase.geometry import minkowski_reduce
 from jaxtyping import Float, Int
 from matscipy.neighbours import neighbour_list
 from scipy.spatial import cKDTree
@@ -84,6 +86,52 @@ def neighbour_blocks(
             yield neighbour_pairs(atoms, centres, cutoff)
             return
         yield pairs
+
+
+def bonded_pairs(
+    symbols: Sequence[str], positions: Float[np.ndarray, "points 3"], scale: float
+) -> list[tuple[int, int]]:
+    """Pairs of points nearer than ``scale`` times the sum of their covalent radii; images apart.
+
+    Args:
+        symbols: element of each point.
+        positions: Å.
+        scale: usually a little above 1.
+    """
+    radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in symbols])
+    distance = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    first, second = np.nonzero(distance < scale * (radii[:, None] + radii[None]))
+    return [(int(i), int(j)) for i, j in zip(first, second, strict=True) if i < j]
+
+
+def closest_pair(atoms: Atoms, within: float) -> tuple[int, int, float, bool] | None:
+    """The closest pair of atoms nearer than ``within``, periodic images included; None where all are apart.
+
+    An atom pairs with its own image (i = j) where a lattice vector is shorter than four times ``within``.
+
+    Args:
+        atoms: structure with finite positions and independent cell vectors in its periodic directions.
+        within: distance in Å.
+
+    Returns:
+        i, j, their distance in Å, and whether it crosses a periodic boundary.
+    """
+    full = _with_full_cell(atoms)
+    lattice = full.cell.array[full.pbc]
+    # Cells so thin that many images would be needed are reduced. The heights of a reduced cell are at least 1/√2 of its
+    # edges, so that a short lattice vector shows in the thickness.
+    if len(lattice) and (1.0 / np.linalg.norm(np.linalg.pinv(lattice), axis=0)).min() < 4.0 * within:
+        full.cell[full.pbc] = minkowski_reduce(full.cell.array, pbc=full.pbc)[0][full.pbc]
+        shortest = float(full.cell.lengths()[full.pbc].min())
+        if shortest < 4.0 * within:
+            return 0, 0, shortest, True
+    pairs = _pairs_of_few(full, np.arange(len(full)), within)
+    if not len(pairs.row):
+        return None
+    distances = np.linalg.norm(pairs.displacements(full), axis=1)
+    nearest = int(np.argmin(distances))
+    i, j = sorted((int(pairs.row[nearest]), int(pairs.neighbour[nearest])))
+    return i, j, float(distances[nearest]), bool(pairs.shift[nearest].any())
 
 
 class _Slabs:

@@ -17,20 +17,19 @@ from jaxtyping import Float
 
 from efg_jax.errors import InputError
 from efg_jax.precision import x64
-from efg_jax.structures.environments import bucket
-from efg_jax.tensors.irreps import decompose, spherical_to_vector, to_cartesian, vector_to_spherical
+from efg_jax.structures.padding import in_bucket
+from efg_jax.tensors.irreps import INVARIANT, Irrep, decompose, spherical_to_vector, to_cartesian, vector_to_spherical
 
 Per = Literal["atom", "structure"]
 Kind = Literal["scalar", "vector", "matrix"]
-Channel = tuple[int, int]
 
 SHAPES: dict[str, tuple[int, ...]] = {"scalar": (), "vector": (3,), "matrix": (3, 3)}
 # Every irrep a shape can hold, as (order, parity). Parity +1 is proper (l + l' + order even in the descriptor: scalars,
 # polar vectors, symmetric matrices), −1 pseudo: the antisymmetric part of a matrix is an axial vector.
-CHANNELS: dict[str, tuple[Channel, ...]] = {
-    "scalar": ((0, 1),),
+IRREPS: dict[str, tuple[Irrep, ...]] = {
+    "scalar": (INVARIANT,),
     "vector": ((1, 1),),
-    "matrix": ((0, 1), (1, -1), (2, 1)),
+    "matrix": (INVARIANT, (1, -1), (2, 1)),
 }
 # A channel whose largest norm over the data is below this part of the largest channel's is rounding, not data.
 NEGLIGIBLE = 1e-8
@@ -64,7 +63,7 @@ class Target:
     name: str
     per: Per
     kind: Kind
-    irreps: tuple[Channel, ...]
+    irreps: tuple[Irrep, ...]
     unit: str = ""
     symmetric: bool = False
     traceless: bool = False
@@ -103,13 +102,13 @@ KNOWN: dict[str, Target] = {
         _EFG,
         replace(_EFG, name="efg_local"),
         replace(_EFG, name="efg_nonlocal"),
-        Target("ms", "atom", "matrix", CHANNELS["matrix"], "ppm"),
-        Target("dipole", "structure", "vector", CHANNELS["vector"], "e Å"),
+        Target("ms", "atom", "matrix", IRREPS["matrix"], "ppm"),
+        Target("dipole", "structure", "vector", IRREPS["vector"], "e Å"),
         _POLARIZABILITY,
         replace(_POLARIZABILITY, name="polarisability"),
         replace(_POLARIZABILITY, name="dielectric"),
         replace(_POLARIZABILITY, name="dielectric_tensor"),
-        Target("energy", "structure", "scalar", CHANNELS["scalar"], "eV"),
+        Target("energy", "structure", "scalar", IRREPS["scalar"], "eV"),
     )
 }
 
@@ -235,7 +234,7 @@ def shaped(
 def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array: str | None = None) -> Target:
     """The target called ``name`` as these frames carry it.
 
-    A name that is not in `KNOWN` gets its kind from the shape of the data. Channels that the data do not have (largest
+    A name that is not in `KNOWN` gets its kind from the shape of the data. Irreps that the data do not have (largest
     norm below 1e-8 of the largest channel's) are left out, so that a symmetric shielding tensor has no λ = 1 part to
     learn.
 
@@ -279,7 +278,7 @@ def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array:
     if known is not None:
         target = replace(known, per=first[1], array=array if array != name else None)
     else:
-        target = Target(name, first[1], first[2], CHANNELS[first[2]], array=array)
+        target = Target(name, first[1], first[2], IRREPS[first[2]], array=array)
     return _without_empty_channels(target, np.concatenate(values))
 
 
@@ -299,7 +298,7 @@ def _without_empty_channels(target: Target, values: np.ndarray) -> Target:
         return target
     norms = {
         channel: np.max(np.linalg.norm(part, axis=-1), initial=0.0, where=~np.isnan(part[:, 0]))
-        for channel, part in to_channels(target, values).items()
+        for channel, part in to_irreps(target, values).items()
     }
     total = max(norms.values())
     kept = tuple(channel for channel in target.irreps if norms[channel] > NEGLIGIBLE * total) or target.irreps
@@ -337,7 +336,7 @@ def labels(
     return np.concatenate(rows) if rows else np.zeros((0, *target.shape))
 
 
-def to_channels(target: Target, values: Float[np.ndarray, "rows *shape"]) -> dict[Channel, np.ndarray]:
+def to_irreps(target: Target, values: Float[np.ndarray, "rows *shape"]) -> dict[Irrep, np.ndarray]:
     """Irreducible parts of Cartesian values, in the orthonormal real basis of `efg_jax.tensors.irreps`.
 
     Args:
@@ -349,7 +348,7 @@ def to_channels(target: Target, values: Float[np.ndarray, "rows *shape"]) -> dic
     """
     with x64():
         rows = len(values)
-        values = jnp.asarray(_padded(values))
+        values = jnp.asarray(in_bucket(np.asarray(values, dtype=np.float64)))
         if target.kind == "scalar":
             parts = {0: values[:, None]}
         elif target.kind == "vector":
@@ -359,8 +358,8 @@ def to_channels(target: Target, values: Float[np.ndarray, "rows *shape"]) -> dic
         return {(order, parity): np.asarray(parts[order])[:rows] for order, parity in target.irreps}
 
 
-def from_channels(target: Target, channels: Mapping[Channel, np.ndarray]) -> Float[np.ndarray, "rows *shape"]:
-    """Cartesian values from irreducible parts: the inverse of `to_channels`. Parts that are not given count as zero.
+def from_irreps(target: Target, channels: Mapping[Irrep, np.ndarray]) -> Float[np.ndarray, "rows *shape"]:
+    """Cartesian values from irreducible parts: the inverse of `to_irreps`. Parts that are not given count as zero.
 
     Args:
         target: what the values are.
@@ -375,7 +374,9 @@ def from_channels(target: Target, channels: Mapping[Channel, np.ndarray]) -> Flo
         raise InputError(f"no part of '{target.name}' was given; pass at least one of (order, parity) {target.irreps}")
     with x64():
         rows = len(next(iter(channels.values())))
-        parts = {order: jnp.asarray(_padded(part)) for (order, _), part in channels.items()}
+        parts = {
+            order: jnp.asarray(in_bucket(np.asarray(part, dtype=np.float64))) for (order, _), part in channels.items()
+        }
         if target.kind == "scalar":
             values = parts[0][:, 0]
         else:
@@ -385,9 +386,3 @@ def from_channels(target: Target, channels: Mapping[Channel, np.ndarray]) -> Flo
 
 _decompose = jax.jit(decompose, static_argnames="orders")
 _to_cartesian = jax.jit(to_cartesian)
-
-
-def _padded(values: np.ndarray) -> np.ndarray:
-    """Rows of zeros up to the next bucket: structures of similar size then share one compilation."""
-    values = np.asarray(values, dtype=np.float64)
-    return np.pad(values, [(0, bucket(len(values)) - len(values))] + [(0, 0)] * (values.ndim - 1))

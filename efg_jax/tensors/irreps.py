@@ -17,6 +17,10 @@ from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
 
+Irrep = tuple[int, int]
+"""(order λ, parity): parity +1 for what turns into (−1)^λ of itself under inversion, −1 for pseudotensors."""
+INVARIANT: Irrep = (0, 1)
+
 HIGHEST = jax.lax.Precision.HIGHEST
 
 

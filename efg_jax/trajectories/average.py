@@ -9,8 +9,7 @@ from jaxtyping import Float
 
 from efg_jax.errors import InputError
 from efg_jax.structures.crystal_frame import unit_direction
-from efg_jax.structures.frames import each
-from efg_jax.structures.indices import listed
+from efg_jax.structures.site_selection import each, listed
 from efg_jax.structures.units import drop_units
 from efg_jax.tensors.nuclei import Isotope, default_quadrupolar_isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope

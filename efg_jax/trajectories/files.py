@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from efg_jax.storage.atomic_write import atomic_write
-from efg_jax.storage.csv_rows import write_rows
+from efg_jax.storage.atomic_write import atomic_write, write_rows
 from efg_jax.trajectories.relaxation import Relaxation
 from efg_jax.trajectories.sites import SiteAverage
 from efg_jax.trajectories.tables import rows_of_sites

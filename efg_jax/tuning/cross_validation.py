@@ -30,9 +30,9 @@ from efg_jax.gp.scalar_gpr import scalar_targets
 from efg_jax.metrics import Scale
 from efg_jax.structures.crystal_frame import crystal_axes
 from efg_jax.structures.environments import Environments
-from efg_jax.structures.selection import select
+from efg_jax.structures.site_selection import select
 from efg_jax.structures.splits import folds
-from efg_jax.structures.targets import Target, labels, to_channels
+from efg_jax.structures.targets import Target, labels, to_irreps
 from efg_jax.tensors.irreps import spherical_to_vector, to_cartesian
 from efg_jax.tuning.losses import LIKELIHOOD, SCALARS, HeldOut, available
 from efg_jax.tuning.space import with_values
@@ -121,7 +121,7 @@ def held_out_problems(
         else:
             reference, parts = (
                 values,
-                tuple(_part(irrep, part, fold) for irrep, part in to_channels(target, values).items()),
+                tuple(_part(irrep, part, fold) for irrep, part in to_irreps(target, values).items()),
             )
         problems.append(
             HeldOutProblem(

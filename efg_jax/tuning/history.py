@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from efg_jax.storage.csv_rows import write_rows
+from efg_jax.storage.atomic_write import write_rows
 from efg_jax.tuning.objective import Evaluation
 
 

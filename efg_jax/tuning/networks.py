@@ -17,9 +17,10 @@ from efg_jax.network.fitted import outputs
 from efg_jax.network.trainer import TrainingFailed
 from efg_jax.network.training_history import Row
 from efg_jax.network.training_sets import TrainingData
+from efg_jax.storage.atomic_write import write_rows
 from efg_jax.storage.checkpoint import stored_arrays
-from efg_jax.storage.csv_rows import write_rows
-from efg_jax.storage.journal import Journal, digest, fingerprint
+from efg_jax.storage.fingerprints import digest, fingerprint
+from efg_jax.storage.journal import Journal
 from efg_jax.tuning.bayes import study_of
 from efg_jax.tuning.hyperparameters import NetworkHyperparameters
 from efg_jax.tuning.network_space import (

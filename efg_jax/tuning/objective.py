@@ -15,7 +15,8 @@ from ase import Atoms
 
 from efg_jax.gp import ScalarGPR
 from efg_jax.precision import x64
-from efg_jax.storage.journal import Journal, digest, fingerprint
+from efg_jax.storage.fingerprints import digest, fingerprint
+from efg_jax.storage.journal import Journal
 from efg_jax.structures.targets import Target
 from efg_jax.tuning.cross_validation import HeldOutProblem, cross_validated_loss, held_out_problems
 from efg_jax.tuning.space import Model, values_of

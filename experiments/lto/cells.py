@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import efg_jax as ej
 from efg_jax import disorder, plots
-from efg_jax.datasets.lto import CHARGES, DISORDERED
+from efg_jax.disorder.spinel import CHARGES, DISORDERED
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Sampling:
 
 def make_cells(sampling: Sampling, folder: Path) -> None:
     """Anneal the chains; write the best arrangement of each, thermally displaced, and how they got there."""
-    starts = [ej.datasets.build_lto(sampling.repeat, seed=sampling.seed + number) for number in range(sampling.cells)]
+    starts = [ej.disorder.build_lto(sampling.repeat, seed=sampling.seed + number) for number in range(sampling.cells)]
     crystal = starts[0]
     gas = disorder.lattice_gas(crystal, DISORDERED, CHARGES, sampling.dielectric)
     occupations = np.stack([disorder.occupation_of(atoms, DISORDERED) for atoms in starts])
@@ -67,7 +67,7 @@ def make_cells(sampling: Sampling, folder: Path) -> None:
 
 def count_states(sampling: Sampling, final: float, bins: int, sweeps: int, folder: Path) -> None:
     """Density of states of a small cell by Wang–Landau sampling, and its mean energy beside that of Metropolis chains."""
-    crystal = ej.datasets.build_lto((1, 1, 3), seed=sampling.seed)
+    crystal = ej.disorder.build_lto((1, 1, 3), seed=sampling.seed)
     gas = disorder.lattice_gas(crystal, DISORDERED, CHARGES, sampling.dielectric)
     start = disorder.occupation_of(crystal, DISORDERED)
     ground = disorder.anneal(gas, np.repeat(start[None], 8, axis=0), sampling.seed, sweeps=3 * sweeps).best_energy.min()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import efg_jax as ej
 from efg_jax import plots
-from efg_jax.storage.journal import fingerprint
+from efg_jax.storage.fingerprints import fingerprint
 from efg_jax.tuning import Hyperparameters, read_hyperparameters, search, write_hyperparameters
 from experiments.network import figures, judge, report
 from experiments.network.subject import KINDS, Subject, species_of

@@ -7,7 +7,7 @@ from ase.build import bulk
 from matscipy.calculators.ewald import Ewald
 from numpy.testing import assert_allclose
 
-from efg_jax.datasets.lto import CHARGES, build_lto
+from efg_jax.disorder.spinel import CHARGES, build_lto
 from efg_jax.electrostatics import COULOMB, ewald_matrix, ewald_potential
 
 

@@ -6,7 +6,6 @@ from ase.units import kB
 from numpy.testing import assert_allclose, assert_array_equal
 
 import efg_jax as ej
-from efg_jax.datasets.lto import CELL_42, CHARGES, DISORDERED, build_lto
 from efg_jax.disorder import (
     LatticeGas,
     anneal,
@@ -17,6 +16,7 @@ from efg_jax.disorder import (
     occupied,
     wang_landau,
 )
+from efg_jax.disorder.spinel import CELL_42, CHARGES, DISORDERED, build_lto
 from efg_jax.electrostatics import COULOMB, ewald_potential
 
 EPSILON = 20.0

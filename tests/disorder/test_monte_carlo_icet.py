@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from efg_jax.datasets.lto import CHARGES, DISORDERED, build_lto
 from efg_jax.disorder import lattice_gas, metropolis, occupation_of
+from efg_jax.disorder.spinel import CHARGES, DISORDERED, build_lto
 
 icet = pytest.importorskip("icet", reason="icet is not installed: pip install 'efg-jax[icet]'")
 

@@ -7,13 +7,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 import efg_jax as ej
-from efg_jax.datasets.lto import CELL_42, build_lto
+from efg_jax.disorder.spinel import CELL_42, build_lto
 from efg_jax.structures.neighbour_lists import neighbour_pairs
 
 
 @pytest.mark.parametrize("repeat", [3, (1, 1, 3), CELL_42, ((2, 1, 0), (0, 3, 0), (0, 1, 1))])
 def test_composition_and_surroundings(repeat):
-    atoms = ej.datasets.build_lto(repeat)
+    atoms = ej.disorder.build_lto(repeat)
     count, sites = Counter(atoms.symbols), Counter(atoms.arrays["site"].tolist())
     assert count["Li"] * 5 == count["Ti"] * 4
     assert count["O"] * 5 == count["Ti"] * 12

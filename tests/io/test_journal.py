@@ -10,7 +10,8 @@ import pytest
 from ase.build import bulk
 
 from efg_jax import InputError
-from efg_jax.storage.journal import Journal, fingerprint
+from efg_jax.storage.fingerprints import fingerprint
+from efg_jax.storage.journal import Journal
 
 
 def test_entries_are_found_again_to_the_last_bit(tmp_path):

@@ -14,7 +14,7 @@ from efg_jax.network import Architecture, EquivariantNetwork, Training
 from efg_jax.network.batches import samples
 from efg_jax.network.standard_units import Standard
 from efg_jax.network.training_sets import TrainingData, atomic_target
-from efg_jax.structures.targets import labels, to_channels
+from efg_jax.structures.targets import labels, to_irreps
 
 SPECIES = ("H", "O", "Si")
 
@@ -26,7 +26,7 @@ def standard(frames, name="ms", wanted=None):
 def parts_of(frames, name="ms"):
     target = atomic_target(name, frames)
     kinds = np.concatenate([[SPECIES.index(symbol) for symbol in atoms.symbols] for atoms in frames])
-    return to_channels(target, labels(frames, target)), kinds
+    return to_irreps(target, labels(frames, target)), kinds
 
 
 def test_every_part_of_every_element_has_size_one_and_only_scalars_mean_zero(to_learn):

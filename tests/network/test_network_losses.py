@@ -17,7 +17,7 @@ from efg_jax.network.batches import common_shape, joined, samples
 from efg_jax.network.rows import kinds_of_atoms
 from efg_jax.network.training_loss import Objective
 from efg_jax.network.training_sets import TrainingData, atomic_target
-from efg_jax.structures.targets import from_channels
+from efg_jax.structures.targets import from_irreps
 
 TARGETS, WEIGHT = ("efg", "ms"), 2.0
 
@@ -135,7 +135,7 @@ def test_observables_count_on_top_of_irreps(observables):
     (target,), (standard,) = observables.targets.values(), observables.standards.values()
     there = np.flatnonzero(observables.batch.labelled["efg"])
     reference, predicted = (
-        from_channels(
+        from_irreps(
             target,
             standard.restored({irrep: np.asarray(v)[there] for irrep, v in parts.items()}, np.ones(len(there), int)),
         )

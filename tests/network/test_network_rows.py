@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracles.labelled_crystals import crystals
 from oracles.small_networks import TINY
 
-from efg_jax.gp.basis import cast
 from efg_jax.network.backbone import Network
 from efg_jax.network.rows import filled, in_rows, kinds_of_atoms
+from efg_jax.precision import cast
 from efg_jax.structures.environments import environments
 
 SPECIES = ("H", "O", "Si")

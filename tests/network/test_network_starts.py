@@ -12,13 +12,13 @@ from oracles.small_networks import TINY
 from scipy.spatial.transform import Rotation
 
 from efg_jax import InputError
-from efg_jax.gp.basis import cast
 from efg_jax.network.backbone import Network, check_makes
 from efg_jax.network.batches import common_shape, samples
 from efg_jax.network.interaction import LEAST
 from efg_jax.network.rows import filled, in_rows
 from efg_jax.network.starts import random_networks
 from efg_jax.network.training_sets import TrainingData, atomic_target
+from efg_jax.precision import cast
 from efg_jax.structures.environments import environments
 from efg_jax.tensors.irreps import to_cartesian
 

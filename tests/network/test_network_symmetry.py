@@ -14,11 +14,11 @@ from oracles.differences import directional
 from oracles.fixed_shape import fixed_shape
 from strategies import SPECIES, place, rotations, structures, turned
 
-from efg_jax.gp.basis import cast
 from efg_jax.network import Architecture
 from efg_jax.network.backbone import Network
+from efg_jax.precision import cast
 from efg_jax.structures.environments import environments, with_positions
-from efg_jax.structures.targets import CHANNELS
+from efg_jax.structures.targets import IRREPS
 from efg_jax.tensors.irreps import to_cartesian
 
 CUTOFF = 3.5
@@ -36,7 +36,7 @@ KINDS = {
 @cache
 def network(kind: str) -> Network:
     return cast(
-        Network(Architecture(**SMALL | KINDS[kind]), {"ms": CHANNELS["matrix"]}, jax.random.key(1)),
+        Network(Architecture(**SMALL | KINDS[kind]), {"ms": IRREPS["matrix"]}, jax.random.key(1)),
         np.dtype(np.float64),
     )
 

@@ -17,7 +17,8 @@ from strategies import SPECIES, structures
 
 from efg_jax.descriptors import LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.structures.environments import bucket, environments
+from efg_jax.structures.environments import environments
+from efg_jax.structures.padding import bucket
 
 CUTOFF = 3.5
 described = eqx.filter_jit(LambdaSOAP(cutoff=CUTOFF, nmax=2, lmax=2, species=SPECIES))

@@ -1,6 +1,8 @@
-"""Which atoms, nuclei and references a table, a spin system or a picture is of; the same everywhere, and with the same errors."""
+"""What a user chooses: structures, atoms, nuclei and reference shieldings, with the same rules and errors everywhere."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -8,13 +10,61 @@ from jaxtyping import Bool, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.structures.checks import with_label
-from efg_jax.structures.indices import check_indices, listed
 from efg_jax.structures.targets import find, place_of, tensors_in
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
 
 NEEDLESS_REFERENCE = (
     "a reference shielding is given, but no chosen site has a shielding; leave it out, or read files with 'ms'"
 )
+
+
+def each(frames: Atoms | Iterable[Any] | os.PathLike) -> Iterator[Atoms]:
+    """The structures one by one.
+
+    Raises:
+        InputError: a path, or something else that is no structure.
+    """
+    if isinstance(frames, str | os.PathLike):
+        raise InputError(
+            "is a path, and structures are wanted; read them: efg_jax.io.read(path), or iread(path) for one at a time",
+            file=os.fspath(frames),
+        )
+    for number, atoms in enumerate([frames] if isinstance(frames, Atoms) else frames):
+        if not isinstance(atoms, Atoms):
+            raise InputError(f"is a {type(atoms).__name__}, and no structure (ase.Atoms)", frame=number)
+        yield atoms
+
+
+def listed(indices: Iterable[Any]) -> Int[np.ndarray, " chosen"]:
+    """The indices, each once, ascending.
+
+    Raises:
+        InputError: they are no whole numbers. Of a mask True and False would otherwise mean atoms 1 and 0.
+    """
+    values = np.asarray(list(indices))
+    if values.size and (values.ndim != 1 or values.dtype.kind not in "iu"):
+        raise InputError(
+            f"indices are whole numbers from 0, and {values.flat[0]} is none; of a mask take np.flatnonzero(mask)"
+        )
+    return np.unique(values.astype(int))
+
+
+def check_indices(indices: Int[np.ndarray, " chosen"], atoms: Atoms, number: int) -> None:
+    """Refuse indices that a structure does not have.
+
+    Args:
+        indices: from `listed`.
+        atoms: structure.
+        number: of the structure, for the message.
+
+    Raises:
+        InputError: there is no such atom.
+    """
+    outside = indices[(indices < 0) | (indices >= len(atoms))]
+    if len(outside):
+        raise InputError(
+            f"has no atom {outside[0]}; its {len(atoms)} atoms are numbered from 0", **place_of(atoms, number)
+        )
 
 
 def tensors_of(

@@ -1,0 +1,40 @@
+"""Checksums by which stored work finds what it belongs to: of settings, of structures, of files."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """Short checksum of JSON types, the same on every machine."""
+    text = json.dumps(identity, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def fingerprint(structures: Sequence[Atoms], arrays: Sequence[str] = ()) -> str:
+    """Checksum of structures: elements, positions, cells, periodicity and these arrays or infos, to the last bit.
+
+    Args:
+        structures: their order counts.
+        arrays: names of per-atom arrays or of ``info`` entries that belong to the data, such as the target.
+    """
+    checksum = hashlib.sha256()
+    for atoms in structures:
+        parts = [atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc]
+        parts += [atoms.arrays[name] if name in atoms.arrays else atoms.info.get(name, ()) for name in arrays]
+        for part in parts:
+            array = np.ascontiguousarray(part)
+            checksum.update(f"{array.dtype.kind} {array.shape}".encode())
+            checksum.update(array.astype(np.float64).tobytes())
+    return checksum.hexdigest()[:32]
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
