@@ -1,6 +1,8 @@
-"""What mkdocs takes from the repository instead of from docs/: studies, data cards, the command line, a page for each public module."""
+"""What mkdocs takes from the repository instead of from docs/.
 
-import ast
+These are the README as the start page, studies, data cards, the command line, and a page for each public module.
+"""
+
 import re
 import sys
 from pathlib import Path, PurePosixPath
@@ -13,29 +15,37 @@ import efg_jax
 
 sys.path.insert(0, str(Path(__file__).parent))  # mkdocs loads this file by its path
 import command_line
+import public
 
 ROOT = Path(__file__).parents[2]
 # Pages that live elsewhere in the repository, by the file that they are on the site.
+STUDIES = [path.parent.name for path in sorted(ROOT.glob("experiments/*/README.md"))]
+CARDS = [path.name for path in sorted(ROOT.glob("efg_jax/datasets/data/*.md"))]
 REPOSITORY = {
+    "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
-    **{f"studies/{path.parent.name}.md": f"experiments/{path.parent.name}/README.md" for path in sorted(ROOT.glob("experiments/*/README.md"))},
-    **{f"data/{path.name}": f"efg_jax/datasets/data/{path.name}" for path in sorted(ROOT.glob("efg_jax/datasets/data/*.md"))},
-}  # fmt: skip
+    **{f"studies/{name}.md": f"experiments/{name}/README.md" for name in STUDIES},
+    **{f"data/{name}": f"efg_jax/datasets/data/{name}" for name in CARDS},
+}
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
-MODULES = sorted({*efg_jax._MODULES, *efg_jax._HOMES})
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fill in the parts of the navigation that follow from the repository."""
-    for entry in config.nav:
-        if "API reference" in entry:
-            entry["API reference"] = [
-                {"efg_jax": "reference/efg_jax.md"},
-                *({f"efg_jax.{module}": f"reference/{module}.md"} for module in MODULES),
-            ]
-        if "Accuracy and limits" in entry:
-            entry["Accuracy and limits"] += [page for page in REPOSITORY if page.startswith(("studies/", "data/"))]
+    pages = {
+        "Studies": [page for page in REPOSITORY if page.startswith("studies/")],
+        "Data sets": [page for page in REPOSITORY if page.startswith("data/")],
+        "API": [
+            {"efg_jax": "reference/efg_jax.md"},
+            *({f"efg_jax.{module}": f"reference/{module}.md"} for module in public.modules()),
+        ],
+    }
+    for group in config.nav:
+        for entries in group.values():
+            for entry in entries if isinstance(entries, list) else ():
+                for title in pages.keys() & (entry if isinstance(entry, dict) else ()):
+                    entry[title] = pages[title]
     return config
 
 
@@ -46,7 +56,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     }
     pages["command-line.md"] = command_line.page()
     pages["reference/efg_jax.md"] = _public_names()
-    pages |= {f"reference/{module}.md": _reference(module) for module in MODULES}
+    pages |= {f"reference/{module}.md": _reference(module) for module in public.modules()}
     for page, content in pages.items():
         files.append(File.generated(config, page, content=content))
     return files
@@ -65,7 +75,8 @@ def _moved(text: str, source: str, page: str) -> str:
 
 
 def _public_names() -> str:
-    rows = [f"| [`ej.{name}`][{_home(name)}] | `{_home(name)}` |" for name in efg_jax.__all__]
+    homes = {name: public.home_of(name) for name in efg_jax.__all__}
+    rows = [f"| [`ej.{name}`][{home}] | `{home}` |" for name, home in homes.items() if home]
     return "\n".join(
         [
             "# efg_jax",
@@ -86,21 +97,6 @@ def _public_names() -> str:
 
 def _reference(module: str) -> str:
     """What mkdocstrings makes of a module, and of those of its functions that a file of the same name hides from it."""
-    package = ROOT / "efg_jax" / module / "__init__.py"
-    imports = (
-        [node for node in ast.parse(package.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
-        if package.exists()
-        else []
-    )
-    hidden = [
-        f"{node.module}.{name.name}"
-        for node in imports
-        for name in node.names
-        if (package.parent / f"{name.name}.py").exists() and node.module == f"efg_jax.{module}.{name.name}"
-    ]
+    hidden = [f"efg_jax.{module}.{name}.{name}" for name in public.names(module) if public.is_hidden(module, name)]
     section = "\n::: {}\n    options:\n      heading_level: 2\n      show_root_full_path: false\n"
     return f"::: efg_jax.{module}\n" + "".join(map(section.format, hidden))
-
-
-def _home(name: str) -> str:
-    return f"efg_jax.{efg_jax._MODULE_OF[name]}.{name}" if name in efg_jax._MODULE_OF else f"efg_jax.{name}"
