@@ -1,4 +1,4 @@
-"""A model as ASE knows calculators: tensors of the structure at hand, computed once."""
+"""A fitted model as an ASE calculator."""
 
 from collections import OrderedDict
 from typing import Any, Literal
@@ -8,9 +8,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from efg_jax.errors import InputError
-from efg_jax.gp import ScalarGPR, TensorGPR
-from efg_jax.gp.prediction import Precision, Predicted
-from efg_jax.network import EquivariantNetwork
+from efg_jax.models.predicted import DType
+from efg_jax.models.protocol import FittedModel
 from efg_jax.storage.fingerprints import fingerprint
 from efg_jax.structures.units import drop_units
 
@@ -18,51 +17,43 @@ from efg_jax.structures.units import drop_units
 class TensorCalculator(Calculator):
     """Tensors of a fitted model, for ``atoms.calc`` or straight into ``atoms.arrays``.
 
-    ``atoms.calc = TensorCalculator(model)`` makes ``atoms.calc.get_property("efg", atoms)`` work; `annotate` adds the tensors to
-    the structure, where a writer finds them. Structures that are the same to the last bit (elements, positions, cell, periodicity) are
-    predicted once, as long as they are among the last ``remembered`` ones.
+    ``atoms.calc = TensorCalculator(fitted)`` makes ``atoms.calc.get_property("efg", atoms)`` work; `annotate` adds the
+    tensors to the structure, where a writer finds them. Structures that are the same to the last bit (elements, positions,
+    cell, periodicity) are predicted once, as long as they are among the last ``remembered`` ones.
 
     Args:
-        model: fitted; a network with several targets gives all of them.
-        variance: also give NAME_std, the square root of the variance summed over a tensor's components (of a network: among its committee).
-        precision: as for the model's ``predict``; None: float64 for a kernel model, float32 for a network.
-        chunk: as for `TensorGPR.predict`; networks have none.
+        fitted: what `Model.fit` returned; of several targets it gives all.
+        variance: also give NAME_std, the square root of the variance summed over a tensor's components.
+        dtype: precision of the arithmetic; None: the model's own.
+        chunk: atoms that are worked on at a time, see `FittedModel.predict`.
         remembered: number of structures whose tensors are kept.
 
     Attributes:
         implemented_properties: name of each target, and NAME_std.
 
     Raises:
-        InputError: the model is not fitted, is no tensor model, or has no variance or chunks.
+        InputError: the model is not fitted, predicts no tensors, or has no variance.
     """
 
     def __init__(
         self,
-        model: TensorGPR | ScalarGPR | EquivariantNetwork,
+        fitted: FittedModel,
         *,
         variance: bool = False,
-        precision: Precision | None = None,
+        dtype: DType | None = None,
         chunk: int | Literal["auto"] = "auto",
         remembered: int = 16,
     ):
-        if not isinstance(model, TensorGPR | EquivariantNetwork):
-            raise InputError(f"a calculator wants a tensor model, not a {type(model).__name__}; train a TensorGPR")
-        if model.fitted is None:
-            raise InputError("the model is not fitted yet; use the one that fit(structures) returns")
+        if not fitted.gives_tensors:
+            raise InputError(f"a calculator needs a model of tensors, got a {fitted.model.kind} model; fit a TensorGPR")
         super().__init__()
-        network = isinstance(model, EquivariantNetwork)
-        if network and chunk != "auto":
-            raise InputError("a network takes whole structures; leave chunk out")
-        if network and variance:
-            model.check_variance()
-        self._targets = model.fitted.targets if network else {model.target: model.fitted.target}
+        self._fitted, self._targets = fitted, fitted.targets
         self.implemented_properties = [
             name for target in self._targets for name in (target, f"{target}_std")[: 1 + variance]
         ]
-        self._model, self._remembered = model, remembered
-        self._options = {"variance": variance, "precision": precision or ("float32" if network else "float64")}
-        if not network:
-            self._options["chunk"] = chunk
+        self._options = {"variance": variance, "dtype": dtype, "chunk": chunk}
+        fitted.predict_targets([], **self._options)  # refuses options that it does not have
+        self._remembered = remembered
         self._known: OrderedDict[str, dict[str, np.ndarray]] = OrderedDict()
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = ()) -> None:
@@ -99,17 +90,9 @@ class TensorCalculator(Calculator):
             self._known.move_to_end(key)
             return self._known[key]
         values = {}
-        for target, found in self._predictions(atoms).items():
-            values[target] = found.values
-            if found.variance is not None:
-                values[f"{target}_std"] = np.sqrt(found.variance)
+        for target, found in next(self._fitted.predict_targets([atoms], **self._options)).items():
+            values |= found.arrays(target)
         self._known[key] = values
         while len(self._known) > self._remembered:
             self._known.popitem(last=False)
         return values
-
-    def _predictions(self, atoms: Atoms) -> dict[str, Predicted]:
-        """By target."""
-        if isinstance(self._model, EquivariantNetwork):
-            return next(self._model.predict_targets([atoms], **self._options))
-        return {self._model.target: next(self._model.predict_stream([atoms], **self._options))}

@@ -1,7 +1,7 @@
 """Predictions of one species as a pure function of its environments, with no kernel of order λ in memory."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,10 +12,8 @@ from jaxtyping import Array, Float
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.gp.basis import Basis
 from efg_jax.gp.kernels import invariant_factor
-from efg_jax.structures.environments import Environments, Neighbours, bucket
-
-if TYPE_CHECKING:
-    from efg_jax.gp.irrep_regression import Regression
+from efg_jax.structures.environments import Environments, Neighbours
+from efg_jax.structures.padding import bucket
 
 _SHARED = 1024  # references up to which the compilation weighs more than a few that add nothing
 
@@ -32,29 +30,35 @@ class Predictor(eqx.Module):
     zeta: Float[Array | np.ndarray, ""]
 
     @classmethod
-    def of(cls, basis: Basis, regressions: Mapping[Irrep, "Regression"], symbol: str, zeta) -> "Predictor":
-        """Of fitted regressions of one group of species.
+    def of(cls, basis: Basis, contracted: Mapping[Irrep, Any], zeta: Float[Array | np.ndarray, ""]) -> "Predictor":
+        """Of the fitted regressions of one species.
 
         Args:
-            basis: reference environments of the species.
-            regressions: by irrep.
-            symbol: the species.
-            zeta: ζ; only where it is a number on the host can the case ζ = 1 be seen.
+            basis: reference environments.
+            contracted: weights times features by irrep, one row a reference; a single row where no reference is needed.
+            zeta: ζ; the case ζ = 1 is seen only where it is a number on the host, or where the basis has no features.
         """
-        fields = {irrep: regression.contracted[symbol] for irrep, regression in regressions.items()}
-        if isinstance(zeta, np.ndarray) and zeta == 1.0:
-            return cls({irrep: field.sum(axis=0, keepdims=True) for irrep, field in fields.items()}, None, zeta)
+        if basis.features is None or (isinstance(zeta, np.ndarray) and zeta == 1.0):
+            return cls({irrep: field.sum(axis=0, keepdims=True) for irrep, field in contracted.items()}, None, zeta)
         size = shared_size(basis.size)
-        return cls(
-            {irrep: filled(field, size) for irrep, field in fields.items()}, repeated(basis.invariants, size), zeta
-        )
+        fields = {irrep: filled(field, size) for irrep, field in contracted.items()}
+        return cls(fields, repeated(basis.invariants, size), zeta)
+
+    @property
+    def irreps(self) -> tuple[Irrep, ...]:
+        """Features that it needs."""
+        return tuple(self.fields) if self.invariants is None else tuple(dict.fromkeys((INVARIANT, *self.fields)))
 
     def __call__(
         self, descriptor: LambdaSOAP, environments: Environments | Neighbours
     ) -> dict[Irrep, Float[Array, "centres _"]]:
         """Scaled spherical components for each irrep; pure and differentiable in environments and descriptor."""
-        irreps = tuple(self.fields) if self.invariants is None else tuple(dict.fromkeys((INVARIANT, *self.fields)))
-        features = descriptor(environments, irreps)
+        return self.of_features(descriptor(environments, self.irreps))
+
+    def of_features(
+        self, features: Mapping[Irrep, Float[Array, "centres _ _"]]
+    ) -> dict[Irrep, Float[Array, "centres _"]]:
+        """The same from features."""
         if self.invariants is None:
             return {irrep: _matmul(features[irrep], jnp.asarray(field)[0]) for irrep, field in self.fields.items()}
         factor = invariant_factor(features[INVARIANT][:, 0], jnp.asarray(self.invariants), jnp.asarray(self.zeta))
@@ -62,14 +66,6 @@ class Predictor(eqx.Module):
             irrep: _matmul(features[irrep], _matmul(factor, jnp.asarray(field))[:, :, None])[:, :, 0]
             for irrep, field in self.fields.items()
         }
-
-
-@eqx.filter_jit
-def predict_chunk(
-    predictor: Predictor, descriptor: LambdaSOAP, environments: Environments | Neighbours
-) -> dict[Irrep, Float[Array, "centres _"]]:
-    """Compiled `Predictor.__call__`."""
-    return predictor(descriptor, environments)
 
 
 def shared_size(references: int) -> int:

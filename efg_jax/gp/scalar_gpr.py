@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -17,24 +17,27 @@ from ase import Atoms
 from jax import lax
 from jaxtyping import Array, Float
 
-from efg_jax.descriptors import INVARIANT, LambdaSOAP
-from efg_jax.descriptors.lambda_soap import leaf, settled
+from efg_jax.descriptors import LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.gp import packing
-from efg_jax.gp.basis import Basis
+from efg_jax.gp.basis import Basis, environments_of, featurise
+from efg_jax.gp.kernel_model import KernelModel
 from efg_jax.gp.kernels import invariant_factor
-from efg_jax.gp.labelled import as_group, as_regularisation, check_options, groups_of, labelled, training_data
-from efg_jax.gp.prediction import Choice, Predicted, collected
+from efg_jax.gp.labelled import groups_of, labelled, training_data
+from efg_jax.gp.packing import pack_bases, pack_scales, unpack_bases, unpack_scales
 from efg_jax.gp.predictor import filled, repeated, shared_size
 from efg_jax.gp.regression import choose_regularisation, factorise, group_rows, solve, spectrum
 from efg_jax.metrics import Scale, tensor_observables
+from efg_jax.models.predicted import Choice, Predicted
+from efg_jax.models.protocol import FittedModel, Packed, Progress
 from efg_jax.precision import x64
-from efg_jax.report import Report, judging
+from efg_jax.report import Report
+from efg_jax.report.judging import scalar_report
 from efg_jax.structures.checks import check_frames, checked
 from efg_jax.structures.crystal_frame import crystal_axes
-from efg_jax.structures.environments import Neighbours, bucket
+from efg_jax.structures.environments import Environments, Neighbours, bucket
 from efg_jax.structures.streaming import Streamed, chunk_size, stream
-from efg_jax.structures.targets import KNOWN, Target, from_channels, target_of, to_channels
+from efg_jax.structures.targets import KNOWN, Target, target_of
+from efg_jax.tensors.irreps import INVARIANT
 from efg_jax.tensors.nuclei import Isotope
 
 logger = logging.getLogger(__name__)
@@ -56,41 +59,37 @@ class FittedScalars(eqx.Module):
     scale: Scale = eqx.field(static=True)  # μ and σ of |V_zz|
 
 
-class ScalarGPR(eqx.Module):
+class ScalarGPR(KernelModel):
     """λ = 0 SOAP regression of C̃_Q, η̃, θ, φ, each by itself (Harper et al. 2025, section 2.4), and of ν_Q directly (Fig. 4a).
 
     Scalars cannot know a laboratory frame, so θ, φ and ν_Q refer to a field along the z axis of the crystal frame
-    (`cell.standard_form`). θ and φ do not fix the principal axes in space; to compare these too, the dyad z zᵀ of the principal z axis
-    is learned in the crystal frame, component by component (not in the paper).
+    (`cell.standard_form`). θ and φ do not fix the principal axes in space; to compare these too, the dyad z zᵀ of the
+    principal z axis is learned in the crystal frame, component by component (not in the paper).
 
     Args:
-        descriptor, species, zeta, regularisation, array: as for `TensorGPR`; ρ "auto" is found for each quantity.
-        target: name of the EFG.
+        descriptor, species, target, zeta, regularisation, array: see `KernelModel`; the target is an EFG, and ρ "auto" is
+            found for each quantity.
     """
 
-    descriptor: LambdaSOAP = LambdaSOAP()
-    species: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_group)
-    target: str = eqx.field(static=True, default="efg")
-    zeta: Float[Array | np.ndarray, ""] = eqx.field(default=2.0, converter=leaf)
-    regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto", converter=as_regularisation)
-    array: str | None = eqx.field(static=True, default=None)
-    fitted: dict[str, FittedScalars] | None = None
+    kind: ClassVar[str] = "scalar"
 
-    def __check_init__(self):
-        check_options(self.zeta, self.regularisation)
-
-    def fit(self, structures: Atoms | Iterable[Atoms]) -> "ScalarGPR":
-        """Train on structures that carry EFG tensors; returns the fitted model."""
+    def fit(
+        self,
+        structures: Atoms | Iterable[Atoms],
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = True,
+        progress: Progress | None = None,
+    ) -> "FittedScalarGPR":
+        """Train on structures that carry EFG tensors; see `Model.fit`. A scalar model is fitted in one piece."""
         structures = check_frames(structures, self.target, array=self.array)
         target = _efg_of(self.target, structures)
-        descriptor = settled(self.descriptor)
-        if descriptor.species is None:
-            descriptor = descriptor.with_species(sorted({symbol for atoms in structures for symbol in atoms.symbols}))
-        fitted = {}
+        model = self.settled_for(structures)
+        by_species = {}
         with x64():
             for group in groups_of(self.species, target, structures):
                 found = labelled(structures, target, group)
-                data = training_data(found, descriptor, (INVARIANT,))
+                data = training_data(found, model.descriptor, (INVARIANT,))
                 frames = np.stack([crystal_axes(found.structures[number]) for number in data.groups])
                 scale = Scale.of_data(data.values)
                 if not scale.std > 0:
@@ -100,8 +99,8 @@ class ScalarGPR(eqx.Module):
                     )
                 logger.info("%s: fitting %d scalars to %d tensors", group[0], len(METRICS + Z_AXIS), len(data.values))
                 quantities = scalar_targets(data.values, frames, scale)
-                fitted[group[0]] = self._fit(data.bases[group[0]], quantities, data.groups, scale)
-        return replace(self, descriptor=descriptor, zeta=settled(self.zeta), fitted=fitted)
+                by_species[group[0]] = model._fit(data.bases[group[0]], quantities, data.groups, scale)
+        return FittedScalarGPR(model, target, by_species)
 
     def _fit(self, basis: Basis, quantities: np.ndarray, groups: np.ndarray, scale: Scale) -> FittedScalars:
         means = quantities.mean(axis=0)
@@ -126,80 +125,118 @@ class ScalarGPR(eqx.Module):
             )
         return FittedScalars(basis, weights, means, deviations, chosen, scale)
 
+    def unpack(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "FittedScalarGPR":
+        """Inverse of `FittedScalarGPR.pack`, without features."""
+        scales, by_species = unpack_scales(header["scales"]), {}
+        for symbol, basis in unpack_bases(arrays, header["species"]).items():
+            numbers = arrays[f"normalisation/{symbol}"]
+            by_species[symbol] = FittedScalars(basis, arrays[f"weights/{symbol}"], *numbers, scales[symbol])
+        return FittedScalarGPR(self, Target.from_dict(header["target"]), by_species)
+
+
+class FittedScalarGPR(FittedModel):
+    """A fitted `ScalarGPR`. Its predictions are dicts of arrays (atoms,): c_q_tilde, eta_tilde, theta, phi (rad), v_nn (V/Å²),
+    and z_axis (atoms, 3), a unit vector along the principal z axis in the structure's frame."""
+
+    gives_tensors: ClassVar[bool] = False
+
+    model: ScalarGPR
+    target: Target = eqx.field(static=True)
+    by_species: dict[str, FittedScalars]
+
     @property
-    def known(self) -> list[str]:
-        """Elements that the fitted model predicts."""
-        return list(self._require_fitted())
+    def targets(self) -> dict[str, Target]:
+        """The EFG that the quantities describe, by its name."""
+        return {self.target.name: self.target}
 
-    def predict(
+    def species_of(self, target: str | None = None) -> list[str]:
+        """Elements that it was trained for."""
+        self.one_target(target)
+        return list(self.by_species)
+
+    def scales(self, target: str) -> dict[str, Scale]:
+        """μ and σ of |V_zz| by element, V/Å²."""
+        return {symbol: fit.scale for symbol, fit in self.by_species.items()}
+
+    def _stream(
         self,
         structures: Atoms | Iterable[Atoms],
+        targets: Sequence[Target],
         *,
-        chunk: int | Literal["auto"] = "auto",
-        species: str | Sequence[str] | None = None,
-        indices: Sequence[int] | None = None,
-    ):
-        """Predict the scalars of every atom.
+        variance: bool,
+        dtype: np.dtype,
+        species: str | Sequence[str] | None,
+        indices: Sequence[int] | None,
+        chunk: int | Literal["auto"],
+    ) -> Iterator[dict[str, Predicted]]:
+        if variance:
+            raise InputError("a scalar model has no variance; leave it out, or fit a tensor model")
+        if dtype != np.float64:
+            raise InputError(f"a scalar model computes in float64, got dtype='{dtype}'; leave it out")
+        descriptor, choose = self.model.descriptor, Choice(self.species, species, indices)
+        streamed = stream(
+            checked(structures),
+            choose,
+            _ScalarEvaluator(self),
+            float(descriptor.cutoff),
+            descriptor.species,
+            chunk_size(chunk),
+        )
+        return ({self.target.name: _scalars_of(self.by_species, found)} for found in streamed)
 
-        Args:
-            structures, chunk, species, indices: as for `TensorGPR.predict`.
+    def environments_of(
+        self, structures: Atoms | Sequence[Atoms], species: str | Sequence[str] | None = None
+    ) -> Environments:
+        """Environments of all atoms that the model predicts, one row each; see `FittedModel.environments_of`."""
+        return environments_of(structures, self.model.descriptor, Choice(self.species, species, None))
 
-        Returns:
-            For one structure a dict of arrays (atoms,): c_q_tilde, eta_tilde, theta, phi (rad), v_nn (V/Å²), and z_axis
-            (atoms, 3), a unit vector along the principal z axis in the structure's frame; NaN for atoms that are not predicted. For an
-            iterable of structures a list of dicts.
+    def tensors(
+        self, environments: Environments | Neighbours, target: str | None = None
+    ) -> Float[Array, "centres quantities"]:
+        """The quantities `METRICS` of each centre as a pure function of environments; see `FittedModel.tensors`."""
+        self.one_target(target)
+        descriptor, number = self.model.descriptor, len(METRICS)
+        features = featurise(descriptor, environments, (INVARIANT,))[INVARIANT][:, 0]
+        kinds = jnp.asarray(environments.centre_species)[:, None]
+        result = jnp.zeros((len(features), number), features.dtype)
+        for symbol, fit in self.by_species.items():
+            factor = invariant_factor(features, jnp.asarray(fit.basis.invariants), self.model.zeta + 1.0)
+            scaled = jnp.matmul(factor, jnp.asarray(fit.weights[:, :number]), precision=lax.Precision.HIGHEST)
+            own = jnp.asarray(fit.means[:number])[None] + jnp.asarray(fit.scales[:number])[None] * scaled
+            result = jnp.where(kinds == descriptor.species.index(symbol), own, result)
+        return result
 
-        Raises:
-            InputError: the model is not fitted, an element that it was not trained on, or nothing to predict.
-        """
-        found = self.predict_stream(structures, chunk=chunk, species=species, indices=indices)
-        return collected(found, structures, self.known, variance=False)
-
-    def predict_stream(
+    def _report(
         self,
-        structures: Atoms | Iterable[Atoms],
-        *,
-        chunk: int | Literal["auto"] = "auto",
-        species: str | Sequence[str] | None = None,
-        indices: Sequence[int] | None = None,
-    ) -> Iterator[Predicted]:
-        """The same for a trajectory of any length: one `Predicted` a structure, whose values are a dict; see `TensorGPR.predict_stream`."""
-        fitted = self._require_fitted()
-        evaluate = _ScalarEvaluator(self.descriptor, self.zeta, fitted)
-        choose = Choice(self.known, species, indices)
-        cutoff, size = float(self.descriptor.cutoff), chunk_size(chunk)
-        streamed = stream(checked(structures), choose, evaluate, cutoff, self.descriptor.species, size)
-        return (_scalars_of(fitted, found) for found in streamed)
-
-    def evaluate(
-        self, structures: Atoms | Iterable[Atoms], title: str = "", isotopes: Mapping[str, Isotope | str] | None = None
+        frames: Sequence[Atoms],
+        predicted: Sequence[Any],
+        target: Target,
+        isotopes: Mapping[str, Isotope | str] | None,
+        title: str,
     ) -> Report:
-        """Compare predictions with the tensors of structures that were held out; see `TensorGPR.evaluate`."""
-        fitted = self._require_fitted()
-        structures = check_frames(structures, self.target, array=self.array)
-        predicted = self.predict(structures)
-        target = _efg_of(self.target, structures)
-        scales = {symbol: fit.scale for symbol, fit in fitted.items()}
-        return judging.scalar_report(structures, predicted, target, scales, isotopes, title)
+        return scalar_report(frames, predicted, target, self.scales(target.name), isotopes, title)
 
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to one file of arrays and JSON (no pickle), whole or not at all."""
-        self._require_fitted()
-        packing.save(path, self)
+    def pack(self) -> Packed:
+        """Header and arrays; features are left out, as they follow from the rest."""
+        arrays = pack_bases({symbol: fit.basis for symbol, fit in self.by_species.items()})
+        for symbol, fit in self.by_species.items():
+            arrays[f"weights/{symbol}"] = fit.weights
+            arrays[f"normalisation/{symbol}"] = np.stack([fit.means, fit.scales, fit.regularisations])
+        header = {
+            "target": self.target.to_dict(),
+            "species": list(self.by_species),
+            "scales": pack_scales(self.scales(self.target.name)),
+        }
+        return header, arrays
 
-    def restored(self, variance: bool = False) -> "ScalarGPR":
-        """The model from a file with the features of its training environments computed."""
+    def restored(self, variance: bool = False) -> "FittedScalarGPR":
+        """The model from a file with the features of its training environments computed; there is no variance."""
         with x64():
-            fitted = {
-                symbol: replace(fit, basis=fit.basis.with_features(self.descriptor, (INVARIANT,)))
-                for symbol, fit in self._require_fitted().items()
+            by_species = {
+                symbol: replace(fit, basis=fit.basis.with_features(self.model.descriptor, (INVARIANT,)))
+                for symbol, fit in self.by_species.items()
             }
-        return replace(self, fitted=fitted)
-
-    def _require_fitted(self) -> dict[str, FittedScalars]:
-        if self.fitted is None:
-            raise InputError("the model is not fitted yet; use the one that fit(structures) returns")
-        return self.fitted
+        return replace(self, by_species=by_species)
 
 
 _kernel = jax.jit(invariant_factor)
@@ -211,24 +248,19 @@ def _weights(kernel, targets, regularisation):
 
 
 class _ScalarEvaluator:
-    """Scaled predictions of a piece of centres, on the device (float64); the references of a species go there once."""
+    """Scaled predictions of a piece of centres, on the device; the references of a species go there once."""
 
-    def __init__(self, descriptor: LambdaSOAP, zeta: Float[Array | np.ndarray, ""], fitted: dict[str, FittedScalars]):
-        self._descriptor, self._zeta, self._fitted = descriptor, zeta, fitted
+    def __init__(self, fitted: FittedScalarGPR):
+        self._model, self._by_species = fitted.model, fitted.by_species
         self._references: dict[str, tuple[Array, Array]] = {}
 
     def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
-        with x64():
-            if symbol not in self._references:
-                fit, size = self._fitted[symbol], shared_size(self._fitted[symbol].basis.size)
-                self._references[symbol] = jax.device_put(
-                    (repeated(fit.basis.invariants, size), filled(fit.weights, size))
-                )
-            return {
-                "values": _predict_scalars(
-                    self._descriptor, neighbours, *self._references[symbol], np.asarray(self._zeta)
-                )
-            }
+        if symbol not in self._references:
+            fit, size = self._by_species[symbol], shared_size(self._by_species[symbol].basis.size)
+            references = repeated(fit.basis.invariants, size), filled(fit.weights, size)
+            self._references[symbol] = jax.device_put(references)
+        references, zeta = self._references[symbol], np.asarray(self._model.zeta)
+        return {"values": _predict_scalars(self._model.descriptor, neighbours, *references, zeta)}
 
 
 @eqx.filter_jit
@@ -269,7 +301,7 @@ def scalar_targets(
         scale,
     )
     z = np.einsum("nij,nj->ni", frames, np.asarray(observables.axes)[:rows, :, 2])
-    dyads = to_channels(KNOWN["efg"], z[:, :, None] * z[:, None, :])[2, 1]  # of which the trace is left out
+    dyads = to_irreps(KNOWN["efg"], z[:, :, None] * z[:, None, :])[2, 1]  # of which the trace is left out
     return np.column_stack([*(np.asarray(getattr(observables, name))[:rows] for name in METRICS), dyads])
 
 
@@ -279,7 +311,7 @@ _observables = jax.jit(lambda tensors, directions, scale: tensor_observables(ten
 def _as_dict(values: np.ndarray, atoms: Atoms) -> dict[str, np.ndarray]:
     """Columns by name; the dyad becomes its leading axis, turned from the crystal frame into the structure's."""
     prediction = {name: values[:, number].copy() for number, name in enumerate(METRICS)}
-    dyads = from_channels(KNOWN["efg"], {(2, 1): values[:, len(METRICS) :]})  # symmetric and traceless, as an EFG is
+    dyads = from_irreps(KNOWN["efg"], {(2, 1): values[:, len(METRICS) :]})  # symmetric and traceless, as an EFG is
     axis = np.full((len(values), 3), np.nan)
     known = np.isfinite(dyads).all(axis=(1, 2))
     axis[known] = np.linalg.eigh(dyads[known])[1][:, :, -1] @ crystal_axes(atoms)

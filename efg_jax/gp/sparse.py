@@ -5,7 +5,7 @@ training set is kept but labels. With a checkpoint the sums are on disk after ev
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from efg_jax.gp.irrep_regression import Regression, indefinite, report_featurele
 from efg_jax.gp.labelled import Labelled
 from efg_jax.gp.nystrom import Whitening, whitening
 from efg_jax.gp.projected import Projected
+from efg_jax.models.protocol import Progress
 from efg_jax.parallel import count, data_mesh, rank, replicated, summed, total
 from efg_jax.storage.checkpoint import Checkpoint
 from efg_jax.structures.padding import bucket
@@ -32,9 +33,6 @@ from efg_jax.structures.streaming import Dealer, Piece
 from efg_jax.structures.targets import Target, to_irreps
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int, str], None]
-"""Called after each chunk with the number of chunks that are done, of all, and what is being fitted."""
 
 CHUNK = 512  # environments that are worked on at a time
 FOLDS = 5  # of the search for the regularisation

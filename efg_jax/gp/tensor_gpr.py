@@ -4,46 +4,34 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
 
-from efg_jax.descriptors import Irrep, LambdaSOAP
-from efg_jax.descriptors.lambda_soap import leaf, settled
-from efg_jax.errors import InputError
+from efg_jax.descriptors import Irrep
 from efg_jax.gp import packing
-from efg_jax.gp.basis import Basis, gather
+from efg_jax.gp.basis import Basis, environments_of, featurise
 from efg_jax.gp.inducing import Columns
 from efg_jax.gp.irrep_regression import Regression, fit_regression, refactorised
-from efg_jax.gp.labelled import (
-    Labelled,
-    as_group,
-    as_regularisation,
-    check_options,
-    check_sparse,
-    groups_of,
-    labelled,
-    training_data,
-)
-from efg_jax.gp.prediction import Precision, Predicted, cartesian, collected, predict_stream
-from efg_jax.gp.predictor import Predictor, predict_chunk
-from efg_jax.gp.sparse import Progress as FitProgress
+from efg_jax.gp.kernel_model import KernelModel
+from efg_jax.gp.labelled import Labelled, check_sparse, groups_of, labelled, training_data
+from efg_jax.gp.prediction import cartesian, predict_stream, predictor_of, regressions_of
 from efg_jax.gp.sparse import fit_sparse
 from efg_jax.gp.training_distance import training_distance
 from efg_jax.metrics import Scale
+from efg_jax.models.predicted import Choice, Predicted
+from efg_jax.models.protocol import FittedModel, Packed, Progress
 from efg_jax.parallel import count, rank
 from efg_jax.precision import x64
-from efg_jax.report import Report, TargetReport, judging
 from efg_jax.storage.checkpoint import Checkpoint
-from efg_jax.storage.journal import fingerprint
+from efg_jax.storage.fingerprints import fingerprint
 from efg_jax.structures.checks import check_frames
-from efg_jax.structures.environments import Environments
-from efg_jax.structures.selection import select
-from efg_jax.structures.targets import Target, target_of, to_channels
-from efg_jax.tensors.nuclei import Isotope
+from efg_jax.structures.environments import Environments, Neighbours
+from efg_jax.structures.targets import Target, target_of, to_irreps
 from efg_jax.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -52,50 +40,31 @@ Group = tuple[str, ...]
 """Centre species whose contributions are summed: one for a target per atom, all of them for one per structure."""
 
 
-class FittedTensors(eqx.Module):
-    """What training leaves behind: bases by species, regressions by (group of species, irrep)."""
-
-    target: Target = eqx.field(static=True)
-    bases: dict[str, Basis]
-    regressions: dict[Group, dict[Irrep, Regression]]
-    scales: dict[str, Scale] = eqx.field(static=True)  # μ and σ of |V_zz| in the training set (EFG only)
-
-
-class TensorGPR(eqx.Module):
+class TensorGPR(KernelModel):
     """λ-SOAP Gaussian-process regression of tensors (Grisafi et al. 2018; Harper et al. 2025, section 2.5).
 
     Every irreducible part of the target has a regression of its own with the kernel of its λ; a prediction has the target's
-    symmetry by construction. `fit` returns a new, fitted model; nothing is changed in place.
+    symmetry by construction.
 
     Args:
-        descriptor: hyperparameters of the environments.
-        species: element or elements whose atoms carry the target; None: all that have labels (all elements, per structure).
-        target: name of what is learned: "efg", "ms", "dipole", or any array of the structures.
-        zeta: ζ of the kernel.
-        regularisation: noise variance over the kernel's mean diagonal, or "auto": from leave-one-structure-out residuals.
-        per: "atom", "structure" (a sum of atomic contributions), or None: as the structures carry it.
-        array: name under which the structures carry the target, where it differs.
-        inducing: make the model sparse: it is made of this many environments of each species, whatever the number of training
-            environments, and memory no longer grows with that. "auto" then finds ρ by five held-out folds of structures.
-        selection: how they are chosen: "fps" (farthest-point sampling), or "cur" (greedy decomposition of the kernel).
-        primal: ridge regression on the features themselves instead of on kernels (ζ = 1): the same predictions as the dense model with ζ = 1, at a
-            cost that is linear in the number of training environments.
+        descriptor, species, target, zeta, regularisation, array: see `KernelModel`.
+        per: learn one target an atom, or one a structure (a sum of atomic contributions); None: as the structures carry it.
+        inducing: make the model sparse, of this many environments of each species; memory then no longer grows with
+            the training set, and "auto" finds ρ by five held-out folds of structures. None: dense.
+        selection: how the inducing environments are chosen: by farthest-point sampling ("fps"), or by a greedy
+            decomposition of the kernel ("cur").
+        primal: ridge regression on the features themselves, with ζ = 1: the predictions of the dense model at a cost that
+            is linear in the number of training environments.
     """
 
-    descriptor: LambdaSOAP = LambdaSOAP()
-    species: Group | None = eqx.field(static=True, default=None, converter=as_group)
-    target: str = eqx.field(static=True, default="efg")
-    zeta: Float[Array | np.ndarray, ""] = eqx.field(default=2.0, converter=leaf)
-    regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto", converter=as_regularisation)
+    kind: ClassVar[str] = "tensor"
+
     per: Literal["atom", "structure"] | None = eqx.field(static=True, default=None)
-    array: str | None = eqx.field(static=True, default=None)
     inducing: int | None = eqx.field(static=True, default=None)
-    selection: str = eqx.field(static=True, default="fps")
+    selection: Literal["fps", "cur"] = eqx.field(static=True, default="fps")
     primal: bool = eqx.field(static=True, default=False)
-    fitted: FittedTensors | None = None
 
     def __check_init__(self):
-        check_options(self.zeta, self.regularisation)
         check_sparse(self.inducing, self.selection, self.primal, self.zeta)
 
     def fit(
@@ -104,29 +73,26 @@ class TensorGPR(eqx.Module):
         *,
         checkpoint: str | Path | None = None,
         resume: bool = True,
-        progress: FitProgress | None = None,
-    ) -> "TensorGPR":
+        progress: Progress | None = None,
+    ) -> "FittedTensorGPR":
         """Train on structures that carry the target; atoms without a label (NaN) are left out.
 
         Args:
             structures: the training set.
-            checkpoint: folder where a sparse model keeps its sums after every chunk of structures: a fit that was stopped at any moment, and is
-                called again with the same data and options, goes on from there. It is emptied when the fit is done.
-            resume: False: forget first what the folder has of this fit.
-            progress: called after each chunk of a sparse model with (done, all, what).
+            checkpoint: folder where a sparse model keeps its sums after every chunk of structures. An interrupted fit that
+                is called again with the same data and options continues there. It is emptied when the fit is done.
+            resume: False: discard first what the folder holds of this fit.
+            progress: called after each chunk of a sparse model.
 
         Raises:
             InputError: bad structures or labels, no label at all for a species, or a kernel that is not positive definite.
         """
-        structures = check_frames(
-            structures, self.target, array=self.array, per=self.per
-        )  # from here on under the target's own name
+        # From here on the labels are under the target's own name.
+        structures = check_frames(structures, self.target, array=self.array, per=self.per)
         target = target_of(self.target, structures, self.per)
         groups = groups_of(self.species, target, structures)
-        descriptor = settled(self.descriptor)
-        if descriptor.species is None:
-            descriptor = descriptor.with_species(sorted({symbol for atoms in structures for symbol in atoms.symbols}))
-        kept = {group: self._checkpoint(checkpoint, group, descriptor, structures, target) for group in groups}
+        model = self.settled_for(structures)
+        kept = {group: model._checkpoint(checkpoint, group, structures, target) for group in groups}
         if not resume:
             for own in kept.values():
                 own.clear()
@@ -135,34 +101,34 @@ class TensorGPR(eqx.Module):
             for group in groups:
                 found = labelled(structures, target, group)
                 if self.is_sparse:
-                    own, regressions[group] = self._fit_sparse(found, target, descriptor, kept[group], progress)
+                    columns = Columns(self.inducing, self.selection, float(self.zeta))
+                    own, regressions[group] = fit_sparse(
+                        found, target, model.descriptor, columns, self._ratio, kept[group], progress
+                    )
                 else:
-                    own, regressions[group] = self._fit_dense(found, target, descriptor)
+                    own, regressions[group] = model._fit_dense(found, target)
                 bases |= own
                 if target.is_efg:
                     scales[group[0]] = Scale.of_data(np.concatenate(found.values))
         for own in kept.values():
             own.clear()
-        return replace(
-            self,
-            descriptor=descriptor,
-            zeta=settled(self.zeta),
-            fitted=FittedTensors(target, bases, regressions, scales),
-        )
+        return FittedTensorGPR(model, target, bases, regressions, scales)
 
     @property
     def is_sparse(self) -> bool:
         """Whether the model is made of fewer columns than it has training targets."""
         return self.primal or self.inducing is not None
 
+    is_resumable = is_distributable = is_sparse
+
     @property
     def _ratio(self) -> float | None:
         return None if self.regularisation == "auto" else float(self.regularisation)
 
-    def _fit_dense(self, found: Labelled, target: Target, descriptor: LambdaSOAP):
-        data = training_data(found, descriptor, target.irreps)
+    def _fit_dense(self, found: Labelled, target: Target):
+        data = training_data(found, self.descriptor, target.irreps)
         name = f"{'+'.join(found.centres)} {target.name}"
-        channels = to_channels(target, data.values)
+        channels = to_irreps(target, data.values)
         regressions = {}
         for irrep, components in channels.items():
             logger.info("%s: fitting λ = %d to %d targets", name, irrep[0], len(components))
@@ -179,204 +145,116 @@ class TensorGPR(eqx.Module):
             )
         return data.bases, regressions
 
-    def _fit_sparse(
-        self,
-        found: Labelled,
-        target: Target,
-        descriptor: LambdaSOAP,
-        kept: Checkpoint,
-        progress: FitProgress | None,
-    ):
-        columns = Columns(self.inducing, self.selection, float(self.zeta))
-        return fit_sparse(found, target, descriptor, columns, self._ratio, kept, progress)
-
     def _checkpoint(
-        self,
-        folder: str | Path | None,
-        group: Group,
-        descriptor: LambdaSOAP,
-        structures: Sequence[Atoms],
-        target: Target,
+        self, folder: str | Path | None, group: Group, structures: Sequence[Atoms], target: Target
     ) -> Checkpoint:
         """State of the fit of one group, by all that its sums depend on."""
         if folder is None or not self.is_sparse:
             return Checkpoint(None, {})
+        options = self.to_dict()
         identity = {
             "version": __version__,
             "data": fingerprint(structures, (target.name,)),
             "target": target.to_dict(),
-            "descriptor": packing.pack_descriptor(descriptor),
-            "zeta": float(self.zeta),
-            "columns": [self.inducing, self.selection, self.primal],
+            **{name: options[name] for name in ("descriptor", "zeta", "inducing", "selection", "primal")},
             "species": list(group),
             "folds": self.regularisation == "auto",
             "process": [rank(), count()],
         }
         return Checkpoint(folder, identity)
 
+    def unpack(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "FittedTensorGPR":
+        """Inverse of `FittedTensorGPR.pack`, without features and factors: `FittedTensorGPR.restored` computes them."""
+        return FittedTensorGPR(
+            self,
+            Target.from_dict(header["target"]),
+            packing.unpack_bases(arrays, header["species"], self.primal),
+            packing.unpack_regressions(header["regressions"], arrays),
+            packing.unpack_scales(header["scales"]),
+        )
+
+
+class FittedTensorGPR(FittedModel):
+    """A fitted `TensorGPR`: bases by species, regressions by group of species and irrep."""
+
+    model: TensorGPR
+    target: Target = eqx.field(static=True)
+    bases: dict[str, Basis]
+    regressions: dict[Group, dict[Irrep, Regression]]
+    efg_scales: dict[str, Scale] = eqx.field(static=True)  # μ and σ of |V_zz| in the training set (EFG only)
+
     @property
-    def known(self) -> list[str]:
-        """Elements that the fitted model predicts."""
-        return list(self._require_fitted().bases)
+    def targets(self) -> dict[str, Target]:
+        """The only target, by its name."""
+        return {self.target.name: self.target}
 
-    def predict(
-        self,
-        structures: Atoms | Iterable[Atoms],
-        *,
-        variance: bool = False,
-        precision: Precision = "float64",
-        chunk: int | Literal["auto"] = "auto",
-        species: str | Sequence[str] | None = None,
-        indices: Sequence[int] | None = None,
-    ):
-        """Predict the target of one structure or of several.
+    def species_of(self, target: str | None = None) -> list[str]:
+        """Elements that it was trained for."""
+        self.one_target(target)
+        return list(self.bases)
 
-        Args:
-            structures: atoms, or any iterable of them.
-            variance: also return the posterior variance (of the noise-free target) in the square of the target's unit, summed
-                over the components of a tensor, so that it does not depend on the frame.
-            precision: of the arithmetic. float32 is off by about 1e-7 over the regularisation: 1 % of the tensors (rms) for the
-                default ¹⁷O model of silica (ρ = 2e-5), a third of that model's own error.
-            chunk: number of centres that are worked on at a time; "auto": what suits the device. It bounds the memory, and changes no
-                result beyond rounding.
-            species: elements to predict, of those that the model knows; None: all.
-            indices: atoms to predict in every structure; None: all of these elements.
+    def scales(self, target: str) -> dict[str, Scale]:
+        """μ and σ of |V_zz| by element, V/Å²."""
+        return self.efg_scales
 
-        Returns:
-            For one structure an array (atoms, 3, 3) (or (atoms, 3), (atoms,) for vectors and scalars), NaN for atoms that are not
-            predicted; without the atom axis for a target per structure. For an iterable, a list of them. With ``variance`` a pair,
-            the second (atoms,) or a float.
-
-        Raises:
-            InputError: the model is not fitted, an element that it was not trained on, or nothing to predict.
-        """
-        found = self.predict_stream(
-            structures, variance=variance, precision=precision, chunk=chunk, species=species, indices=indices
-        )
-        return collected(found, structures, self.known, variance)
-
-    def predict_stream(
-        self,
-        structures: Atoms | Iterable[Atoms],
-        *,
-        variance: bool = False,
-        precision: Precision = "float64",
-        chunk: int | Literal["auto"] = "auto",
-        species: str | Sequence[str] | None = None,
-        indices: Sequence[int] | None = None,
-    ) -> Iterator[Predicted]:
-        """Predict a trajectory of any length: one `Predicted` a structure, in their order.
-
-        Structures are taken one by one, and only as many are held as are being worked on (about 100,000 atoms), so that memory is
-        bounded whatever their number and size. They may be of any sizes, which share a few compilations.
-
-        Args:
-            structures, variance, precision, chunk, species, indices: as for `predict`.
-
-        Yields:
-            The structure with its values and, if wanted, their variance; all NaN where it has no atom to predict.
-
-        Raises:
-            InputError: as for `predict`, when the structure's turn comes; but not for a stream with nothing to predict.
-        """
-        return predict_stream(
-            self.descriptor,
-            self.zeta,
-            self._require_fitted(),
-            structures,
-            variance=variance,
-            precision=precision,
-            chunk=chunk,
-            species=species,
-            indices=indices,
-        )
+    def _stream(
+        self, structures: Atoms | Iterable[Atoms], targets: Sequence[Target], **options: Any
+    ) -> Iterator[dict[str, Predicted]]:
+        return ({self.target.name: found} for found in predict_stream(self, structures, **options))
 
     def training_distance(self, structures: Atoms | Iterable[Atoms]):
-        """How far the environments of structures lie from those that the model was trained on: see `models.novelty.training_distance`."""
+        """Distance of each environment from the training set; see `gp.training_distance.training_distance`."""
         return training_distance(self, structures)
 
-    def tensors(self, environments: Environments, symbol: str) -> Float[Array, "centres *shape"]:
-        """Predicted target (contributions of the centres, for a target per structure) as a pure function of environments.
+    def environments_of(
+        self, structures: Atoms | Sequence[Atoms], species: str | Sequence[str] | None = None
+    ) -> Environments:
+        """Environments of all atoms that the model predicts, one row each; see `FittedModel.environments_of`."""
+        return environments_of(structures, self.model.descriptor, Choice(self.species, species, None))
 
-        For derivatives: with respect to ``environments.positions`` and ``.cells`` it is differentiable and jit-able. Pass the model to
-        `eqx.filter_jit` as an argument; a function that closes over it has the training features folded into its compilation.
+    def tensors(
+        self, environments: Environments | Neighbours, target: str | None = None
+    ) -> Float[Array, "centres *shape"]:
+        """Predicted target as a pure function of environments; see `FittedModel.tensors`."""
+        self.one_target(target)
+        descriptor = self.model.descriptor
+        predictors = {symbol: predictor_of(self, symbol, self.model.zeta) for symbol in self.bases}
+        irreps = tuple(dict.fromkeys(irrep for predictor in predictors.values() for irrep in predictor.irreps))
+        features = featurise(descriptor, environments, irreps)
+        result = None
+        for symbol, predictor in predictors.items():
+            parts = predictor.of_features(features)
+            regressions = regressions_of(self, symbol)
+            own = cartesian(self.target.kind, {i: r.scale * parts[i] + r.mean for i, r in regressions.items()})
+            if result is None:
+                result = own
+            else:
+                there = jnp.asarray(environments.centre_species) == descriptor.species.index(symbol)
+                result = jnp.where(there.reshape(-1, *[1] * (own.ndim - 1)), own, result)
+        return result
 
-        Args:
-            environments: from `environments_of`.
-            symbol: their centre species.
+    def pack(self) -> Packed:
+        """Header and arrays; features and Cholesky factors are left out, as they follow from the rest."""
+        regressions, arrays = packing.pack_regressions(self.regressions)
+        header = {
+            "target": self.target.to_dict(),
+            "scales": packing.pack_scales(self.efg_scales),
+            "species": list(self.bases),
+            "regressions": regressions,
+        }
+        return header, packing.pack_bases(self.bases) | arrays
 
-        Returns:
-            Cartesian values in the target's unit and shape, one a centre.
-        """
-        fitted = self._require_fitted()
-        group = self._group_of(symbol)
-        regressions = fitted.regressions[group]
-        predictor = Predictor.of(fitted.bases[symbol], regressions, symbol, self.zeta)
-        parts = predict_chunk(predictor, self.descriptor, environments)
-        return cartesian(
-            fitted.target.kind, {irrep: r.scale * parts[irrep] + r.mean for irrep, r in regressions.items()}
-        )
-
-    def environments_of(self, structures: Atoms | Sequence[Atoms], symbol: str) -> Environments:
-        """Environments of all atoms of an element, as `tensors` wants them."""
-        structures = [structures] if isinstance(structures, Atoms) else structures
-        return gather(structures, self.descriptor, select(structures, symbol))
-
-    def evaluate(
-        self, structures: Atoms | Iterable[Atoms], title: str = "", isotopes: Mapping[str, Isotope | str] | None = None
-    ) -> Report | TargetReport:
-        """Compare predictions with the labels of structures that were held out.
-
-        θ, φ and ν_Q refer to a field along the z axis of each structure's crystal frame (`cell.standard_form`), C̃_Q and η̃ to μ and
-        σ of the training set.
-
-        Args:
-            structures: with labels for at least one of the model's species.
-            title: heading of the report.
-            isotopes: nucleus by element, ``{"Ti": "49Ti"}``, where it is not the one that NMR uses; an `Isotope` may carry a quadrupole
-                moment of one's own.
-
-        Raises:
-            InputError: no labels for the model's species.
-        """
-        fitted = self._require_fitted()
-        structures = check_frames(structures, self.target, array=self.array, per=fitted.target.per)
-        predicted = self.predict(structures)
-        if fitted.scales:
-            return judging.efg_report(structures, predicted, fitted.target, fitted.scales, isotopes, title)
-        return judging.target_report(structures, predicted, fitted.target, list(fitted.bases), title)
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to one file of arrays and JSON (no pickle), whole or not at all."""
-        self._require_fitted()
-        packing.save(path, self)
-
-    def restored(self, variance: bool = False) -> "TensorGPR":
-        """The model from a file with everything computed that files leave out: features and, for the variance, factors."""
-        fitted = self._require_fitted()
+    def restored(self, variance: bool = False) -> "FittedTensorGPR":
+        """The model from a file with the features and, for the variance, the factors computed."""
+        zeta, regressions = float(self.model.zeta), {}
         with x64():
             bases = {
-                symbol: basis.with_features(self.descriptor, fitted.target.irreps)
-                for symbol, basis in fitted.bases.items()
+                symbol: basis.with_features(self.model.descriptor, self.target.irreps)
+                for symbol, basis in self.bases.items()
             }
-            regressions = {}
-            for group, by_irrep in fitted.regressions.items():
+            for group, by_irrep in self.regressions.items():
                 own = {symbol: bases[symbol] for symbol in group}
                 regressions[group] = {irrep: r.with_contraction(own) for irrep, r in by_irrep.items()}
                 if variance:
-                    regressions[group] = {
-                        irrep: refactorised(r, own, float(self.zeta)) for irrep, r in regressions[group].items()
-                    }
-        return replace(self, fitted=replace(fitted, bases=bases, regressions=regressions))
-
-    def _require_fitted(self) -> FittedTensors:
-        if self.fitted is None:
-            raise InputError("the model is not fitted yet; use the one that fit(structures) returns")
-        return self.fitted
-
-    def _group_of(self, symbol: str) -> Group:
-        for group in self._require_fitted().regressions:
-            if symbol in group:
-                return group
-        known = ", ".join(self._require_fitted().bases)
-        raise InputError(f"the model predicts nothing for {symbol}; it was trained for {known}")
+                    regressions[group] = {irrep: refactorised(r, own, zeta) for irrep, r in regressions[group].items()}
+        return replace(self, bases=bases, regressions=regressions)

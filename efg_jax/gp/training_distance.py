@@ -12,39 +12,41 @@ from jaxtyping import Array, Float
 
 from efg_jax.descriptors import INVARIANT, LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.gp.prediction import Choice
 from efg_jax.gp.predictor import repeated, shared_size
+from efg_jax.models.predicted import Choice
 from efg_jax.precision import x64
 from efg_jax.structures.checks import checked
 from efg_jax.structures.environments import Neighbours
 from efg_jax.structures.streaming import chunk_size, stream
 
 if TYPE_CHECKING:
-    from efg_jax.gp.tensor_gpr import TensorGPR
+    from efg_jax.gp.tensor_gpr import FittedTensorGPR
 
 
-def training_distance(model: "TensorGPR", structures: Atoms | Iterable[Atoms]):
+def training_distance(fitted: "FittedTensorGPR", structures: Atoms | Iterable[Atoms]):
     """Distance of each atom's environment from the nearest training environment of its element, in the space of normalised λ = 0 features.
 
     d = √(2 − 2 k), where k is the largest λ = 0 kernel: 0 for an environment that was trained on, √2 for one that has nothing in common with any. Of a
     sparse model the training environments are the inducing ones.
 
     Args:
-        model: fitted; not a primal model, which keeps no environments.
+        fitted: not a primal model, which keeps no environments.
         structures: atoms, or any iterable of them; streamed.
 
     Returns:
         For one structure an array (atoms,), NaN for elements that the model does not predict; for an iterable, a list of them.
 
     Raises:
-        InputError: the model is not fitted, or has no environments to compare with.
+        InputError: the model has no environments to compare with.
     """
-    bases = model._require_fitted().bases
+    bases = fitted.bases
     if any(basis.features is None for basis in bases.values()):
         raise InputError("a primal model keeps no training environments to compare with; train a dense or sparse one")
-    evaluate = _Evaluator(model.descriptor, {symbol: basis.invariants for symbol, basis in bases.items()})
-    choose, cutoff = Choice(list(bases), None, None), float(model.descriptor.cutoff)
-    streamed = stream(checked(structures), choose, evaluate, cutoff, model.descriptor.species, chunk_size("auto"))
+    evaluate = _Evaluator(fitted.model.descriptor, {symbol: basis.invariants for symbol, basis in bases.items()})
+    choose, cutoff = Choice(list(bases), None, None), float(fitted.model.descriptor.cutoff)
+    streamed = stream(
+        checked(structures), choose, evaluate, cutoff, fitted.model.descriptor.species, chunk_size("auto")
+    )
     found = [part.values.get("distance", np.full(len(part.atoms), np.nan)) for part in streamed]
     return found[0] if isinstance(structures, Atoms) else found
 

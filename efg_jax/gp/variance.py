@@ -10,21 +10,20 @@ from ase import Atoms
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
+from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.errors import InputError
 from efg_jax.gp.basis import Features, featurise, gather
 from efg_jax.gp.columns import Reference
-from efg_jax.gp.irrep_regression import cross_of_sum, prior_of_sum
+from efg_jax.gp.irrep_regression import Regression, cross_of_sum, prior_of_sum
 from efg_jax.gp.kernels import lambda_soap_kernel
 from efg_jax.gp.projected import Projected, projected_variance
 from efg_jax.gp.regression import posterior_covariance
 from efg_jax.precision import x64
 from efg_jax.structures.environments import Neighbours
-from efg_jax.structures.selection import select
+from efg_jax.structures.site_selection import select
 
 if TYPE_CHECKING:
-    from efg_jax.gp.irrep_regression import Regression
-    from efg_jax.gp.tensor_gpr import FittedTensors
+    from efg_jax.gp.tensor_gpr import FittedTensorGPR
 
 LARGEST = 128  # centres whose kernel with all training rows is held at a time
 
@@ -33,7 +32,7 @@ class PieceVariance:
     """Variance of each centre of a piece, summed over the target's components, in the square of the target's unit (float64).
 
     Args:
-        descriptor, zeta, fitted: of the model.
+        fitted: the model.
 
     Raises:
         InputError: the model was loaded without its Cholesky factors.
@@ -41,9 +40,9 @@ class PieceVariance:
 
     largest = LARGEST
 
-    def __init__(self, descriptor: LambdaSOAP, zeta: Float[Array | np.ndarray, ""], fitted: "FittedTensors"):
+    def __init__(self, fitted: "FittedTensorGPR"):
         require_factors(fitted)
-        self._descriptor, self._zeta, self._fitted = descriptor, zeta, fitted
+        self._descriptor, self._zeta, self._fitted = fitted.model.descriptor, fitted.model.zeta, fitted
         self._references: dict[tuple[str, Irrep], tuple] = {}  # on the device
 
     def __call__(self, symbol: str, neighbours: Neighbours) -> Float[Array, " centres"]:
@@ -55,7 +54,7 @@ class PieceVariance:
                 for regression in regressions.values()
             )
 
-    def _traces(self, symbol: str, features: Features, regression: "Regression") -> Float[Array, " centres"]:
+    def _traces(self, symbol: str, features: Features, regression: Regression) -> Float[Array, " centres"]:
         """Trace of each centre's posterior covariance in units of the kernel."""
         irrep, zeta = regression.irrep, np.asarray(self._zeta)
         if regression.projected is None:
@@ -78,21 +77,20 @@ class PieceVariance:
         return self._references[symbol, irrep]
 
 
-def require_factors(fitted: "FittedTensors") -> None:
+def require_factors(fitted: "FittedTensorGPR") -> None:
     """Refuse a model that was loaded without what its variance needs."""
     if not all(r.knows_variance for by_irrep in fitted.regressions.values() for r in by_irrep.values()):
         raise InputError("the model was loaded without what the variance needs; use load(path, variance=True)")
 
 
-def variance_of_structure(
-    descriptor: LambdaSOAP, zeta: Float[Array | np.ndarray, ""], fitted: "FittedTensors", atoms: Atoms
-) -> float:
+def variance_of_structure(fitted: "FittedTensorGPR", atoms: Atoms) -> float:
     """Variance of a structure's target, the sum over its centres, summed over components.
 
     Padded centres have no features, so that they add nothing to any kernel.
     """
+    descriptor = fitted.model.descriptor
     with x64():
-        zeta = np.asarray(zeta)
+        zeta = np.asarray(fitted.model.zeta)
         (regressions,) = fitted.regressions.values()
         features = {
             symbol: featurise(descriptor, gather([atoms], descriptor, index), (INVARIANT, *fitted.target.irreps))
@@ -111,7 +109,7 @@ def variance_of_structure(
     return variance
 
 
-def _dense_trace(bases, regression: "Regression", zeta, features, prior) -> Float[Array, ""]:
+def _dense_trace(bases, regression: Regression, zeta, features, prior) -> Float[Array, ""]:
     rows = len(regression.weights)
     cross = sum(cross_of_sum(bases[symbol], regression.irrep, zeta, rows, f) for symbol, f in features.items())
     return _posterior_trace(regression.factor, cross, prior)
@@ -122,7 +120,7 @@ def _posterior_trace(factor, cross, prior):
     return jnp.trace(posterior_covariance(factor, cross.reshape(cross.shape[0], -1).T, prior))
 
 
-def _sparse_trace(descriptor, bases, regression: "Regression", zeta, features, prior) -> Float[Array, ""]:
+def _sparse_trace(descriptor, bases, regression: Regression, zeta, features, prior) -> Float[Array, ""]:
     components = 2 * regression.irrep[0] + 1
     columns = []
     for symbol, basis in bases.items():

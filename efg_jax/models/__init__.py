@@ -1,7 +1,7 @@
-"""Models of tensors and scalars: fit, predict, evaluate, save, load."""
+"""What a model is, which kinds there are, and how a fitted one is read from a file."""
 
-from efg_jax.gp.packing import load
-from efg_jax.gp.scalar_gpr import ScalarGPR
-from efg_jax.gp.tensor_gpr import TensorGPR
+from efg_jax.models.predicted import Predicted
+from efg_jax.models.protocol import FittedModel, Model, NotFittedError
+from efg_jax.models.registry import KINDS, load, model_class
 
-__all__ = ["ScalarGPR", "TensorGPR", "load"]
+__all__ = ["KINDS", "FittedModel", "Model", "NotFittedError", "Predicted", "load", "model_class"]

@@ -1,9 +1,9 @@
 """What shapes a network: everything about it but the numbers that are learned."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from math import inf, isqrt
-from typing import Any, Literal
+from typing import Literal
 
 from ase.data import chemical_symbols
 
@@ -78,13 +78,3 @@ class Architecture:
             )
         if isqrt(max(self.products, 0)) ** 2 != self.products or self.products < 1:
             raise InputError(f"products = {self.products} is no square; N tensors make N² products: 1, 64, 4096, ...")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON; `from_dict` is the inverse."""
-        return asdict(self) | {"species": None if self.species is None else list(self.species)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Architecture":
-        """Inverse of `to_dict`."""
-        species = values["species"]
-        return cls(**{**values, "species": None if species is None else tuple(species)})

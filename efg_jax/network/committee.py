@@ -1,144 +1,103 @@
-"""The networks of a committee, trained one after another, each with a state that is kept."""
+"""What training leaves behind, and how it goes to a file and back."""
 
-import hashlib
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
-from efg_jax.network.backbone import Network
-from efg_jax.network.batches import samples
-from efg_jax.network.fitted import FittedNetworks
-from efg_jax.network.trainer import Progress, Trainer, Training, Watch
-from efg_jax.network.training_loss import Objective
-from efg_jax.network.training_sets import TrainingData
-from efg_jax.precision import x64
-from efg_jax.storage.checkpoint import Checkpoint
-from efg_jax.storage.fingerprints import fingerprint
-from efg_jax.version import __version__
-
-logger = logging.getLogger(__name__)
+from efg_jax.descriptors import Irrep
+from efg_jax.errors import InputError
+from efg_jax.metrics import Scale
+from efg_jax.network.architecture import Architecture
+from efg_jax.network.backbone import Carried, Network
+from efg_jax.network.standard_units import Standard
+from efg_jax.network.training_history import History
+from efg_jax.structures.targets import Target
 
 
-@dataclass(frozen=True)
-class Keeping:
-    """Where the states of a committee in training are kept, and who is told.
+class Committee(eqx.Module):
+    """One network, or a committee of them that differ in their seed, with all that is needed to use them."""
 
-    Attributes:
-        folder: of the states; None: nothing is kept.
-        resume: False: forget first what the folder has of this committee.
-        progress: called after each epoch, with the epochs of all members counted together.
-        watch: called after each epoch with its row of the history.
-    """
+    architecture: Architecture = eqx.field(static=True)
+    targets: dict[str, Target] = eqx.field(static=True)
+    standards: dict[str, Standard]
+    scales: dict[str, dict[str, Scale]] = eqx.field(static=True)  # of EFG targets, by element: μ and σ of |V_zz|
+    networks: tuple[Network, ...]
+    histories: tuple[History, ...] = eqx.field(static=True)
 
-    folder: str | Path | None = None
-    resume: bool = True
-    progress: Progress | None = None
-    watch: Watch | None = None
+    def known(self, target: str) -> list[str]:
+        """Elements whose atoms had labels of a target."""
+        labelled = self.standards[target].labelled
+        return [symbol for symbol, found in zip(self.architecture.species, labelled, strict=True) if found]
 
+    @property
+    def elements(self) -> list[str]:
+        """Elements whose atoms had labels of any target."""
+        return [s for s in self.architecture.species if any(s in self.known(name) for name in self.targets)]
 
-def train_committee(
-    begun: FittedNetworks,
-    data: TrainingData,
-    wanted: Sequence[str] | None,
-    options: Training,
-    frozen: bool,
-    keeping: Keeping,
-) -> FittedNetworks:
-    """Every network trained.
+    def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """JSON values and arrays; `unpack` is the inverse."""
+        arrays = {}
+        for i, (network, history) in enumerate(zip(self.networks, self.histories, strict=True)):
+            arrays |= {f"network/{i}/{j}": np.asarray(leaf) for j, leaf in enumerate(jax.tree.leaves(network))}
+            arrays |= {f"of/{i}/{name}": values for name, values in history.arrays().items()}
+        for name, standard in self.standards.items():
+            arrays |= {f"standard/{name}/{key}": values for key, values in standard.pack().items()}
+        header = {
+            "targets": {name: target.to_dict() for name, target in self.targets.items()},
+            "scales": {
+                name: {symbol: [float(scale.mean), float(scale.std)] for symbol, scale in scales.items()}
+                for name, scales in self.scales.items()
+            },
+            "networks": len(self.networks),
+            "irreps": self.networks[0].irreps,
+        }
+        return header, arrays
 
-    Args:
-        begun: with the weights that training begins with.
-        data: of the same targets.
-        wanted: elements whose labels count; None: all that have any.
-        options: how; the seed of a member is this one's and its number.
-        frozen: train the heads alone.
-        keeping: states and progress.
-
-    Raises:
-        InputError: a structure with an element that the networks do not know, an objective that cannot be, or a loss that became infinite.
-    """
-    architecture, targets = begun.architecture, list(begun.targets.values())
-    sets = [samples(part, architecture, targets, begun.standards, wanted) for part in (data.training, data.validation)]
-    objective = Objective(options.loss, targets, begun.standards, begun.scales, architecture.species)
-    identity = {
-        "version": __version__,
-        "training": fingerprint(list(data.training.values()), tuple(begun.targets)),
-        "validation": fingerprint(list(data.validation.values()), tuple(begun.targets)),
-        "architecture": architecture.to_dict(),
-        "targets": {name: target.to_dict() for name, target in begun.targets.items()},
-        "standards": _digest([standard.pack() for standard in begun.standards.values()]),
-        "species": None if wanted is None else list(wanted),
-        "options": options.to_dict(),
-        "frozen": frozen,
-    }
-    own = [
-        Checkpoint(keeping.folder, identity | {"member": member, "start": _digest(_weights(network))})
-        for member, network in enumerate(begun.networks)
-    ]
-    if not keeping.resume:
-        for checkpoint in own:
-            checkpoint.clear()
-    elif all(checkpoint.others() for checkpoint in own):
-        _warn_of_others(str(keeping.folder))
-    with x64(False):
-        trainer = Trainer(objective, *sets, options, _trainable(begun.networks[0], frozen))
-        found = [
-            trainer.train(
-                network,
-                options.seed + member,
-                own[member],
-                _of_member(keeping.progress, member, len(own)),
-                keeping.watch,
-            )
-            for member, network in enumerate(begun.networks)
-        ]
-    for checkpoint in own:
-        checkpoint.clear()
-    return replace(
-        begun, networks=tuple(each.network for each in found), histories=tuple(each.history for each in found)
-    )
+    @classmethod
+    def unpack(
+        cls, architecture: Architecture, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> "Committee":
+        """Inverse of `pack`."""
+        targets = {name: Target.from_dict(values) for name, values in header["targets"].items()}
+        numbers = range(header["networks"])
+        carried = tuple(tuple((order, parity) for order, parity in layer) for layer in header["irreps"])
+        return cls(
+            architecture,
+            targets,
+            {
+                name: Standard.unpack(_below(arrays, f"standard/{name}/"), target.irreps)
+                for name, target in targets.items()
+            },
+            {
+                name: {symbol: Scale(*scale) for symbol, scale in scales.items()}
+                for name, scales in header["scales"].items()
+            },
+            tuple(_network(architecture, outputs(targets), carried, _below(arrays, f"network/{i}/")) for i in numbers),
+            tuple(History.from_arrays(_below(arrays, f"of/{i}/")) for i in numbers),
+        )
 
 
-@cache
-def _warn_of_others(folder: str) -> None:
-    """Once a process: the fits of a learning curve share a folder."""
-    logger.warning(
-        "%s holds states of trainings with other data, architecture or options only; they are left alone, and this one begins anew",
-        folder,
-    )
+def outputs(targets: Mapping[str, Target]) -> dict[str, tuple[Irrep, ...]]:
+    """Irreducible parts by target, as a network wants them."""
+    return {name: target.irreps for name, target in targets.items()}
 
 
-def _weights(network: Network) -> PyTree:
-    """Without the units: they follow from weights and data, and their last digits from the number of cores."""
-    return eqx.tree_at(lambda n: n.units, network, [None] * len(network.units))
+def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Arrays whose names begin so, without the beginning."""
+    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
 
-def _trainable(network: Network, frozen: bool) -> PyTree:
-    """True where a weight may change."""
-    every = jax.tree.map(lambda _: not frozen, network)
-    every = eqx.tree_at(lambda n: n.units, every, [False] * len(network.units))
-    return eqx.tree_at(lambda n: n.heads, every, jax.tree.map(lambda _: True, network.heads))
-
-
-def _digest(tree: PyTree) -> str:
-    """Checksum of all numbers."""
-    checksum = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        checksum.update(np.ascontiguousarray(leaf).tobytes())
-    return checksum.hexdigest()[:32]
-
-
-def _of_member(progress: Progress | None, member: int, members: int) -> Progress | None:
-    """Progress of one member as that of the whole committee."""
-    if progress is None or members == 1:
-        return progress
-    return lambda done, epochs, what: progress(
-        member * epochs + done, members * epochs, f"network {member + 1} of {members}: {what}"
-    )
+def _network(
+    architecture: Architecture, parts: Mapping[str, Sequence[Irrep]], carried: Carried, leaves: Mapping[str, np.ndarray]
+) -> Network:
+    """The network of this architecture with these weights."""
+    like = eqx.filter_eval_shape(Network, architecture, parts, jax.random.key(0), carried)
+    shapes, structure = jax.tree.flatten(like)
+    weights = [leaves[str(i)] for i in range(len(leaves))]
+    if [w.shape for w in weights] != [s.shape for s in shapes]:
+        raise InputError("the weights are those of another architecture")
+    return jax.tree.unflatten(structure, [jnp.asarray(w, dtype=w.dtype) for w in weights])

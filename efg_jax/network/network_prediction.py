@@ -1,6 +1,7 @@
 """What fitted networks say of structures, streamed: whole structures, several small ones at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -9,12 +10,13 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float
 
-from efg_jax.gp.prediction import Choice, Predicted
+from efg_jax.errors import InputError
+from efg_jax.models.predicted import Choice, Predicted
 from efg_jax.network.backbone import Network
-from efg_jax.network.fitted import FittedNetworks
+from efg_jax.network.committee import Committee
 from efg_jax.network.heads import Parts
 from efg_jax.network.rows import filled, in_rows
-from efg_jax.precision import cast, x64
+from efg_jax.precision import cast
 from efg_jax.structures.checks import checked
 from efg_jax.structures.environments import Environments, environments, species_of
 from efg_jax.structures.targets import Target, from_irreps
@@ -24,25 +26,29 @@ TOGETHER = 256
 
 
 def predict_stream(
-    fitted: FittedNetworks,
+    fitted: Committee,
     targets: Sequence[Target],
     structures: Atoms | Iterable[Atoms],
     *,
     variance: bool,
-    precision: np.dtype,
+    dtype: np.dtype,
     species: str | Sequence[str] | None,
     indices: Sequence[int] | None,
+    chunk: int | Literal["auto"],
 ) -> Iterator[dict[str, Predicted]]:
-    """Predictions of several targets by their names, for each structure in turn; see `EquivariantNetwork.predict_stream`.
+    """Predictions of several targets by their names, for each structure in turn; see `FittedModel.predict_targets`.
 
     Options are checked at once. A network runs once for all targets.
     """
     choices = {target.name: _choice(fitted, target, species, indices, len(targets) > 1) for target in targets}
-    networks = [cast(network, precision) for network in fitted.networks]
-    return _stream(fitted, targets, networks, checked(structures), choices, variance, precision)
+    if chunk != "auto" and chunk < 1:
+        raise InputError(f"chunk must be a positive number of atoms or 'auto', got {chunk}")
+    together = _grouped(checked(structures), fitted.architecture.species, TOGETHER if chunk == "auto" else chunk)
+    networks = [cast(network, dtype) for network in fitted.networks]
+    return _stream(fitted, targets, networks, together, choices, variance, dtype)
 
 
-def _choice(fitted: FittedNetworks, target: Target, species, indices, several: bool) -> Choice:
+def _choice(fitted: Committee, target: Target, species, indices, several: bool) -> Choice:
     """Atoms that are predicted; of several targets each is predicted for those of the elements that it was trained for."""
     known = fitted.known(target.name)
     if several and species is not None:
@@ -52,8 +58,8 @@ def _choice(fitted: FittedNetworks, target: Target, species, indices, several: b
     return Choice(known, species, indices)
 
 
-def _stream(fitted, targets, networks, structures, choices, variance, precision) -> Iterator[dict[str, Predicted]]:
-    for together in _grouped(structures, fitted.architecture.species):
+def _stream(fitted, targets, networks, groups, choices, variance, precision) -> Iterator[dict[str, Predicted]]:
+    for together in groups:
         found = _tensors(fitted, targets, networks, [atoms for _, atoms in together], precision)
         first = 0
         for number, atoms in together:
@@ -77,12 +83,12 @@ def _of_structure(number: int, atoms: Atoms, choose: Choice, values, spreads) ->
     return Predicted(atoms, own, spread, chosen)
 
 
-def _grouped(structures: Iterator[Atoms], species: Sequence[str]) -> Iterator[list[tuple[int, Atoms]]]:
-    """Structures with their numbers, as many at a time as have few atoms together; all elements are among the species."""
+def _grouped(structures: Iterator[Atoms], species: Sequence[str], most: int) -> Iterator[list[tuple[int, Atoms]]]:
+    """Structures with their numbers, as many at a time as have ``most`` atoms; all elements are among the species."""
     waiting: list[tuple[int, Atoms]] = []
     for number, atoms in enumerate(structures):
         species_of(atoms, species, number)
-        if waiting and sum(len(a) for _, a in waiting) + len(atoms) > TOGETHER:
+        if waiting and sum(len(a) for _, a in waiting) + len(atoms) > most:
             yield waiting
             waiting = []
         waiting.append((number, atoms))
@@ -91,7 +97,7 @@ def _grouped(structures: Iterator[Atoms], species: Sequence[str]) -> Iterator[li
 
 
 def _tensors(
-    fitted: FittedNetworks,
+    fitted: Committee,
     targets: Sequence[Target],
     networks: Sequence[Network],
     structures: Sequence[Atoms],
@@ -102,9 +108,8 @@ def _tensors(
     batch = filled(in_rows(environments(structures, architecture.cutoff, architecture.species, pad=False)))
     atoms = sum(map(len, structures))
     kinds = np.concatenate([species_of(own, architecture.species, number) for number, own in enumerate(structures)])
-    with x64(precision == np.float64):
-        device = jax.tree.map(jnp.asarray, cast(batch, precision))
-        found = [predicted_parts(network, device) for network in networks]
+    device = jax.tree.map(jnp.asarray, cast(batch, precision))
+    found = [predicted_parts(network, device) for network in networks]
     tensors = {}
     for target in targets:
         values = []

@@ -10,7 +10,7 @@ from ase import Atoms
 from efg_jax.errors import InputError
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.backbone import Network
-from efg_jax.network.fitted import FittedNetworks, outputs
+from efg_jax.network.committee import Committee, outputs
 from efg_jax.network.rows import filled, in_rows
 from efg_jax.network.trainer import PRECISION
 from efg_jax.network.training_sets import TrainingData
@@ -24,7 +24,7 @@ CALIBRATING = 20
 
 def random_networks(
     architecture: Architecture, data: TrainingData, wanted: Sequence[str] | None, members: int, seed: int
-) -> FittedNetworks:
+) -> Committee:
     """A committee with random weights.
 
     Args:
@@ -45,14 +45,10 @@ def random_networks(
             _calibrated(Network(architecture, outputs(data.targets), jax.random.key(seed + member)), some)
             for member in range(members)
         )
-    return FittedNetworks(
-        architecture, data.targets, standards, data.scales(standards, architecture.species), networks, ()
-    )
+    return Committee(architecture, data.targets, standards, data.scales(standards, architecture.species), networks, ())
 
 
-def known_networks(
-    known: FittedNetworks, data: TrainingData, wanted: Sequence[str] | None, seed: int
-) -> FittedNetworks:
+def known_networks(known: Committee, data: TrainingData, wanted: Sequence[str] | None, seed: int) -> Committee:
     """A fitted committee as it goes on.
 
     A target that it knows keeps its head and its units; elements that had no labels of it until now get theirs. A new target gets both.
@@ -80,7 +76,7 @@ def known_networks(
         network.with_heads(outputs(targets), jax.random.key(seed + member))
         for member, network in enumerate(known.networks)
     )
-    return FittedNetworks(known.architecture, targets, standards, scales, networks, ())
+    return Committee(known.architecture, targets, standards, scales, networks, ())
 
 
 @eqx.filter_jit

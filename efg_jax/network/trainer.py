@@ -1,9 +1,9 @@
 """How a network is trained: AdamW with warm-up and cosine decay, averaged weights, early stopping, and checkpoints that resume exactly."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from efg_jax.errors import InputError, as_float, as_int
+from efg_jax.models.protocol import Progress
 from efg_jax.network.backbone import Network
 from efg_jax.network.batches import Batch, Sample, common_shape, joined, named, packed
 from efg_jax.network.training_history import History, Row, percent_errors
@@ -20,9 +21,6 @@ from efg_jax.network.training_loss import Loss, Objective
 from efg_jax.storage.checkpoint import Checkpoint
 
 PRECISION = np.dtype(np.float32)
-Progress = Callable[[int, int, str], None]
-"""Called after each epoch with (done, all, what)."""
-
 Watch = Callable[[Row], None]
 """Called after each epoch with its row of the `History`; what it raises ends the training."""
 
@@ -82,15 +80,6 @@ class Training:
         for name in ("seed", "steps"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} = {getattr(self, name)} is negative; give a whole number from 0")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON; `from_dict` is the inverse."""
-        return asdict(self) | {"loss": self.loss.to_dict()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Training":
-        """Inverse of `to_dict`."""
-        return cls(**{**values, "loss": Loss.from_dict(values["loss"])})
 
 
 class State(eqx.Module):

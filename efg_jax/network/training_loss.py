@@ -1,7 +1,7 @@
 """What is minimised: errors of the irreducible parts, or of the observables that they mean."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
@@ -47,17 +47,10 @@ class Loss:
             weights = getattr(self, kind)
             if not isinstance(weights, Mapping):
                 raise InputError(f"{kind} = {weights!r}: give weights by name, as in Loss({EXAMPLES[kind]})")
-            object.__setattr__(self, kind, {name: _as_weight(name, weight) for name, weight in weights.items()})
+            # Orders come back from JSON as texts.
+            names = {name: int(name) if kind == "orders" and str(name).isdecimal() else name for name in weights}
+            object.__setattr__(self, kind, {names[n]: _as_weight(n, weight) for n, weight in weights.items()})
         object.__setattr__(self, "observables", _as_weight("observables", self.observables))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON; `Loss.from_dict` is the inverse."""
-        return asdict(self) | {"orders": {str(order): weight for order, weight in self.orders.items()}}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Loss":
-        """Inverse of `to_dict`."""
-        return cls(**{**values, "orders": {int(order): weight for order, weight in values["orders"].items()}})
 
 
 def _as_weight(name: Any, weight: Any) -> float:

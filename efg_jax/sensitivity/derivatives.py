@@ -10,10 +10,8 @@ from ase import Atoms
 from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
-from efg_jax.gp import TensorGPR
-from efg_jax.gp.prediction import cartesian_chunk, mean_value, regressions_of
-from efg_jax.gp.predictor import Predictor
-from efg_jax.precision import cast, x64
+from efg_jax.models.protocol import FittedModel
+from efg_jax.precision import x64
 from efg_jax.structures.checks import check_frames, name_atom
 from efg_jax.structures.environments import Neighbours, environments
 from efg_jax.structures.targets import place_of
@@ -49,50 +47,43 @@ class TensorDerivatives(NamedTuple):
         return 0.5 * (virial + virial.T)
 
 
-def tensor_derivatives(model: TensorGPR, atoms: Atoms, atom: int) -> TensorDerivatives:
+def tensor_derivatives(fitted: FittedModel, atoms: Atoms, atom: int) -> TensorDerivatives:
     """Derivatives of the predicted tensor of one atom by reverse-mode differentiation, in float64.
 
-    A prediction depends on the displacements to the neighbours within the cutoff and on nothing else, so that these derivatives hold all others.
-    They are exact for a descriptor with a smooth cutoff; with a hard one (``cutoff_width=0``) the prediction jumps where an atom crosses it.
+    A prediction depends on the displacements to the neighbours within the cutoff and on nothing else, so that these
+    derivatives contain all others. They are exact for a descriptor with a smooth cutoff; with a hard one
+    (``cutoff_width=None``) the prediction jumps where an atom crosses it.
 
     Args:
-        model: fitted, for EFG or shielding of atoms.
+        fitted: a model of EFG or shielding of atoms that is local, such as a fitted `TensorGPR`.
         atoms: structure.
         atom: index of the atom.
 
     Raises:
-        InputError: the model is not fitted, or of another kind; not one structure; no such atom, or an element that the model does not predict; a bad structure.
+        InputError: a model of another kind; not one structure; no such atom, or an element that the model does not
+            predict; a bad structure.
     """
-    _check_model(model)
+    _check_model(fitted)
     if not isinstance(atoms, Atoms):
-        raise InputError(f"derivatives are one structure's, and this is a {type(atoms).__name__}; pass one ase.Atoms")
+        raise InputError(f"expected one ase.Atoms, got a {type(atoms).__name__}")
     (atoms,) = check_frames(atoms)
     if not 0 <= atom < len(atoms):
         raise InputError(f"has no atom {atom}; its {len(atoms)} atoms are numbered from 0", **place_of(atoms, 0))
     symbol = atoms.symbols[atom]
-    if symbol not in model.known:
+    if symbol not in fitted.species:
         raise InputError(
-            f"the model predicts nothing for {symbol}; it was trained for {', '.join(model.known)}: choose such an atom",
+            f"the model predicts nothing for {symbol}; it was trained for {', '.join(fitted.species)}: choose such an atom",
             atom=name_atom(atoms, atom),
             **place_of(atoms, 0),
         )
-    descriptor, fitted = model.descriptor, model.fitted
+    descriptor = fitted.model.descriptor
     batch = environments([atoms], float(descriptor.cutoff), descriptor.species, [np.array([atom])])
-    regressions = regressions_of(fitted, symbol)
     with x64():
         neighbours = jax.tree.map(lambda leaf: jnp.asarray(leaf)[:1], batch.neighbours())  # the rest is padding
-        predictor = Predictor.of(fitted.bases[symbol], regressions, symbol, np.asarray(model.zeta, dtype=float))
-        scales = {irrep: np.asarray(r.scale, dtype=float) for irrep, r in regressions.items()}
-        value, jacobian = _value_and_jacobian(
-            neighbours.displacements,
-            neighbours,
-            cast(predictor, np.dtype(float)),
-            scales,
-            cast(descriptor, np.dtype(float)),
-        )
+        value, jacobian = _value_and_jacobian(neighbours.displacements, neighbours, fitted)
     real = np.asarray(batch.mask[0])
     return TensorDerivatives(
-        tensor=np.asarray(value) + np.asarray(mean_value(fitted.target, regressions)),
+        tensor=np.asarray(value),
         neighbour=np.asarray(batch.neighbour[0])[real],
         displacement=np.asarray(neighbours.displacements[0])[real],
         gradient=np.asarray(jacobian)[:, :, 0][:, :, real],
@@ -101,28 +92,21 @@ def tensor_derivatives(model: TensorGPR, atoms: Atoms, atom: int) -> TensorDeriv
 
 @eqx.filter_jit
 def _value_and_jacobian(
-    displacements: Float[Array, "1 neighbours 3"],
-    neighbours: Neighbours,
-    predictor: Predictor,
-    scales: dict,
-    descriptor,
+    displacements: Float[Array, "1 neighbours 3"], neighbours: Neighbours, fitted: FittedModel
 ) -> tuple[Float[Array, "3 3"], Float[Array, "3 3 1 neighbours 3"]]:
-    """The tensor without its mean, and ∂V/∂d: nine backward passes at once, compiled once for all structures of a shape."""
+    """The tensor and ∂V/∂d: nine backward passes at once, compiled once for all structures of a shape."""
 
     def tensor(moved):
-        at = eqx.tree_at(lambda n: n.displacements, neighbours, moved)
-        return cartesian_chunk(predictor, scales, descriptor, "matrix", at)[0]
+        return fitted.tensors(eqx.tree_at(lambda n: n.displacements, neighbours, moved))[0]
 
     return tensor(displacements), jax.jacrev(tensor)(displacements)
 
 
-def _check_model(model: TensorGPR) -> None:
-    if not isinstance(model, TensorGPR):
-        raise InputError(f"derivatives want a tensor model, not a {type(model).__name__}; train a TensorGPR")
-    if model.fitted is None:
-        raise InputError("the model is not fitted yet; use the one that fit(structures) returns")
-    target = model.fitted.target
-    if not (target.is_efg or (target.name == "ms" and target.per == "atom")):
+def _check_model(fitted: FittedModel) -> None:
+    target = fitted.tensor_target()
+    if not fitted.is_local:
         raise InputError(
-            f"the model predicts '{target.name}'; sensitivities are those of an EFG or a shielding of atoms"
+            f"sensitivities need a model that looks at one cutoff only, got a {fitted.model.kind} model; fit a TensorGPR"
         )
+    if not (target.is_efg or target.name == "ms"):
+        raise InputError(f"sensitivities are those of an EFG or a shielding, and the model predicts '{target.name}'")

@@ -7,7 +7,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.gp import TensorGPR
+from efg_jax.models.protocol import FittedModel
 from efg_jax.sensitivity.derivatives import tensor_derivatives
 from efg_jax.sensitivity.internal import Cluster, internal_coordinates
 from efg_jax.sensitivity.quantities import Quantity, efg_quantity, shielding_quantity
@@ -21,7 +21,7 @@ BOND_SCALE = 1.25
 
 
 def gradient(
-    model: TensorGPR,
+    fitted: FittedModel,
     atoms: Atoms,
     atom: int,
     quantity: str | None = None,
@@ -38,7 +38,7 @@ def gradient(
     how small. On the kink there is none, and an error says what to ask for instead.
 
     Args:
-        model: fitted, for EFG or shielding.
+        fitted: a model of EFG or shielding, see `tensor_derivatives`.
         atoms: structure.
         atom: index of the atom whose quantity it is.
         quantity: of an EFG "c_q", "p_q", "nu_q" (Hz), "v_zz" (V/Å²), "eta", "eta_squared"; of a shielding "sigma_iso", "delta_iso", "span",
@@ -54,9 +54,9 @@ def gradient(
     """
     if shells < 1 or not bond_scale > 0:
         raise InputError(f"shells = {shells} and bond_scale = {bond_scale} must be positive")
-    found = tensor_derivatives(model, atoms, atom)
+    found = tensor_derivatives(fitted, atoms, atom)
     nucleus = None
-    if model.fitted.target.is_efg:
+    if fitted.tensor_target().is_efg:
         nucleus = _nucleus(isotope, str(atoms.symbols[atom]))
         name = quantity or ("v_zz" if nucleus is None else "c_q")
         number = efg_quantity(name, found.tensor, nucleus, None if direction is None else unit_direction(direction))

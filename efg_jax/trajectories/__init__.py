@@ -1,7 +1,7 @@
 """Trajectories: tensors averaged before they are diagonalised, with errors, correlations, relaxation and distributions, in one pass."""
 
 from efg_jax.trajectories.autocorrelation import Autocorrelation
-from efg_jax.trajectories.average import average, predicted, predicted_target
+from efg_jax.trajectories.average import average, predicted
 from efg_jax.trajectories.blocks import BlockSums, Errors
 from efg_jax.trajectories.continuity import JUMP
 from efg_jax.trajectories.correlator import Correlator
@@ -25,7 +25,6 @@ __all__ = [
     "average",
     "kernel_density",
     "predicted",
-    "predicted_target",
     "quadrupolar_t1",
     "relaxation",
     "running_integral",

@@ -1,26 +1,23 @@
 """The average over a trajectory, in one pass."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
+from efg_jax.models.protocol import FittedModel
 from efg_jax.structures.crystal_frame import unit_direction
+from efg_jax.structures.declared_units import drop_units
 from efg_jax.structures.site_selection import each, listed
-from efg_jax.structures.units import drop_units
 from efg_jax.tensors.nuclei import Isotope, default_quadrupolar_isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.trajectories.accumulation import Accumulator, Options
 from efg_jax.trajectories.continuity import JUMP
 from efg_jax.trajectories.labels import Key
 from efg_jax.trajectories.result import TrajectoryAverage
-
-if TYPE_CHECKING:
-    from efg_jax.gp import TensorGPR
-    from efg_jax.network import EquivariantNetwork
 
 SAMPLE = 10_000
 
@@ -119,57 +116,26 @@ def average(
     return TrajectoryAverage(sums, nuclei, None if timestep is None else float(timestep))
 
 
-def predicted(
-    model: "TensorGPR | EquivariantNetwork", frames: Iterable[Atoms], *, target: str | None = None, **choice
-) -> Iterator[Atoms]:
+def predicted(fitted: FittedModel, frames: Iterable[Atoms], *, target: str | None = None, **choice) -> Iterator[Atoms]:
     """Structures with the tensors that a model predicts for them, one by one, for `average`.
 
     Args:
-        model: fitted, for a target per atom.
+        fitted: a model of tensors of atoms.
         frames: structures, from `efg_jax.io.iread`.
-        target: which, of a network that predicts several; None: the only one.
-        choice: arguments of `TensorGPR.predict_stream`: species, indices, precision, chunk (of a network no chunk).
+        target: which, of a model that predicts several; None: the only one.
+        choice: arguments of `FittedModel.predict_stream`: species, indices, dtype, chunk.
 
     Yields:
         The same objects with ``arrays[target]`` set; NaN for atoms that are not predicted.
 
     Raises:
-        InputError: the model is not fitted, no tensor model, for a target per structure, or does not predict what is asked for.
+        InputError: a model without tensors of atoms, or one that does not predict what is asked for.
     """
-    from efg_jax.network import EquivariantNetwork
-
-    name = predicted_target(model, target)
-    if isinstance(model, EquivariantNetwork):
-        choice["target"] = name
-    for found in model.predict_stream(frames, **choice):
+    name = fitted.tensor_target(target).name
+    for found in fitted.predict_stream(frames, target=name, **choice):
         found.atoms.arrays[name] = found.values
         drop_units(found.atoms, name)
         yield found.atoms
-
-
-def predicted_target(model: "TensorGPR | EquivariantNetwork", target: str | None = None) -> str:
-    """Name of the tensors that `predicted` sets.
-
-    Raises:
-        InputError: as `predicted`.
-    """
-    from efg_jax.gp import TensorGPR
-    from efg_jax.network import EquivariantNetwork
-
-    if not isinstance(model, TensorGPR | EquivariantNetwork):
-        raise InputError(
-            f"averages need whole tensors, and a {type(model).__name__} predicts none; train a TensorGPR or a network"
-        )
-    if isinstance(model, EquivariantNetwork):
-        return model.one_target(target).name
-    if model.fitted is None:
-        raise InputError("the model is not fitted yet; use the one that fit(structures) returns")
-    own = model.fitted.target
-    if own.per != "atom":
-        raise InputError(f"the model predicts '{own.name}' of whole structures; averages are for tensors of atoms")
-    if target not in (None, own.name):
-        raise InputError(f"the model predicts '{own.name}', not '{target}'; take another model")
-    return own.name
 
 
 def _isotopes(given: Isotope | str | Mapping[str, Isotope | str] | None, *, quadrupolar: bool) -> dict[str, Isotope]:

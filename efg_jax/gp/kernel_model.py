@@ -1,0 +1,74 @@
+"""What kernel models have in common: a descriptor, a kernel and its regularisation."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import equinox as eqx
+import numpy as np
+from ase import Atoms
+from jaxtyping import Array, Float
+
+from efg_jax.descriptors import LambdaSOAP
+from efg_jax.descriptors.lambda_soap import leaf, settled
+from efg_jax.errors import InputError
+from efg_jax.gp.labelled import as_group, as_regularisation, check_options
+from efg_jax.models.protocol import Model
+from efg_jax.storage.plain_values import from_plain, to_plain
+
+
+class KernelModel(Model):
+    """Options of every kernel model.
+
+    Args:
+        descriptor: hyperparameters of the environments.
+        species: element or elements whose labels are learned; None: all that have labels.
+        target: name of what is learned: "efg", "ms", "dipole", or any array of the structures.
+        zeta: power ζ of the kernel, 1 or more.
+        regularisation: noise variance over the kernel's mean diagonal; "auto" minimises the error of predicting each
+            training structure from the others.
+        array: name under which the structures carry the target, where it differs.
+    """
+
+    descriptor: LambdaSOAP = LambdaSOAP()
+    species: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_group)
+    target: str = eqx.field(static=True, default="efg")
+    zeta: Float[Array | np.ndarray, ""] = eqx.field(default=2.0, converter=leaf)
+    regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto", converter=as_regularisation)
+    array: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        check_options(self.zeta, self.regularisation)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Name of the target, as a tuple."""
+        return (self.target,)
+
+    def knowing(self, elements: Sequence[str]) -> Self:
+        """The same with a descriptor that knows these elements."""
+        known = self.descriptor.species
+        if known is None:
+            return replace(self, descriptor=self.descriptor.with_species(sorted(elements)))
+        if foreign := [symbol for symbol in elements if symbol not in known]:
+            raise InputError(
+                f"the descriptor knows {', '.join(known)}, and the structures also contain {', '.join(foreign)}; leave its "
+                "species out, or tune it on structures that contain all elements"
+            )
+        return self
+
+    def settled_for(self, structures: Sequence[Atoms]) -> Self:
+        """The same with float64 hyperparameters and, where the descriptor leaves them open, the structures' elements."""
+        model = replace(self, descriptor=settled(self.descriptor), zeta=settled(self.zeta))
+        if model.descriptor.species is None:
+            return model.knowing({symbol for atoms in structures for symbol in atoms.symbols})
+        return model
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """What is tuned, and the rest of the descriptor, as JSON types; `with_hyperparameters` is the inverse."""
+        return {name: to_plain(getattr(self, name)) for name in ("descriptor", "zeta", "regularisation")}
+
+    def with_hyperparameters(self, values: dict[str, Any]) -> Self:
+        """The same model with other hyperparameters; its species and target stay."""
+        descriptor = from_plain(LambdaSOAP, values["descriptor"])
+        return replace(self, descriptor=descriptor, zeta=values["zeta"], regularisation=values["regularisation"])
