@@ -36,7 +36,7 @@ from efg_jax.structures.checks import check_frames, checked
 from efg_jax.structures.crystal_frame import crystal_axes
 from efg_jax.structures.environments import Environments, Neighbours, bucket
 from efg_jax.structures.streaming import Streamed, chunk_size, stream
-from efg_jax.structures.targets import KNOWN, Target, target_of
+from efg_jax.structures.targets import KNOWN, Target, from_irreps, target_of, to_irreps
 from efg_jax.tensors.irreps import INVARIANT
 from efg_jax.tensors.nuclei import Isotope
 

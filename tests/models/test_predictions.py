@@ -77,7 +77,7 @@ def test_tight_fits_reproduce_their_labels(descriptor, train):
 
 
 def test_all_three_parts_of_a_shielding_tensor_are_learned(shielding_model, train):
-    assert set(shielding_model.fitted.target.irreps) == {(0, 1), (1, -1), (2, 1)}
+    assert set(shielding_model.target.irreps) == {(0, 1), (1, -1), (2, 1)}
     antisymmetric = lambda t: t - t.swapaxes(1, 2)  # noqa: E731
     reference = np.concatenate([antisymmetric(atoms.arrays["ms"]) for atoms in train])
     predicted = np.concatenate([antisymmetric(p) for p in shielding_model.predict(train)])
@@ -191,8 +191,8 @@ def test_predicting_changes_nothing(efg_model, test):
 def test_references_that_only_pad_have_no_part_in_second_derivatives(descriptor, train, test):
     """Between whole numbers ζ has powers of the kernel whose derivatives are infinite at zero."""
     model = TensorGPR(descriptor, species="O", zeta=1.5, regularisation=1e-3).fit(train[:3])
-    predictor = Predictor.of(model.fitted.bases["O"], regressions_of(model.fitted, "O"), "O", model.zeta)
-    assert len(predictor.invariants) > model.fitted.bases["O"].size
+    predictor = Predictor.of(model.bases["O"], regressions_of(model.fitted, "O"), "O", model.zeta)
+    assert len(predictor.invariants) > model.bases["O"].size
     batch = environments(test[:1], float(descriptor.cutoff), model.descriptor.species, [oxygen(test[:1])[0][:1]])
 
     def moved(x):

@@ -54,9 +54,9 @@ def test_it_is_the_dense_model_with_all_columns(fitted, test, target, options, p
     assert difference(values, expected) < 1e-7
     for one, other in zip(variances, expected_variances, strict=True):
         assert_allclose(one, other, rtol=1e-5, atol=1e-7 * largest(expected_variances))
-    for group, by_irrep in model.fitted.regressions.items():
+    for group, by_irrep in model.regressions.items():
         for irrep, regression in by_irrep.items():
-            other = dense.fitted.regressions[group][irrep]
+            other = dense.regressions[group][irrep]
             assert_allclose(regression.noise, other.noise, rtol=1e-10)
             assert_allclose(regression.amplitude, other.amplitude, rtol=1e-6)
             assert_allclose(regression.log_likelihood, other.log_likelihood, rtol=1e-6)
@@ -87,7 +87,7 @@ def test_it_converges_to_the_dense_model(descriptor):
 def test_variance_grows_where_inducing_environments_are_few(fitted, test):
     """By the variance of k** − |φ|² that they leave unexplained, over the prior variance."""
     few, all_of_them = (
-        np.nanmean(np.array(model.predict(test, variance=True)[1])) / model.fitted.regressions["O",][2, 1].amplitude
+        np.nanmean(np.array(model.predict(test, variance=True)[1])) / model.regressions["O",][2, 1].amplitude
         for model in (fitted("efg", inducing=3), fitted("efg", inducing=ALL))
     )
     assert few > 2.0 * all_of_them > 0.0
@@ -105,7 +105,7 @@ def test_regularisation_is_found_by_held_out_folds(descriptor, train, test):
     """Not much worse than the best of a grid, on structures that it has not seen."""
     model = TensorGPR(descriptor, "O", inducing=12)
     found = model.fit(train)
-    (regression,) = found.fitted.regressions["O",].values()
+    (regression,) = found.regressions["O",].values()
     assert 0 < regression.held_out_rms < 1.0
 
     def error(m):
