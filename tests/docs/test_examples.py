@@ -1,4 +1,7 @@
-"""The examples of the documentation run as they are written, on fewer structures and with a smaller descriptor; what cannot run says why."""
+"""The examples of the documentation run as they are written, on fewer structures and with a smaller descriptor.
+
+A block that cannot run says why.
+"""
 
 import re
 import shlex
@@ -10,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 import efg_jax as ej
+from efg_jax import disorder
 from efg_jax.cli import app
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -48,6 +52,9 @@ def workshop(frames, model, tmp_path, monkeypatch):
     monkeypatch.setattr(ej.datasets, "load", lambda name: [atoms.copy() for atoms in frames])
     descriptor = ej.LambdaSOAP
     monkeypatch.setattr(ej, "LambdaSOAP", lambda **options: descriptor(**options | SMALL))
+    build, anneal = disorder.build_lto, disorder.anneal
+    monkeypatch.setattr(disorder, "build_lto", lambda repeat, **options: build((1, 1, repeat), **options))
+    monkeypatch.setattr(disorder, "anneal", lambda *given, **options: anneal(*given, **options, sweeps=20))
     monkeypatch.chdir(tmp_path)
     Path("o17.npz").write_bytes(model.read_bytes())
     ej.io.write("trajectory.extxyz", copies[:3])

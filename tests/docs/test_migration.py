@@ -31,12 +31,16 @@ def names(tmp_path_factory):
     models = {
         name: ej.TensorGPR(small, species="O", target=name, regularisation=1e-6).fit(frames) for name in ("efg", "ms")
     }
-    for name, model in models.items():
-        model.save(folder / f"{name}.npz")
+    for name, fitted in models.items():
+        fitted.save(folder / f"{name}.npz")
     efg, ms = (jnp.asarray(frames[0].arrays[name]) for name in ("efg", "ms"))
+    axes, both = tensors.principal_axes(efg), ("O", "Si")
     return {
         "ej": ej, "tensors": tensors, "jnp": jnp, "np": np, "frames": frames, "atoms": frames[0], "small": small,
-        "model": models["ms"], "efg": efg, "ms": ms, "axes": tensors.principal_axes(efg), "folder": folder,
+        "fitted": models["ms"], "efg": efg, "ms": ms, "axes": axes, "eta": tensors.asymmetry(axes.values),
+        "angles": tensors.euler_angles(axes.axes[0], passive=True), "both": both,
+        "found": ej.environments(frames, 5.0, both), "folder": folder,
+        "gpr": ej.TensorGPR(small, species="O", regularisation=1e-6),
     }  # fmt: skip
 
 
@@ -57,9 +61,9 @@ def test_soprano_call_runs_and_agrees_where_it_is_said_to(row, names, monkeypatc
     properties, nmr = pytest.importorskip("soprano.properties.nmr"), pytest.importorskip("soprano.nmr")
     atoms = names["atoms"].copy()
     atoms.arrays["efg"] = atoms.arrays["efg"] / V_PER_ANGSTROM2_PER_ATOMIC_UNIT
-    theirs = eval(
-        code_of(row["theirs"]), {**vars(properties), **vars(nmr), "atoms": atoms, "V": atoms.arrays["efg"][0]}
-    )
+    tensor = atoms.arrays["efg"][0]
+    ordered = nmr.NMRTensor(tensor, order="n")
+    theirs = eval(code_of(row["theirs"]), {**vars(properties), **vars(nmr), "atoms": atoms, "V": tensor, "n": ordered})
     ours = evaluated(row, names, monkeypatch)
     if row["note"] == "=":
         oxygen = np.asarray(atoms.symbols) == "O"  # Soprano's C_Q of silicon is that of its own isotope
