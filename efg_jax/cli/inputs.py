@@ -26,13 +26,12 @@ def read_structures(sources: Sequence[str], index: str = ":") -> "list[Atoms]":
             is damaged; an empty choice.
     """
     from efg_jax import datasets, io
-    from efg_jax.io.ase_formats import numbered_selection
+    from efg_jax.io.ase_formats import selected_frames
 
     frames = []
     for source, is_data_set in resolved(sources):
         if is_data_set:
-            numbered = list(enumerate(datasets.load(source)))
-            frames += [atoms for _, atoms in numbered_selection(numbered, index, Path(source))]
+            frames += [atoms for _, atoms in selected_frames(datasets.load(source), index, Path(source))]
         else:
             frames += io.read(source, target=None, index=index)
     return frames
@@ -49,11 +48,11 @@ def read_tensors(sources: Sequence[str], arrays: Mapping[str, str], index: str =
     Raises:
         InputError: as `read_structures`; a structure does not carry a tensor under the name given.
     """
-    from efg_jax import io
+    from efg_jax.structures import check_frames
 
     frames = read_structures(sources, index)
     for tensor, name in arrays.items():
-        frames = io.check_frames(frames, tensor, name)
+        frames = check_frames(frames, tensor, name)
     return frames
 
 

@@ -1,4 +1,8 @@
-"""Files to `ase.Atoms` with checked tensors, and back. One module a format."""
+"""Files to `ase.Atoms` with checked tensors, and back: one module per format.
+
+To add a format, add its reader to ``READERS`` in `efg_jax.io.reading`, or its writer to ``FORMATS`` in
+`efg_jax.io.writing`.
+"""
 
 from efg_jax.io.chemiscope_json import view
 from efg_jax.io.reading import iread, read

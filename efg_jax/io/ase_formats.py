@@ -1,6 +1,5 @@
 """Extended XYZ, CIF, POSCAR, trajectories: every format that ASE reads."""
 
-import io
 import re
 import shutil
 import tempfile
@@ -31,20 +30,19 @@ def read_ase(path: Path, index: int | slice | str = ":", form: str | None = None
     Args:
         path: file in any format that ASE recognises, compressed or not.
         index: frames to read, in ASE's notation: ":", "-1", "::10", an integer or a slice.
-        form: ASE's name of the format; None finds it out.
+        form: ASE's name of the format; None lets ASE find out.
 
     Raises:
-        InputError: ASE cannot read it, or the selection is empty.
+        InputError: ASE cannot read the file, or the selection is empty.
     """
-    wanted = selection(index)
-    with _named_failures(path, index):
-        form = form or _format(path)
-        # ASE seeks the frames that it is asked for. Numbers counted from the end need all of them, and a format of one knows no other.
-        whole = min(*_bounds(wanted)) < 0 or get_ioformat(form).single
-        images = ase.io.read(**_source(path, form), index=":" if whole else wanted, do_not_split_by_at_sign=True)
+    wanted = _parsed(index)
+    with _named_failures(path, index), _unpacked(path, form) as source:
+        # ASE seeks the frames that it is asked for. To count from the end, or in a format of one frame, all are needed.
+        whole = min(*_bounds(wanted)) < 0 or get_ioformat(source["format"]).single
+        images = ase.io.read(**source, index=":" if whole else wanted, do_not_split_by_at_sign=True)
     images = [images] if isinstance(images, Atoms) else list(images)
     if whole:
-        return numbered_selection(list(enumerate(images)), index, path)
+        return selected_frames(images, index, path)
     start, step = (wanted.start or 0, wanted.step or 1) if isinstance(wanted, slice) else (wanted, 1)
     numbered = [(start + i * step, atoms) for i, atoms in enumerate(images)]
     if not numbered:
@@ -52,32 +50,37 @@ def read_ase(path: Path, index: int | slice | str = ":", form: str | None = None
     return numbered
 
 
-def numbered_selection(
-    numbered: list[tuple[int, Atoms]], index: int | slice | str, path: Path
-) -> list[tuple[int, Atoms]]:
-    """The frames that ``index`` wants of a file that was read as a whole.
+def selected_frames(frames: list[Atoms], index: int | slice | str, path: Path) -> list[tuple[int, Atoms]]:
+    """The selected frames of a file, each with its number.
+
+    Args:
+        frames: all frames of the file.
+        index: selection in ASE's notation.
+        path: the file, for the message.
 
     Raises:
-        InputError: there are none.
+        InputError: nothing is selected.
     """
-    wanted = selection(index)
+    wanted, numbered = _parsed(index), list(enumerate(frames))
     try:
         chosen = numbered[wanted] if isinstance(wanted, slice) else [numbered[wanted]]
     except IndexError:
         chosen = []
     if not chosen:
-        raise _no_frame(index, path)
+        raise _no_frame(index, path, len(frames))
     return chosen
 
 
 def iread_ase(path: Path, start: int = 0) -> Iterator[tuple[int, Atoms]]:
-    """The same frame by frame, from ``start`` on, with memory for one frame where ASE reads the format so (extended XYZ, traj, ...).
+    """Frames of one file from ``start`` on, one by one: where ASE can (extended XYZ, traj, ...), with one in memory.
 
     Raises:
-        InputError: ASE cannot read it, or it holds no frame at all; a damaged frame, when its turn comes.
+        InputError: ASE cannot read the file, or it holds no frame; for a damaged frame when its turn comes.
     """
     number = start
-    with _unpacked(path) as source, closing(_images(source, start)) as images:
+    with _named_failures(path, start):
+        form = _format(path)
+    with _unpacked(path, form) as source, closing(_images(source, start)) as images:
         while True:
             with _named_failures(path, start):
                 atoms = next(images, None)
@@ -90,7 +93,7 @@ def iread_ase(path: Path, start: int = 0) -> Iterator[tuple[int, Atoms]]:
 
 
 def _images(source: dict[str, Any], start: int) -> Iterator[Atoms]:
-    """ASE's generator; formats of one frame know no other index."""
+    """ASE's generator; formats of one frame accept no other index."""
     if get_ioformat(source["format"]).single:
         yield from () if start else [ase.io.read(**source, do_not_split_by_at_sign=True)]
     else:
@@ -98,10 +101,12 @@ def _images(source: dict[str, Any], start: int) -> Iterator[Atoms]:
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[dict[str, Any]]:
-    """What to read: the path, or compressed extended XYZ unpacked into a temporary file, as ASE seeks in it."""
-    with _named_failures(path, 0):
-        form = _format(path)
+def _unpacked(path: Path, form: str | None = None) -> Iterator[dict[str, Any]]:
+    """What ASE reads: the path, or a temporary file with the unpacked text of compressed extended XYZ.
+
+    ASE seeks in extended XYZ, which takes ten times as long in a compressed file.
+    """
+    form = form or _format(path)
     if get_compression(str(path))[1] is None or form != "extxyz":
         yield {"filename": str(path), "format": form}
         return
@@ -116,7 +121,7 @@ def _unpacked(path: Path) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _named_failures(path: Path, index: int | slice | str) -> Iterator[None]:
-    """Whatever ASE raises on a file that it cannot read, as bad input."""
+    """Whatever ASE raises for a file that it cannot read, as an `InputError` that names the file."""
     try:
         yield
     except UnknownFileTypeError as error:
@@ -137,25 +142,15 @@ def _named_failures(path: Path, index: int | slice | str) -> Iterator[None]:
 
 
 def _format(path: Path) -> str:
-    """ASE's name of a file's format: XYZ goes by its suffix, whatever else the name holds (POSCAR.xyz); others as ASE finds out."""
+    """ASE's name of a file's format. The suffix decides for XYZ, whatever else is in the name (POSCAR.xyz)."""
     return "extxyz" if XYZ.search(path.name.lower()) else filetype(str(path))
-
-
-def _source(path: Path, form: str) -> dict[str, Any]:
-    """What to read: the path, or the text of compressed extended XYZ (in which ASE seeks, at ten times the cost)."""
-    if form == "extxyz" and get_compression(str(path))[1] is not None:
-        with open_with_compression(str(path), "r") as file:
-            if not (text := file.read()):
-                raise _empty(path)
-        return {"filename": io.StringIO(text), "format": form}
-    return {"filename": path, "format": form}
 
 
 def _empty(path: Path) -> InputError:
     return InputError("is empty; write or copy it again", file=str(path))
 
 
-def selection(index: int | slice | str) -> int | slice:
+def _parsed(index: int | slice | str) -> int | slice:
     """ASE's index notation as an integer or a slice of integers."""
     try:
         wanted = string2index(index) if isinstance(index, str) else index
@@ -172,19 +167,20 @@ def selection(index: int | slice | str) -> int | slice:
 
 
 def _bounds(wanted: int | slice) -> tuple[int, int]:
-    """What is negative exactly when frames are counted from the end."""
+    """Two numbers of which one is negative exactly when frames are counted from the end."""
     if isinstance(wanted, slice):
         return min(wanted.start or 0, wanted.stop or 0), wanted.step or 1
     return wanted, wanted
 
 
 def _first_line(error: Exception) -> str:
-    """One line of whatever ASE says, without the name of its module."""
+    """One line of ASE's message, without the name of its module."""
     text = str(error).strip().splitlines()
     return re.sub(r"^ase\.io\.\w+: ", "", text[0]) if text else type(error).__name__
 
 
-def _no_frame(index: int | slice | str, path: Path) -> InputError:
+def _no_frame(index: int | slice | str, path: Path, count: int | None = None) -> InputError:
     if index in (":", slice(None)):
         return InputError("holds no structure; is it a file of structures, and whole?", file=str(path))
-    return InputError(f"holds no frame {index}; choose other frames (from 0, or from −1 backwards)", file=str(path))
+    has = "choose other frames" if count is None else f"it has {count}"
+    return InputError(f"holds no frame {index}; {has}, numbered from 0 or from −1 backwards", file=str(path))

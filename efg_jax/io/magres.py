@@ -1,8 +1,9 @@
-"""The magres format of CASTEP and Quantum ESPRESSO: shielding in ppm, EFG in atomic units (in `ase.Atoms` V/Å²), read and written.
+"""The magres format of CASTEP and Quantum ESPRESSO: shielding in ppm, EFG in atomic units (V/Å² in `ase.Atoms`).
 
-ASE's reader gives ``arrays["efg"]`` and ``arrays["ms"]`` of shape (n, 3, 3) with the numbers and signs of the file; the
-file's EFG has the sign used here, V_ij = +∂²V/∂x_i∂x_j (ethanol ¹⁷O: V_zz < 0, and with Q < 0 a positive C_Q), and its ms is the
-absolute shielding, cores and macroscopic susceptibility included. Blocks may be in [brackets] (CASTEP) or in <brackets> (Quantum ESPRESSO).
+ASE's reader gives ``arrays["efg"]`` and ``arrays["ms"]`` of shape (n, 3, 3) with the numbers and signs of the file. The
+EFG has the sign used here, V_ij = +∂²V/∂x_i∂x_j (ethanol ¹⁷O: V_zz < 0, and with Q < 0 a positive C_Q). ``ms`` is the
+absolute shielding, with the cores and the macroscopic susceptibility. Blocks are in [brackets] (CASTEP) or <brackets>
+(Quantum ESPRESSO).
 """
 
 import gzip
@@ -29,32 +30,33 @@ PER_ATOM = tuple(UNITS)
 
 
 def is_magres(path: Path) -> bool:
-    """Whether a file is magres, by its name or its first line."""
+    """Whether a file is magres, judged by its name or its first line."""
     if path.name.lower().removesuffix(".gz").endswith(".magres"):
         return True
     with path.open("rb") as file:
         return file.read(len(HEADER)) == HEADER.encode()
 
 
-def read_magres(path: Path) -> Atoms:
-    """The structure of one magres file, with the tensors that it holds.
+def read_magres(path: Path) -> list[Atoms]:
+    """Read the one structure of a magres file, with its tensors.
 
-    Atoms without a tensor get a row of NaN. Couplings between pairs of atoms (``isc``) are left out: they are no
-    per-atom arrays.
+    Atoms without a tensor get a row of NaN. Couplings between pairs of atoms (``isc``) are left out, because they are
+    not per-atom arrays.
 
     Args:
         path: magres file, plain or gzipped.
 
     Returns:
-        Structure with ``arrays["efg"]`` in V/Å² and ``arrays["ms"]`` in ppm, as far as the file has them.
+        The structure, with ``arrays["efg"]`` in V/Å² and ``arrays["ms"]`` in ppm where the file has them.
 
     Raises:
-        InputError: no magres file, no [atoms] block, cut short, tensors without a unit, or units other than Å, ppm and atomic units.
+        InputError: the file is not magres, is cut short, has no [atoms] block, gives tensors without a unit, or uses
+            units other than Å, ppm and atomic units.
     """
     text = _text(path)
     if not text.startswith(HEADER):
         raise InputError(
-            f"does not start with {HEADER}, so it is no magres file; give it its right suffix", file=str(path)
+            f"does not start with {HEADER}, so it is no magres file; give it the right suffix", file=str(path)
         )
     for block in re.findall(r"^\s*[\[<](\w+)[\]>]", text, flags=re.MULTILINE):
         if not re.search(rf"[\[<]/{block}[\]>]", text):
@@ -67,7 +69,7 @@ def read_magres(path: Path) -> Atoms:
             file=str(path),
         )
     text = _with_units(_without_comments(text), path)
-    # Couplings are left out before ASE sees them: it fails on labels and indices that CASTEP ran together.
+    # ASE fails on couplings whose labels and indices CASTEP wrote without a space; they are left out anyway.
     text = re.sub(r"^\s*(?:units\s+)?isc(?:_\w+)?\s.*\n", "", text, flags=re.MULTILINE)
     try:
         atoms = ase.io.read(io.StringIO(_with_missing_rows(text)), format="magres")
@@ -87,47 +89,51 @@ def read_magres(path: Path) -> Atoms:
             del atoms.arrays[name]
         elif name.startswith("efg"):
             atoms.arrays[name] = value * V_PER_ANGSTROM2_PER_ATOMIC_UNIT
-    atoms.info.pop("magres_units", None)  # they hold no longer
-    return atoms
+    atoms.info.pop("magres_units", None)  # no longer true
+    return [atoms]
 
 
 def write_magres(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
-    """Write one structure as magres by ASE's writer, whole or not at all: EFG in atomic units, shielding in ppm, every digit of them.
+    """Write one structure as magres with ASE's writer: EFG in atomic units, shielding in ppm, all digits.
 
-    ASE, Soprano and MagresView read it back. Atoms keep the labels and indices that a magres file gave them, if these still tell them
-    apart; otherwise the label is the element and the index counts its atoms from 1. Atoms whose tensor is NaN get no line.
+    ASE, Soprano and MagresView read it back. Atoms keep the labels and indices of a magres file if these are still
+    unique; otherwise the label is the element, and the index counts its atoms from 1. Atoms whose tensor is NaN get no
+    line.
 
     Args:
         path: file to write.
-        frames: the one structure, with any of ``efg``, ``ms``, ``efg_local``, ``efg_nonlocal``, shape (n, 3, 3) or (n, 9).
+        frames: the one structure, with ``efg``, ``ms``, ``efg_local`` or ``efg_nonlocal``, (n, 3, 3) or (n, 9).
 
     Raises:
-        InputError: several structures (magres holds one), no tensors, one that fails `efg_jax.structures.check_frames`, or a structure that is periodic in
-            some directions only.
+        InputError: there are several structures, or no tensors; a tensor fails `efg_jax.structures.check_frames`; the
+            structure is periodic in some directions only.
     """
     if len(frames) != 1:
         raise InputError(
-            f"a magres file holds one structure, and these are {len(frames)}; choose one (frames[-1:], or --index -1), or write extxyz",
+            f"a magres file holds one structure, and these are {len(frames)}; "
+            "choose one (frames[-1:], or --index -1), or write extxyz",
             file=str(path),
         )
     (atoms,) = frames
     if atoms.pbc.any() and not atoms.pbc.all():
         raise InputError(
-            "magres knows crystals and molecules, nothing in between; set pbc to True with the cell that was computed",
+            "magres knows crystals and molecules, nothing in between; set pbc to True with the computed cell",
             **place_of(atoms, 0),
         )
     image = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     units = {}
     for name, good in zip(UNITS, tensors_of(atoms, 0, PER_ATOM, required=False), strict=True):
-        if good is not None:  # what is there is written, digit by digit, not what rounding was taken out of
+        if good is not None:  # checked; the original digits are written, not the symmetrised tensors
             units[name] = UNITS[name]
             tensors = shaped(find(atoms, name, "atom")[1], name, "atom", "matrix", atoms, 0)[1]
             tensors = tensors / V_PER_ANGSTROM2_PER_ATOMIC_UNIT if units[name] == "au" else tensors
-            column = np.empty(len(atoms), dtype=object)  # ASE leaves out what is None
+            column = np.empty(len(atoms), dtype=object)  # ASE leaves out None
             column[:] = [tensor if own else None for tensor, own in zip(tensors, finite_rows(tensors), strict=True)]
             image.arrays[name] = column
     if not units:
-        raise InputError(f"carries none of {', '.join(UNITS)}; magres is for tensors", **place_of(atoms, 0))
+        raise InputError(
+            f"carries none of {', '.join(UNITS)}; add tensors, or write another format", **place_of(atoms, 0)
+        )
     image.arrays["labels"], image.arrays["indices"] = site_labels(atoms)
     if "castep_custom_species" in atoms.arrays:
         image.arrays["castep_custom_species"] = atoms.arrays["castep_custom_species"]
@@ -153,13 +159,13 @@ def _text(path: Path) -> str:
 
 
 def _without_comments(text: str) -> str:
-    """The first line begins with # and is none."""
+    """Remove comments, and keep the first line, which begins with # as well."""
     head, newline, rest = text.partition("\n")
     return head + newline + re.sub(r"[ \t]*#.*", "", rest)
 
 
 def _with_units(text: str, path: Path) -> str:
-    """Say the unit of the parts of the field gradient, which CASTEP leaves to that of the whole: ASE passes over what has none."""
+    """Add the units of efg_local and efg_nonlocal, which CASTEP leaves out: ASE ignores tensors without a unit."""
     added = []
     for tag in PER_ATOM:
         if not re.search(rf"^\s*{tag}\s", text, re.MULTILINE) or re.search(rf"^\s*units\s+{tag}\s", text, re.MULTILINE):
@@ -168,14 +174,14 @@ def _with_units(text: str, path: Path) -> str:
             added.append(f"units {tag} au")
             continue
         raise InputError(
-            f"has no unit for {tag}; add the line 'units {tag} {UNITS[tag]}', if that is what they are in",
+            f"has no unit for {tag}; add the line 'units {tag} {UNITS[tag]}' if that is the unit",
             file=str(path),
         )
     return re.sub(r"([\[<]magres[\]>])", lambda start: "\n".join([start[0], *added]), text) if added else text
 
 
 def _with_missing_rows(text: str) -> str:
-    """Add a row of NaN for each atom without a tensor: ASE's reader takes all atoms or none."""
+    """Add a row of NaN for each atom without a tensor: ASE wants tensors for all atoms or for none."""
     rows = [line.split() for line in text.splitlines()]
     atoms = [(row[2], row[3]) for row in rows if row[:1] == ["atom"] and len(row) >= 7]
     added = []

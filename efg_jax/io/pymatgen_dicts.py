@@ -1,14 +1,18 @@
-"""JSON of structures as pymatgen's dictionaries with NMR tensors of VASP beside them: {"structure": ..., "efg": ..., "cs": ..., "g0": ...}.
+"""JSON of pymatgen structures with VASP's NMR tensors: {"structure": ..., "efg": ..., "cs": ..., "g0": ...}.
 
-One such dictionary or a list of them; a bare structure reads as one without tensors. pymatgen is not needed.
+A file holds one such dictionary or a list of them; a bare structure is read without tensors. pymatgen is not needed.
 
-"efg" is in V/Å² with the sign used here, V_ij = +∂²V/∂x_i∂x_j (H of water and of hydroxide in the published examples: V_zz > 0, along the bond).
+"efg" is in V/Å² with the sign used here, V_ij = +∂²V/∂x_i∂x_j (in the published examples, H of water and of hydroxide
+have V_zz > 0, along the bond).
 
-"cs" is what pymatgen's `Outcar.read_cs_raw_symmetrized_tensors` takes from VASP's OUTCAR: the induced field +∂B_ind/∂B_ext in ppm, which
-is minus a shielding, of the valence electrons, without G=0; a row is the direction of the applied field. "g0" is the G=0 contribution.
-So ``ms`` = −(cs + g0)ᵀ. *The cores are missing*: VASP adds an isotropic constant for each POTCAR that these files do not have (about
-−766 ppm in the shift of Al). Anisotropies, and differences between atoms of one element and POTCAR, are right as they are;
-a reference must come from the same kind of file. (In metals VASP's G=0 contribution, and so the mean, has no meaning.) ``info["ms_origin"]`` says so. Absolute values: read the OUTCAR itself.
+"cs" is what pymatgen's `Outcar.read_cs_raw_symmetrized_tensors` takes from VASP's OUTCAR: the induced field
++∂B_ind/∂B_ext of the valence electrons in ppm, without G=0. It is minus a shielding, and a row is the direction of the
+applied field. "g0" is the G=0 contribution. So ``ms`` = −(cs + g0)ᵀ.
+
+*The cores are missing*: VASP adds an isotropic constant for each POTCAR, which these files lack (about −766 ppm in the
+shift of Al). Anisotropies are correct, and so are differences between atoms of one element and POTCAR; a reference must
+come from the same kind of file. ``info["ms_origin"]`` records this. For absolute values read the OUTCAR itself. In
+metals VASP's G=0 contribution, and so the isotropic value, has no meaning.
 """
 
 import gzip
@@ -28,20 +32,21 @@ VALENCE_WITHOUT_G0 = "valence electrons only, no G=0, no cores"
 
 
 def is_pymatgen_dicts(path: Path) -> bool:
-    """Whether a JSON file has pymatgen structures in it, by its name and its text."""
+    """Whether a file is JSON with pymatgen structures, judged by its name and its text."""
     if not path.name.lower().removesuffix(".gz").endswith(".json"):
         return False
     return '"@class": "Structure"' in (text := _text(path)) or '"@class":"Structure"' in text
 
 
 def read_pymatgen_dicts(path: Path) -> list[Atoms]:
-    """All structures of such a file, with ``arrays["efg"]`` in V/Å² and ``arrays["ms"]`` in ppm as far as they are there.
+    """Read all structures, with ``arrays["efg"]`` in V/Å² and ``arrays["ms"]`` in ppm where the file has them.
 
     Args:
         path: JSON, plain or gzipped.
 
     Raises:
-        InputError: damaged JSON, an entry without structure, a site that is shared by several elements, a vacancy, a wrong number of tensors.
+        InputError: the JSON is damaged; an entry has no structure; a site is vacant or shared by several elements; the
+            number of tensors is wrong.
     """
     try:
         content = json.loads(_text(path))
@@ -93,7 +98,7 @@ def _element(site: dict[str, Any], number: int, place: dict[str, Any]) -> str:
     if len(species) != 1 or species[0].get("occu", 1) != 1:
         shares = ", ".join(f"{one['element']} {one.get('occu', 1):g}" for one in species)
         raise InputError(
-            f"is occupied by {shares or 'nothing'}; give ordered structures, one whole atom a site",
+            f"is occupied by {shares or 'nothing'}; give ordered structures with one whole atom per site",
             atom=number,
             **place,
         )
@@ -101,7 +106,7 @@ def _element(site: dict[str, Any], number: int, place: dict[str, Any]) -> str:
 
 
 def _values(value: Any) -> np.ndarray:
-    """A list, or an array as monty writes it."""
+    """Numbers given as a list, or as an array in monty's form."""
     return np.asarray(value["data"] if isinstance(value, dict) else value, dtype=np.float64)
 
 

@@ -1,19 +1,40 @@
-"""One entry for all formats."""
+"""The table of the formats that are read, and the functions that read them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ase import Atoms
 
 from efg_jax.errors import InputError
-from efg_jax.io.ase_formats import iread_ase, numbered_selection, read_ase, selection
+from efg_jax.io.ase_formats import iread_ase, read_ase, selected_frames
 from efg_jax.io.magres import is_magres, read_magres
 from efg_jax.io.pymatgen_dicts import is_pymatgen_dicts, read_pymatgen_dicts
 from efg_jax.io.vasp_outcar import is_outcar, read_outcar
 from efg_jax.structures.checks import check_frames, checked
+from efg_jax.structures.declared_units import check_units
 from efg_jax.structures.targets import KNOWN
-from efg_jax.structures.units import check_units
+
+
+class Reader(NamedTuple):
+    """A format that this library reads itself, each file as a whole.
+
+    Attributes:
+        recognises: whether a file is of this format.
+        read: all structures of a file.
+    """
+
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], list[Atoms]]
+
+
+# Files of any other format go to ASE.
+READERS = (
+    Reader(is_magres, read_magres),
+    Reader(is_outcar, read_outcar),
+    Reader(is_pymatgen_dicts, read_pymatgen_dicts),
+)
 
 
 def read(
@@ -22,24 +43,23 @@ def read(
     array: str | None = None,
     index: int | slice | str = ":",
 ) -> list[Atoms]:
-    """Read structures, with the tensors to learn or without them, and check them.
+    """Read structures, with or without the tensors to learn, and check them.
 
     Args:
-        paths: one file or several: magres, VASP's OUTCAR, JSON of pymatgen's dictionaries, or any format that ASE reads.
-        target: what to learn, checked and stored as ``atoms.arrays[target]`` (per atom: (n, 3, 3), EFG in V/Å²,
-            shielding in ppm) or ``atoms.info[target]`` (per structure); None reads structures with whatever they carry, of
-            which nothing is required.
-        array: name of the array in the files, where that differs from `target`.
+        paths: one file or several: magres, VASP's OUTCAR, JSON of pymatgen dictionaries, or any format that ASE reads.
+        target: what to learn. It is checked and stored as ``atoms.arrays[target]`` (per atom: (n, 3, 3), EFG in V/Å²,
+            shielding in ppm) or ``atoms.info[target]`` (per structure). None reads structures with whatever they carry.
+        array: name of the array in the files, if it differs from `target`.
         index: frames to read from each file, in ASE's notation.
 
     Returns:
-        All frames, file by file; ``info["source_file"]`` and ``info["source_frame"]`` say where each comes from. All tensors of the file
-        are there: ``efg`` in V/Å² with the sign of +∂²V/∂x_i∂x_j and ``ms``, a shielding in ppm, as (n, 3, 3), where the file says
-        which they are (the modules of the formats say how), and extended XYZ's columns under their names.
+        All frames, file by file, with their origin in ``info["source_file"]`` and ``info["source_frame"]``. They carry
+        all tensors that the file names: ``efg`` in V/Å² with the sign of +∂²V/∂x_i∂x_j, the shielding ``ms`` in ppm,
+        both (n, 3, 3), and the columns of extended XYZ under their own names. See the module of each format.
 
     Raises:
-        InputError: a file is missing, empty or unreadable, a frame fails a check of `efg_jax.structures.checks`, or says itself that its
-            tensors are in other units.
+        InputError: a file is missing, empty or unreadable; a frame fails a check of `efg_jax.structures.check_frames`,
+            or declares other units for its tensors.
     """
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not listed:
@@ -47,76 +67,36 @@ def read(
     frames = [atoms for path in listed for atoms in _read_file(Path(path), index)]
     for position, atoms in enumerate(frames):
         check_units(atoms, position)
-        _shape(atoms)
+        _as_matrices(atoms)
     return check_frames(frames, target, array)
 
 
 def iread(path: str | os.PathLike[str], start: int = 0) -> Iterator[Atoms]:
-    """Read structures for prediction one by one, each checked when its turn comes, from a file of any length.
+    """Read structures for prediction one by one from a file of any length; each is checked when its turn comes.
 
     Args:
-        path: one file, as for `read`. An OUTCAR, a magres file and pymatgen's JSON are read as a whole, extended XYZ and ASE's
-            trajectories frame by frame.
+        path: one file, as for `read`. Extended XYZ and ASE's trajectories are read frame by frame, magres, OUTCAR and
+            pymatgen's JSON as a whole.
         start: number of the first frame to read.
 
     Yields:
-        Frames; ``info["source_file"]`` and ``info["source_frame"]`` say where each comes from.
+        Frames, with their origin in ``info["source_file"]`` and ``info["source_frame"]``.
 
     Raises:
-        InputError: as `read`, for a damaged frame when its turn comes.
+        InputError: as `read`; for a damaged frame when its turn comes.
     """
     path = Path(path)
     require_readable(path)
-    if is_magres(path):
-        numbered = [(0, read_magres(path))][start:]
-    elif is_outcar(path):  # as a whole: its tensors may stand far from their structure
-        numbered = [(number, atoms) for number, atoms in read_outcar(path) if number >= start]
-    elif is_pymatgen_dicts(path):
-        numbered = list(enumerate(read_pymatgen_dicts(path)))[start:]
-    else:
-        numbered = iread_ase(path, start)
+    frames = _whole_file(path)
+    numbered = iread_ase(path, start) if frames is None else list(enumerate(frames))[start:]
     return checked(_in_our_units(_placed(atoms, path, number)) for number, atoms in numbered)
 
 
-def _in_our_units(atoms: Atoms) -> Atoms:
-    check_units(atoms, 0)
-    return atoms
-
-
-def _shape(atoms: Atoms) -> None:
-    """Nine columns of the tensors of atoms that have a name here become 3×3 matrices."""
-    for name, known in KNOWN.items():
-        if known.per == "atom" and name in atoms.arrays and atoms.arrays[name].shape[1:] == (9,):
-            atoms.arrays[name] = atoms.arrays[name].reshape(-1, *known.shape)
-
-
-def _placed(atoms: Atoms, path: Path, number: int) -> Atoms:
-    atoms.info["source_file"], atoms.info["source_frame"] = str(path), number
-    return atoms
-
-
-def _read_file(path: Path, index: int | slice | str) -> list[Atoms]:
-    require_readable(path)
-    if is_magres(path):
-        chosen = selection(index)
-        one = [(0, read_magres(path))]
-        numbered = one[chosen] if isinstance(chosen, slice) else one * (chosen in (0, -1))
-        if not numbered:
-            raise InputError(f"holds no frame {index}; a magres file has one, frame 0", file=str(path))
-    elif is_outcar(path):
-        numbered = read_outcar(path, index)
-    elif is_pymatgen_dicts(path):
-        numbered = numbered_selection(list(enumerate(read_pymatgen_dicts(path))), index, path)
-    else:
-        numbered = read_ase(path, index)
-    return [_placed(atoms, path, number) for number, atoms in numbered]
-
-
 def require_readable(path: Path) -> None:
-    """Refuse what is no file with something in it.
+    """Check that there is a file with something in it.
 
     Raises:
-        InputError: a folder, an empty file, none at all, or one that may not be read.
+        InputError: it is a folder, is empty, does not exist, or may not be read.
     """
     try:
         if path.is_dir():
@@ -128,3 +108,33 @@ def require_readable(path: Path) -> None:
         raise InputError("does not exist; check the name and the folder", file=str(path)) from error
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror}); check its permissions", file=str(path)) from error
+
+
+def _read_file(path: Path, index: int | slice | str) -> list[Atoms]:
+    require_readable(path)
+    frames = _whole_file(path)
+    numbered = read_ase(path, index) if frames is None else selected_frames(frames, index, path)
+    return [_placed(atoms, path, number) for number, atoms in numbered]
+
+
+def _whole_file(path: Path) -> list[Atoms] | None:
+    """All structures of a file in a format of our own; None where ASE reads it."""
+    reader = next((one for one in READERS if one.recognises(path)), None)
+    return None if reader is None else reader.read(path)
+
+
+def _placed(atoms: Atoms, path: Path, number: int) -> Atoms:
+    atoms.info["source_file"], atoms.info["source_frame"] = str(path), number
+    return atoms
+
+
+def _in_our_units(atoms: Atoms) -> Atoms:
+    check_units(atoms, 0)
+    return atoms
+
+
+def _as_matrices(atoms: Atoms) -> None:
+    """Turn nine columns of a known per-atom tensor into 3×3 matrices."""
+    for name, known in KNOWN.items():
+        if known.per == "atom" and name in atoms.arrays and atoms.arrays[name].shape[1:] == (9,):
+            atoms.arrays[name] = atoms.arrays[name].reshape(-1, *known.shape)

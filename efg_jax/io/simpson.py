@@ -1,13 +1,14 @@
 """Spin systems for SIMPSON, the density-matrix simulator (M. Bak et al., J. Magn. Reson. 147 (2000) 296).
 
-    shift i δ_iso δ_aniso η α β γ            ppm (suffix p); δ_aniso = δ_zz − δ_iso, the reduced anisotropy of the *shift*
-    quadrupole i order C_Q η α β γ           C_Q in Hz, signed
+    shift i δ_iso δ_aniso η α β γ          ppm (suffix p); δ_aniso = δ_zz − δ_iso, the reduced anisotropy of the shift
+    quadrupole i order C_Q η α β γ         C_Q in Hz, signed
 
-Both tensors in Haeberlen's order, |zz| ≥ |xx| ≥ |yy| of the deviation; angles are the passive ZYZ ones in degrees that turn the crystal's
-Cartesian axes into the principal axes, T_PAS = Rᵀ T R with Rᵀ = R_z(α) R_y(β) R_z(γ) (see `efg_jax.tensors.euler`), for both tensors
-from one frame, so that their relative orientation is the true one. Soprano's writer gives tensors that are the same.
+Principal components are in Haeberlen's order, |zz| ≥ |xx| ≥ |yy| of the deviation. Angles are passive ZYZ angles in
+degrees from the crystal's Cartesian axes to the principal axes, T_PAS = Rᵀ T R with Rᵀ = R_z(α) R_y(β) R_z(γ) (see
+`efg_jax.tensors.euler`). Both tensors start from the same frame, so that their relative orientation is right. The
+tensors equal those of Soprano's writer.
 
-SIMPSON's state space is the product of all spins of a system. Sites without couplings are best simulated one by one: choose them.
+SIMPSON's state space is the product of all spins of a system: simulate sites without couplings one by one.
 """
 
 import os
@@ -46,22 +47,22 @@ def write_simpson(
     order: int = 2,
     observed: str | None = None,
 ) -> None:
-    """Write chosen sites of one structure as a SIMPSON spin system, whole or not at all.
+    """Write chosen sites of one structure as a SIMPSON spin system.
 
     Args:
-        path: file to write; a pulse programme takes it with ``source``, or has its own sections (par, pulseq, main) added below.
+        path: file to write. A pulse programme reads it with ``source``; or add the sections par, pulseq and main.
         frames: the one structure, with ``efg`` (V/Å²) or ``ms`` (ppm) or both.
         species: elements whose atoms are written; None: all.
-        sites: numbers of the atoms, from 0; None: all of the species.
-        isotopes: nuclei by element; for the others the one that NMR uses.
-        reference: shielding of the reference compound by element, ppm (one number where there is one element); needed where there is ``ms``.
+        sites: indices of the atoms, from 0; None: all of the species.
+        isotopes: nuclei by element; other elements get their usual NMR nucleus.
+        reference: shielding of the reference compound by element, ppm, or a number for one element; needed with ``ms``.
         shift: False leaves shifts out.
-        order: of the quadrupolar coupling, 1 or 2.
+        order: order of the quadrupolar coupling, 1 or 2.
         observed: isotope that becomes the first channel, "17O"; None: that of the first site.
 
     Raises:
-        InputError: several structures, an empty choice, a shift without reference, a reference without a shielding, no tensor at all, an unknown isotope or one
-            of an element that is not among the sites.
+        InputError: there are several structures, no chosen sites or no tensors; a shift lacks its reference, or a
+            reference its shielding; an isotope is unknown, or of an element that is not among the sites.
     """
     if len(frames) != 1:
         raise InputError(
@@ -69,7 +70,7 @@ def write_simpson(
             file=str(path),
         )
     if order not in (1, 2):
-        raise InputError(f"order={order!r} of the quadrupolar coupling; SIMPSON knows 1 and 2")
+        raise InputError(f"order={order!r} of the quadrupolar coupling; give 1 or 2, which SIMPSON knows")
     (atoms,) = frames
     chosen = chosen_sites(atoms, 0, species, sites)
     symbols = [atoms.symbols[site] for site in chosen]
@@ -77,7 +78,7 @@ def write_simpson(
     if None in nuclei:
         symbol = symbols[nuclei.index(None)]
         raise InputError(
-            f"no nucleus of {symbol} is in the table; leave {symbol} out with species=, or add one with register_isotope"
+            f"no nucleus of {symbol} is in the table; leave {symbol} out with species=, or add it with register_isotope"
         )
     efg, ms = tensors_of(atoms, 0, ("efg", "ms"))
     lines = []
@@ -91,14 +92,15 @@ def write_simpson(
         lines += _quadrupoles(_only(atoms, chosen[own], "efg", efg), isotopes, order, own)
     if not lines:
         raise InputError(
-            "the chosen sites have no tensor that SIMPSON could use: no 'ms', and no 'efg' on a nucleus of spin 1 or more",
+            "the chosen sites have no tensor for SIMPSON: no 'ms', and no 'efg' on a nucleus of spin 1 or more; "
+            "choose other sites",
             file=str(path),
         )
     names = [str(nucleus) for nucleus in nuclei]
     channels = list(dict.fromkeys(names))
     if observed is not None:
         if observed not in channels:
-            raise InputError(f"observed={observed!r} is none of the chosen nuclei, {', '.join(channels)}")
+            raise InputError(f"observed={observed!r} is none of the chosen nuclei; give one of {', '.join(channels)}")
         channels = [observed, *(name for name in channels if name != observed)]
     text = "\n".join(f"  {line}" for line in (f"channels {' '.join(channels)}", f"nuclei {' '.join(names)}", *lines))
     comment = f"# {atoms.get_chemical_formula()}, atoms {' '.join(map(str, chosen))} (from 0); written by efg_jax"
@@ -107,7 +109,7 @@ def write_simpson(
 
 
 def _only(atoms: Atoms, sites: Int[np.ndarray, " sites"], name: str, tensors: Float[np.ndarray, "atoms 3 3"]) -> Atoms:
-    """These sites, with one tensor."""
+    """These sites, with this tensor alone."""
     bare = Atoms(atoms.numbers[sites], positions=atoms.positions[sites])
     bare.arrays[name] = tensors[sites]
     return bare

@@ -1,21 +1,24 @@
 """VASP's OUTCAR: field gradients of LEFG in V/Å², shielding of LCHIMAG in ppm, and the structure by ASE's parser.
 
-Field gradients stand after "Electric field gradients (V/A^2)" as xx yy zz xy xz yz, with the sign used here, V_ij = +∂²V/∂x_i∂x_j, so
-that C_Q = eQV_zz/h. VASP prints three decimals; the trace and asymmetry that this leaves is removed by `efg_jax.structures.check_frames`.
+Field gradients follow "Electric field gradients (V/A^2)" as xx yy zz xy xz yz, with the sign used here,
+V_ij = +∂²V/∂x_i∂x_j, so that C_Q = eQV_zz/h. VASP prints three decimals; `efg_jax.structures.check_frames` removes the
+trace and asymmetry that this leaves.
 
-Of the induced field VASP prints δ[VASP] = +∂B_ind/∂B_ext, "which is minus the shielding" (its manual, LCHIMAG), and in pieces. The
-absolute shielding of a crystal is
+For the shielding VASP prints δ[VASP] = +∂B_ind/∂B_ext, "which is minus the shielding" (its manual, LCHIMAG), in parts.
+The absolute shielding of a crystal is
 
-    σ = −(symmetrised tensor + G=0 contribution + core shift of the POTCAR + G=0 contribution of the core's susceptibility),
+    σ = −(symmetrised tensor + G=0 contribution + core shift of the POTCAR + G=0 contribution of core susceptibility),
 
-the tensors without core and G=0, the core's parts isotropic. The G=0 terms take the susceptibility of the infinite crystal, as a sphere
-of it would have. In these tables a row is the direction of the applied field and a column that of the induced one: they are transposed
-to σ_ij = −∂B_i/∂B_j. What VASP itself prints as "absolute, valence and core" including G=0 must agree, or the file is refused; its
-isotropic value, of four decimals, is taken. Of POTCARs that it knows too little of VASP says that their core shift, printed as 0, is
-incorrect: then a warning says so. VASP 6.6 prints the whole sum as one table ("CSA tensor ... for chemical shielding",
+where the symmetrised tensor is of the valence electrons without G=0, and the parts of the core are isotropic. The G=0
+terms use the susceptibility of the infinite crystal, in the shape of a sphere. A row of these tables is the direction
+of the applied field, a column that of the induced one; they are transposed to σ_ij = −∂B_i/∂B_j.
+
+The sum must agree with VASP's own "absolute, valence and core" including G=0, or the file is refused; the isotropic
+value is taken from there (four decimals). For some POTCARs VASP cannot compute the core shift, prints 0 and says so; a
+warning repeats it. VASP 6.6 prints the whole sum as one table ("CSA tensor ... for chemical shielding",
 LNMRLEG = .FALSE.), which is read as it is.
 
-One table serves the last structure of the file; as many tables as structures serve one each.
+A single table belongs to the last structure of the file; otherwise there must be one for each structure.
 """
 
 import lzma
@@ -34,16 +37,16 @@ from ase.io.formats import open_with_compression
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.io.ase_formats import numbered_selection, read_ase
+from efg_jax.io.ase_formats import read_ase
 
 EFG_HEADING = "Electric field gradients (V/A^2)"
-TENSORS_HEADING = "  SYMMETRIZED TENSORS"  # with the blanks, as UNSYMMETRIZED TENSORS ends so too
+TENSORS_HEADING = "  SYMMETRIZED TENSORS"  # with the blanks, because UNSYMMETRIZED TENSORS ends in the same words
 G0_HEADING = "G=0 CONTRIBUTION TO CHEMICAL SHIFT"
 CORE_HEADING = "Core NMR properties"
 SUSCEPTIBILITY_HEADING = "Core contribution to magnetic susceptibility:"
 NO_CORE_HEADING = "can not compute core contributions for atomic type:"
 CSA_HEADING = "CSA tensor (J. Mason"
-SIGNS = {"shielding": 1.0, "shift": -1.0}  # of what that table says that it is of
+SIGNS = {"shielding": 1.0, "shift": -1.0}  # by the quantity that the CSA table names
 # ppm of the induced field per 10⁻⁶ cm³/mol of susceptibility in a cell of 1 Å³: (8π/3)/(N_A · 10⁻²⁴ cm³).
 PPM_PER_SUSCEPTIBILITY = 8.0 * np.pi / 3.0 / 0.602214076
 # VASP prints the core's susceptibility with two decimals: an error of 0.07/volume ppm.
@@ -53,17 +56,17 @@ _NUMBER = re.compile(r"[-+]?\d+\.\d*(?:[Ee][-+]?\d+)?|\*+")
 
 
 class Tables(NamedTuple):
-    """What an OUTCAR says of NMR.
+    """NMR tables of an OUTCAR, as printed.
 
     Attributes:
-        efg: one array (ions, 3, 3) for each table, V/Å².
-        tensors: space-group symmetrised δ[VASP] of the valence without G=0 for each table, (ions, 3, 3), ppm, as printed.
-        g0: its G=0 contribution, (3, 3), ppm, as printed, by each of the susceptibilities that VASP tries.
+        efg: field gradients of each table, V/Å².
+        tensors: symmetrised δ[VASP] of the valence electrons without G=0, for each table, ppm.
+        g0: G=0 contribution for each of the susceptibilities that VASP tries, ppm.
         core: core shift of each type of ion, ppm.
-        no_core: types of ion, counted from 0, of which VASP says that it could not compute that.
-        susceptibility: of the cores, 10⁻⁶ cm³/mol.
-        isotropic: VASP's own isotropic shift, valence and core including G=0, (ions,), ppm.
-        shielding: whole shielding tensors of VASP 6.6 and later, (ions, 3, 3), ppm, as printed; None where there are none.
+        no_core: types of ion, from 0, whose core shift VASP could not compute.
+        susceptibility: susceptibility of the cores, 10⁻⁶ cm³/mol.
+        isotropic: VASP's own isotropic shift, valence and core including G=0, ppm.
+        shielding: whole shielding tensors (VASP 6.6 and later), ppm; None where there are none.
         ions: number of ions of each type.
     """
 
@@ -79,37 +82,38 @@ class Tables(NamedTuple):
 
 
 def is_outcar(path: Path) -> bool:
-    """Whether a file is an OUTCAR, by its name (OUTCAR, run1.OUTCAR, OUTCAR_2.gz, and not OUTCAR.extxyz) or its first line."""
+    """Whether a file is an OUTCAR, by its name (run1.OUTCAR, OUTCAR_2.gz, but not OUTCAR.extxyz) or its first line."""
     if NAME.search(path.name.lower()):
         return True
     try:
         with open_with_compression(str(path), "rb") as file:
             return re.match(rb"\s*vasp\.\d", file.read(16)) is not None
-    except (OSError, EOFError, zlib.error, lzma.LZMAError):  # not packed as its name says: its reader will say so
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):  # not compressed as its name says, which its reader reports
         return False
 
 
-def read_outcar(path: Path, index: int | slice | str = ":") -> list[tuple[int, Atoms]]:
-    """Structures of an OUTCAR, each with its number in the file, with the tensors that it holds.
+def read_outcar(path: Path) -> list[Atoms]:
+    """Read all structures of an OUTCAR, with its tensors.
+
+    The file is read as a whole, because tensors may stand far from their structure.
 
     Args:
         path: OUTCAR, plain or compressed.
-        index: structures to read, in ASE's notation.
 
     Returns:
-        Structures with ``arrays["efg"]`` (ions, 3, 3) in V/Å² and ``arrays["ms"]`` in ppm, as far as the file has them.
+        Structures with ``arrays["efg"]`` (ions, 3, 3) in V/Å² and ``arrays["ms"]`` in ppm where the file has them.
 
     Warns:
-        UserWarning: VASP could not compute the core's part of the shielding of some elements.
+        UserWarning: VASP could not compute the core part of the shielding of some elements.
 
     Raises:
-        InputError: ASE cannot read the structure; a table is cut short or holds what is no number; the number of tables fits no way of
-            giving them to structures; the parts of the shielding are incomplete, or do not add up to what VASP says they do.
+        InputError: ASE cannot read the structures; a table is cut short or holds something else than numbers; the
+            number of tables does not fit that of structures; the parts of the shielding are incomplete, or do not add
+            up to VASP's own sum.
     """
-    numbered = read_ase(path, form="vasp-out")
+    frames = [atoms for _, atoms in read_ase(path, form="vasp-out")]
     with closing(_lines(path)) as lines:
         tables = _tables(lines, path)
-    frames = [atoms for _, atoms in numbered]
     for atoms, efg in _dealt(tables.efg, frames, "electric field gradients", path):
         atoms.arrays["efg"] = _for(atoms, efg, path)
     if tables.shielding is not None:
@@ -119,21 +123,21 @@ def read_outcar(path: Path, index: int | slice | str = ":") -> list[tuple[int, A
             atoms.arrays["ms"] = _shielding(_for(atoms, tensors, path), tables, atoms.get_volume(), path)
     if tables.no_core and "ms" in frames[-1].arrays:
         _warn_of_cores(frames[-1], tables, path)
-    return numbered_selection(numbered, index, path)
+    return frames
 
 
 def _warn_of_cores(atoms: Atoms, tables: Tables, path: Path) -> None:
     types = np.repeat(np.arange(len(tables.ions)), tables.ions)
     elements = dict.fromkeys(atoms.symbols[int(np.flatnonzero(types == one)[0])] for one in sorted(tables.no_core))
     warnings.warn(
-        f"{path}: VASP could not compute core contributions of {', '.join(elements)}, and says so: their shieldings lack a constant each; "
-        "compare them with each other and with a reference of the same POTCAR only",
+        f"{path}: VASP could not compute core contributions of {', '.join(elements)}, so their shieldings lack a "
+        "constant each; compare them only with each other and with a reference of the same POTCAR",
         stacklevel=3,
     )
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Line by line: an OUTCAR of a long run is large, and its tables are small."""
+    """The lines one by one, because the OUTCAR of a long run is large."""
     with open_with_compression(str(path), "r") as file:
         yield from file
 
@@ -178,7 +182,7 @@ def _csa(lines: Iterator[str], found: Tables, path: Path) -> Tables:
 
 
 def _rows(lines: Iterator[str], count: int, columns: int, path: Path, what: str) -> Float[np.ndarray, "count columns"]:
-    """The next rows that end in so many decimal numbers; headings, rules and lines in brackets have others."""
+    """The next rows with this number of decimal numbers; headings, rules and lines in brackets are skipped."""
     rows = []
     while len(rows) < count:
         line = next(lines, None)
@@ -188,7 +192,7 @@ def _rows(lines: Iterator[str], count: int, columns: int, path: Path, what: str)
         if len(numbers) == columns and "(" not in line:
             if any("*" in number for number in numbers):
                 raise InputError(
-                    f"a number of the table '{what}' is too large for its column ({line.strip()}), so VASP printed stars; "
+                    f"VASP printed stars for a number of the table '{what}' too large for its column ({line.strip()}); "
                     "take this tensor from vaspout.h5 or vasprun.xml",
                     file=str(path),
                 )
@@ -210,13 +214,13 @@ def _cut_short(what: str, path: Path) -> InputError:
 
 
 def _dealt(tables: list[np.ndarray], frames: list[Atoms], what: str, path: Path) -> list[tuple[Atoms, np.ndarray]]:
-    """Which structure a table is of."""
+    """Pair each table with its structure."""
     if len(tables) == len(frames):
         return list(zip(frames, tables, strict=True))
     if len(tables) > 1:
         raise InputError(
-            f"has {len(tables)} tables of {what} for {len(frames)} structures, so it cannot be told which belongs to which; "
-            "compute them for one structure a run",
+            f"has {len(tables)} tables of {what} for {len(frames)} structures, so which belongs to which is unknown; "
+            "compute them for one structure per run",
             file=str(path),
         )
     return [(frames[-1], table) for table in tables]
@@ -225,7 +229,8 @@ def _dealt(tables: list[np.ndarray], frames: list[Atoms], what: str, path: Path)
 def _for(atoms: Atoms, tensors: np.ndarray, path: Path) -> np.ndarray:
     if len(tensors) != len(atoms):
         raise InputError(
-            f"has tensors of {len(tensors)} ions for {len(atoms)} atoms; the file is put together from several runs, write it again",
+            f"has tensors of {len(tensors)} ions for {len(atoms)} atoms; "
+            "the file seems to be put together from several runs: write it again",
             file=str(path),
         )
     return tensors
@@ -238,7 +243,8 @@ def _shielding(
     lacking = [name for name, part in ((G0_HEADING, tables.g0), (CORE_HEADING, tables.core)) if not part]
     if lacking:
         raise InputError(
-            f"has shielding tensors but no '{lacking[0]}', so it gives no absolute shielding; let the run end, or delete the tensors",
+            f"has shielding tensors but no '{lacking[0]}', and so no absolute shielding; "
+            "let the run end, or delete the tensors",
             file=str(path),
         )
     core = np.repeat(tables.core, tables.ions) + PPM_PER_SUSCEPTIBILITY * tables.susceptibility / volume
@@ -251,8 +257,9 @@ def _shielding(
     if np.abs(difference).max() > AGREEMENT + 0.1 / volume:
         i = int(np.abs(difference).argmax())
         raise InputError(
-            f"the parts of the shift add up to {tables.isotropic[i] - difference[i]:.4f} ppm, but VASP's own sum (valence and core, "
-            f"including G=0) is {tables.isotropic[i]:.4f} ppm; the file is put together from several runs, write it again",
+            f"the parts of the shift add up to {tables.isotropic[i] - difference[i]:.4f} ppm, but VASP's own sum "
+            f"(valence and core, including G=0) is {tables.isotropic[i]:.4f} ppm; "
+            "the file seems to be put together from several runs: write it again",
             file=str(path),
             atom=i,
         )

@@ -1,184 +1,122 @@
-"""One entry for all formats that are written, and extended XYZ itself."""
+"""The table of the formats that are written, and the one function that writes them."""
 
 import inspect
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import ase.io
-import numpy as np
 from ase import Atoms
-from ase.io.extxyz import save_calc_results
-from ase.spacegroup import Spacegroup
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from efg_jax.errors import InputError
-from efg_jax.storage.atomic_write import atomic_write
+from efg_jax.io.chemiscope_json import chemiscope_content, write_chemiscope
+from efg_jax.io.extended_xyz import write_extxyz
+from efg_jax.io.magres import write_magres
+from efg_jax.io.simpson import write_simpson
+from efg_jax.observables import site_observables
+from efg_jax.spectra import write_mrsim
 
+
+class Format(NamedTuple):
+    """A format that is written.
+
+    Attributes:
+        suffixes: endings of file names, without compression.
+        compressions: further endings under which the writer compresses.
+        writer: called with the path, the frames and the options as keywords.
+        options: function whose keyword-only parameters are the options; None: the writer itself.
+    """
+
+    suffixes: tuple[str, ...]
+    compressions: tuple[str, ...]
+    writer: Callable[..., None]
+    options: Callable[..., Any] | None = None
+
+    @property
+    def option_names(self) -> list[str]:
+        """Names of the options."""
+        parameters = inspect.signature(self.options or self.writer).parameters.values()
+        return [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def _write_csv(path: str | os.PathLike[str], frames: Sequence[Atoms], **options: Any) -> None:
+    site_observables(frames, **options).to_csv(path)
+
+
+COMPRESSIONS = (".gz", ".bz2", ".xz")
 FORMATS = {
-    "extxyz": (".extxyz", ".xyz"),
-    "magres": (".magres",),
-    "simpson": (".spinsys", ".in"),
-    "chemiscope": (".json",),
-    "csv": (".csv",),
-    "mrsim": (".mrsim",),
+    "extxyz": Format((".extxyz", ".xyz"), COMPRESSIONS, write_extxyz),
+    "magres": Format((".magres",), (".gz",), write_magres),
+    "simpson": Format((".spinsys", ".in"), (), write_simpson),
+    "chemiscope": Format((".json",), (".gz",), write_chemiscope, options=chemiscope_content),
+    "csv": Format((".csv",), (), _write_csv, options=site_observables),
+    "mrsim": Format((".mrsim",), (), write_mrsim),
 }
-# What their writers compress; the other formats are plain text under any name.
-COMPRESSED = {"extxyz": (".gz", ".bz2", ".xz"), "magres": (".gz",), "chemiscope": (".gz",)}
 
 
 def write(
     path: str | os.PathLike[str], frames: Atoms | Sequence[Atoms], format: str | None = None, **options: Any
 ) -> None:
-    """Write structures with their tensors, or what follows from these; whole or not at all.
+    """Write structures with their tensors, or quantities computed from these. An existing file is replaced at the end.
 
-    ========== ====================== =====================================================================================
-    format     names                  what, and options
-    ========== ====================== =====================================================================================
-    extxyz     .extxyz, .xyz, no      all frames and arrays; with .gz, .bz2 or .xz compressed. Tensors (n, 3, 3) become nine
-               suffix                 columns, row by row, with eight digits after the point. What the format cannot hold
-                                      (arrays of objects, info that is no numbers, texts or lists) is left out.
-    magres     .magres, .magres.gz    one frame: EFG in atomic units, shielding in ppm; `efg_jax.io.magres.write_magres`
-    simpson    .spinsys, .in          chosen sites of one frame; `efg_jax.io.simpson.write_simpson`: species, sites, isotopes,
-                                      reference, shift, order, observed
-    chemiscope .json, .json.gz        frames with tensors as ellipsoids; `efg_jax.io.chemiscope_json.write_chemiscope`
-    csv        .csv                   one line a site; `efg_jax.observables.site_observables`: species, isotopes, reference,
-                                      convention, ...
-    mrsim      .mrsim                 mrsimulator's; `efg_jax.spectra.write_mrsim`
-    ========== ====================== =====================================================================================
+    ========== =============== =====================================================================================
+    format     names           content and options
+    ========== =============== =====================================================================================
+    extxyz     .extxyz, .xyz,  all frames and arrays, compressed under a further .gz, .bz2 or .xz. Tensors (n, 3, 3)
+               no suffix       become nine columns, row by row, with eight decimals. What the format cannot hold
+                               (arrays of objects; info other than numbers, text and lists) is left out.
+    magres     .magres,        one frame: EFG in atomic units, shielding in ppm; `efg_jax.io.magres.write_magres`
+               .magres.gz
+    simpson    .spinsys, .in   sites of one frame; `efg_jax.io.simpson.write_simpson`: species, sites, isotopes,
+                               reference, shift, order, observed
+    chemiscope .json, .json.gz frames with tensors as ellipsoids; `efg_jax.io.chemiscope_json.chemiscope_content`
+    csv        .csv            one line per site; `efg_jax.observables.site_observables`: species, isotopes,
+                               reference, convention, ...
+    mrsim      .mrsim          sites and method for mrsimulator; `efg_jax.spectra.write_mrsim`
+    ========== =============== =====================================================================================
 
     Args:
-        path: file to write; an existing one is replaced once the new one is complete.
+        path: file to write.
         frames: structures with arrays and info.
         format: name of the format; None takes it from the name of the file.
-        options: of the format.
+        options: options of the format.
 
     Raises:
-        InputError: there are no frames, the format is unknown, does not take an option or is not compressed so, or the file cannot be written.
+        InputError: there are no frames; the format is unknown, or lacks this option or compression; the file cannot be
+            written.
     """
     frames = [frames] if isinstance(frames, Atoms) else list(frames)
     if not frames:
         raise InputError("there are no structures to write; pass at least one", file=str(path))
     name = format_of(path, format)
-    writer = _writer(name)
-    known = _options(name, writer)
+    known = FORMATS[name].option_names
     if unknown := [option for option in options if option not in known]:
         takes = f"takes {', '.join(known)}" if known else "takes no options"
         raise InputError(f"'{unknown[0]}' is no option of the format {name}, which {takes}", file=str(path))
-    writer(path, frames, **options)
+    FORMATS[name].writer(path, frames, **options)
 
 
 def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
-    """The format of a file to write: the one that is named, or that of its suffix.
+    """Name of the format in which a file is written: the given one, or that of its suffix.
 
     Raises:
-        InputError: an unknown name or suffix, or the suffix of a compression that the format has not.
+        InputError: the name or the suffix is unknown, or the format is not compressed in this way.
     """
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    packed = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSED["extxyz"] else None
+    packed = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else None
     if format is None:
         format = _format_of_suffix(path, suffixes[-1]) if suffixes else "extxyz"
     elif format not in FORMATS:
         raise InputError(f"unknown format {format!r}; known are {', '.join(FORMATS)}", file=str(path))
-    if packed is not None and packed not in (possible := COMPRESSED.get(format, ())):
+    if packed is not None and packed not in (possible := FORMATS[format].compressions):
         other = f"end the name in {' or '.join(possible)}, or leave" if possible else "leave"
         raise InputError(f"{format} is not written as {packed}; {other} {packed} out", file=str(path))
     return format
 
 
 def _format_of_suffix(path: str | os.PathLike[str], suffix: str) -> str:
-    for name, own in FORMATS.items():
-        if suffix in own:
+    for name, format in FORMATS.items():
+        if suffix in format.suffixes:
             return name
-    known = ", ".join(suffix for own in FORMATS.values() for suffix in own)
+    known = ", ".join(suffix for format in FORMATS.values() for suffix in format.suffixes)
     raise InputError(f"what to write as {suffix} is unknown; use one of {known}, or name the format", file=str(path))
-
-
-def _writer(name: str) -> Callable[..., None]:
-    """The function of a format: those of large dependencies are imported when they are wanted."""
-    if name == "extxyz":
-        return _write_extxyz
-    if name == "magres":
-        from efg_jax.io.magres import write_magres
-
-        return write_magres
-    if name == "simpson":
-        from efg_jax.io.simpson import write_simpson
-
-        return write_simpson
-    if name == "chemiscope":
-        from efg_jax.io.chemiscope_json import write_chemiscope
-
-        return write_chemiscope
-    if name == "csv":
-        return _write_csv
-    from efg_jax.spectra import write_mrsim
-
-    return write_mrsim
-
-
-def _options(name: str, writer: Callable[..., None]) -> list[str]:
-    """Names of the options of a format: what follows from its writer's signature, or from that of the table that it writes."""
-    if name == "csv":
-        from efg_jax.observables import site_observables as writer
-    parameters = inspect.signature(writer).parameters.values()
-    return [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
-
-
-def _write_extxyz(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
-    with atomic_write(path) as temporary:
-        ase.io.write(temporary, [flattened(atoms) for atoms in frames], format="extxyz", write_results=False)
-
-
-def _write_csv(path: str | os.PathLike[str], frames: Sequence[Atoms], **options: Any) -> None:
-    from efg_jax.observables import site_observables
-
-    site_observables(frames, **options).to_csv(path)
-
-
-def flattened(atoms: Atoms) -> Atoms:
-    """A copy that holds only what extended XYZ holds: columns, and info that is JSON."""
-    flat = atoms.copy()
-    if atoms.calc is not None:
-        save_calc_results(flat, atoms.calc, calc_prefix="", force=True)
-        flat.info.update(atoms.info)
-        flat.arrays.update(atoms.arrays)
-    if np.shape(flat.info.get("stress")) == (6,):
-        flat.info["stress"] = voigt_6_to_full_3x3_stress(flat.info["stress"])
-    flat.info = {
-        name: value for name, value in ((name, _plain(value)) for name, value in flat.info.items()) if value is not None
-    }
-    for name, value in list(flat.arrays.items()):
-        del flat.arrays[name]
-        if (column := _column(np.asarray(value))) is not None:
-            flat.arrays[name] = column
-    return flat
-
-
-def _column(value: np.ndarray) -> np.ndarray | None:
-    if value.dtype.kind in "US":
-        # A column must be one word.
-        return np.array(["".join(text.split()) or "-" for text in value.astype(str).ravel()]).reshape(value.shape)
-    if value.dtype.kind not in "fiub" or value.size == 0:
-        return None
-    value = value.astype(np.int64) if value.dtype.kind == "u" else value
-    return value.reshape(len(value), -1) if value.ndim > 2 else value
-
-
-def _plain(value: Any) -> Any:
-    """The value as numbers, texts and lists, or None where it is nothing of the kind."""
-    if isinstance(value, str):
-        return " ".join(value.split())  # a line break would end the header
-    if isinstance(value, Spacegroup):
-        return value.symbol
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" and value.size > 0:
-        return value.astype(np.int64) if value.dtype.kind == "u" else value
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return None
-    return value

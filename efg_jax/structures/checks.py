@@ -10,7 +10,7 @@ from jaxtyping import Float
 from efg_jax.errors import InputError
 from efg_jax.structures.neighbour_lists import closest_pair
 from efg_jax.structures.targets import KNOWN, Per, Target, different, find, missing, place_of, shaped, tensors_in
-from efg_jax.structures.units import check_units
+from efg_jax.structures.declared_units import check_units
 
 OVERLAP = 0.1
 # Volume of the cell, relative to that of a box with edges of the same lengths, below which its vectors are dependent.

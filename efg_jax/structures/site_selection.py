@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.structures.checks import with_label
-from efg_jax.structures.targets import find, place_of, tensors_in
+from efg_jax.structures.targets import Target, find, labels, place_of, tensors_in
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
 
 NEEDLESS_REFERENCE = (
@@ -202,3 +202,16 @@ def select(
     """Indices of the atoms of an element in each structure, of those where ``keep`` is True if it is given."""
     chosen = [np.flatnonzero(np.asarray(atoms.symbols) == symbol) for atoms in structures]
     return chosen if keep is None else [index[mask[index]] for index, mask in zip(chosen, keep, strict=True)]
+
+
+def labelled_elements(target: Target, frames: Sequence[Atoms], among: Sequence[str] | None = None) -> list[str]:
+    """Elements that have labels of a target, sorted.
+
+    Args:
+        target: which.
+        frames: structures, some of which carry it.
+        among: elements to look at; None: all.
+    """
+    present = sorted({symbol for atoms in frames for symbol in atoms.symbols})
+    wanted = [symbol for symbol in present if among is None or symbol in among]
+    return [symbol for symbol in wanted if np.isfinite(labels(frames, target, symbol)).any()]

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
 from efg_jax.precision import x64
@@ -358,6 +358,14 @@ def to_irreps(target: Target, values: Float[np.ndarray, "rows *shape"]) -> dict[
         return {(order, parity): np.asarray(parts[order])[:rows] for order, parity in target.irreps}
 
 
+def cartesian(kind: Kind, components: Mapping[Irrep, Float[Array, "rows _"]]) -> Float[Array, "rows ..."]:
+    """Values of a target's shape from their irreducible parts; pure and differentiable."""
+    parts = {order: part for (order, _), part in components.items()}
+    if kind == "scalar":
+        return parts[0][:, 0]
+    return spherical_to_vector(parts[1]) if kind == "vector" else to_cartesian(parts)
+
+
 def from_irreps(target: Target, channels: Mapping[Irrep, np.ndarray]) -> Float[np.ndarray, "rows *shape"]:
     """Cartesian values from irreducible parts: the inverse of `to_irreps`. Parts that are not given count as zero.
 
@@ -374,15 +382,9 @@ def from_irreps(target: Target, channels: Mapping[Irrep, np.ndarray]) -> Float[n
         raise InputError(f"no part of '{target.name}' was given; pass at least one of (order, parity) {target.irreps}")
     with x64():
         rows = len(next(iter(channels.values())))
-        parts = {
-            order: jnp.asarray(in_bucket(np.asarray(part, dtype=np.float64))) for (order, _), part in channels.items()
-        }
-        if target.kind == "scalar":
-            values = parts[0][:, 0]
-        else:
-            values = spherical_to_vector(parts[1]) if target.kind == "vector" else _to_cartesian(parts)
-        return np.asarray(values)[:rows]
+        padded = {irrep: in_bucket(np.asarray(part, dtype=np.float64)) for irrep, part in channels.items()}
+        return np.asarray(_cartesian(target.kind, padded))[:rows]
 
 
 _decompose = jax.jit(decompose, static_argnames="orders")
-_to_cartesian = jax.jit(to_cartesian)
+_cartesian = jax.jit(cartesian, static_argnames="kind")

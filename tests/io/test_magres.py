@@ -78,7 +78,7 @@ def test_it_is_known_by_its_head_and_read_compressed(magres, tmp_path):
     assert_array_equal(read(magres(name="output.txt"))[0].arrays["efg"], expected)
     (tmp_path / "b.magres.gz").write_bytes(gzip.compress(MAGRES.encode()))
     assert_array_equal(read(tmp_path / "b.magres.gz", index="-1")[0].arrays["efg"], expected)
-    with pytest.raises(InputError, match="holds no frame 1; a magres file has one"):
+    with pytest.raises(InputError, match="holds no frame 1; it has 1"):
         read(magres(), index=1)
 
 

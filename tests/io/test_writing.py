@@ -318,7 +318,7 @@ def test_the_name_says_the_format(tmp_path):
         write(tmp_path / "a.csv", [])
 
 
-@pytest.mark.parametrize("name", sorted({suffixes[0] for suffixes in FORMATS.values()} - {".extxyz"}))
+@pytest.mark.parametrize("name", sorted({format.suffixes[0] for format in FORMATS.values()} - {".extxyz"}))
 def test_what_fails_leaves_nothing(tmp_path, name):
     path = tmp_path / f"a{name}"
     path.write_text("before")
