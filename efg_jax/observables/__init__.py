@@ -1,7 +1,7 @@
 """What NMR measures of each site: quadrupolar and shielding parameters, and how both tensors lie in the crystal and to each other."""
 
-from efg_jax.observables.columns import CONVENTIONS, Column
-from efg_jax.observables.sites import site_observables
-from efg_jax.observables.table import SiteObservables
+from efg_jax.observables.arrays import values_and_gradients, values_of
+from efg_jax.observables.site_table import CONVENTIONS, SiteObservables
+from efg_jax.observables.tabulation import site_observables
 
-__all__ = ["CONVENTIONS", "Column", "SiteObservables", "site_observables"]
+__all__ = ["CONVENTIONS", "SiteObservables", "site_observables", "values_and_gradients", "values_of"]

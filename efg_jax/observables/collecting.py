@@ -1,4 +1,4 @@
-"""Which sites a table is of: those of all frames that have a tensor."""
+"""The sites of a table: all chosen atoms of all frames that have a tensor."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from efg_jax.tensors.nuclei import Isotope
 TENSORS = ("efg", "ms")
 
 
-class Sites(NamedTuple):
+class CollectedSites(NamedTuple):
     """All chosen sites, one after the other; NaN for a tensor that is not there.
 
     Attributes:
@@ -36,7 +36,7 @@ class Sites(NamedTuple):
     ms: Float[np.ndarray, "sites 3 3"]
 
 
-def collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Sequence[str]) -> Sites:
+def collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Sequence[str]) -> CollectedSites:
     """The sites with a tensor, frame by frame.
 
     Args:
@@ -49,9 +49,10 @@ def collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Seq
     """
     if not frames:
         raise InputError("there are no structures; pass at least one")
-    sites, efg, ms = Sites([], [], [], [], [], [], np.empty((0, 3, 3)), np.empty((0, 3, 3))), [], []
+    sites = CollectedSites([], [], [], [], [], [], np.empty((0, 3, 3)), np.empty((0, 3, 3)))
+    efg, ms = [], []
     for position, atoms in enumerate(frames):
-        # Frames without are passed over, unless all are: that is an error of the first.
+        # Frames without a tensor are skipped; if all are, the error names the first.
         required = position == 0 and not any(find(other, name, "atom") for other in frames for name in names)
         both = dict(zip(names, tensors_of(atoms, position, names, required), strict=True))
         blank = np.full((len(atoms), 3, 3), np.nan)
@@ -75,12 +76,12 @@ def collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Seq
             if species is None or np.isin(np.asarray(atoms.symbols), species).any():
                 named = f" of {', '.join(species)}" if species else ""
                 raise InputError(f"no atom{named} has a tensor; all are NaN", **place_of(atoms, position))
-        chosen_sites(frames[0], 0, species)  # says what there is instead
+        chosen_sites(frames[0], 0, species)  # raises, and lists the elements that are there
     return sites._replace(efg=np.concatenate(efg), ms=np.concatenate(ms))
 
 
-def numbering(sites: Sites, nuclei: Sequence[Isotope | None]) -> dict[str, np.ndarray]:
-    """Which site a row is of; where there are several files, also which, and the number of the frame in it."""
+def numbering(sites: CollectedSites, nuclei: Sequence[Isotope | None]) -> dict[str, np.ndarray]:
+    """Columns that name the site of each row; of several files also the file and the number of the frame in it."""
     sources = {"file": np.array(sites.files), "source_frame": np.array(sites.source_frames)}
     return (sources if len(set(sites.files)) > 1 else {}) | {
         "frame": np.array(sites.frame),

@@ -1,4 +1,4 @@
-"""Algebra of rank-2 tensors in NMR: irreducible parts, principal axes, orientation, and what EFG and shielding measurements see of them."""
+"""Algebra of rank-2 tensors in NMR: irreducible parts, principal axes, orientation, and the quantities that NMR measures."""
 
 from efg_jax.tensors.efg import (
     HZ_PER_MILLIBARN_V_PER_ANGSTROM2,
@@ -8,6 +8,11 @@ from efg_jax.tensors.efg import (
     asymmetry_invariant,
     asymmetry_squared,
     coupling_constant,
+    coupling_factor,
+    field_component,
+    field_component_from_angles,
+    frequency_factor,
+    frequency_of_component,
     invariant_strength,
     paper_quadrupolar_frequency,
     principal_values,
@@ -20,11 +25,12 @@ from efg_jax.tensors.euler import (
     equivalent_euler_angles,
     euler_angles,
     euler_from_rotation,
+    relative_euler_angles,
     rotation_from_euler,
     swap_sense,
 )
 from efg_jax.tensors.irreps import decompose, spherical_to_vector, to_cartesian, to_spherical, vector_to_spherical
-from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope, isotopes, register_isotope
+from efg_jax.tensors.nuclei import Isotope, Nuclei, default_isotope, isotope, isotopes, register_isotope
 from efg_jax.tensors.orientation import (
     misfit_angle,
     paper_angles,
@@ -37,6 +43,7 @@ from efg_jax.tensors.orientation import (
 )
 from efg_jax.tensors.powder import field_directions, powder_frequencies
 from efg_jax.tensors.principal import PrincipalAxes, orient, principal_axes
+from efg_jax.tensors.quantities import QUANTITIES, Context, Quantity, describe, evaluate, evaluate_with_gradients
 from efg_jax.tensors.rotation import random_rotation, rotate_cartesian, rotate_spherical, wigner_d
 from efg_jax.tensors.shielding import (
     Haeberlen,
@@ -54,23 +61,35 @@ from efg_jax.tensors.shielding import (
 
 __all__ = [
     "HZ_PER_MILLIBARN_V_PER_ANGSTROM2",
+    "QUANTITIES",
     "V_PER_ANGSTROM2_PER_ATOMIC_UNIT",
+    "Context",
     "Haeberlen",
     "Isotope",
     "Maryland",
+    "Nuclei",
     "PrincipalAxes",
+    "Quantity",
     "angular_quadrupolar_frequency",
     "asymmetry",
     "asymmetry_invariant",
     "asymmetry_squared",
     "coupling_constant",
+    "coupling_factor",
     "decompose",
     "default_isotope",
+    "describe",
     "eigh3",
     "equivalent_euler_angles",
     "euler_angles",
     "euler_from_rotation",
+    "evaluate",
+    "evaluate_with_gradients",
+    "field_component",
+    "field_component_from_angles",
     "field_directions",
+    "frequency_factor",
+    "frequency_of_component",
     "haeberlen",
     "invariant_strength",
     "isotope",
@@ -96,6 +115,7 @@ __all__ = [
     "random_rotation",
     "reassign_axes",
     "register_isotope",
+    "relative_euler_angles",
     "rotate_cartesian",
     "rotate_spherical",
     "rotation_from_euler",

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
 from efg_jax.tensors.eigen import eigh3
-from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import Isotope, Nuclei
 from efg_jax.tensors.nuclei import isotope as find_isotope
 
 # Atomic unit of electric field gradient, E_h/(e a_0²), CODATA 2022.
@@ -20,20 +20,29 @@ HZ_PER_MILLIBARN_V_PER_ANGSTROM2 = 1.602176634e-19 / 6.62607015e-34 * 1e-11
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def coupling_constant(v_zz: Float[Array, "*atoms"], isotope: Isotope | str) -> Float[Array, "*atoms"]:
-    """Quadrupolar coupling constant C_Q = e Q V_zz / h (Harper et al. 2025, Eq. 3).
-
-    Args:
-        v_zz: principal EFG component of largest magnitude, V/Å².
-        isotope: nucleus; its quadrupole moment Q is in millibarn.
-
-    Returns:
-        C_Q in Hz, carrying the sign of Q·V_zz.
+def coupling_factor(isotope: Isotope | Nuclei | str) -> Float[Array, "*atoms"] | float:
+    """e Q/h: the coupling constant C_Q in Hz that one V/Å² of V_zz gives.
 
     Raises:
         InputError: the isotope has spin below 1, and so no quadrupole moment.
     """
-    return v_zz * (HZ_PER_MILLIBARN_V_PER_ANGSTROM2 * find_isotope(isotope).require_quadrupole())
+    return HZ_PER_MILLIBARN_V_PER_ANGSTROM2 * find_isotope(isotope).require_quadrupole()
+
+
+def coupling_constant(v_zz: Float[Array, "*atoms"], isotope: Isotope | Nuclei | str) -> Float[Array, "*atoms"]:
+    """Quadrupolar coupling constant C_Q = e Q V_zz / h (Harper et al. 2025, Eq. 3).
+
+    Args:
+        v_zz: principal EFG component of largest magnitude, V/Å².
+        isotope: nucleus, or one for each atom; its quadrupole moment Q is in millibarn.
+
+    Returns:
+        C_Q in Hz, with the sign of Q·V_zz.
+
+    Raises:
+        InputError: the isotope has spin below 1, and so no quadrupole moment.
+    """
+    return v_zz * coupling_factor(isotope)
 
 
 def principal_values(v_zz: Float[Array, "*atoms"], eta: Float[Array, "*atoms"]) -> Float[Array, "*atoms 3"]:
@@ -115,7 +124,7 @@ def asymmetry_invariant(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*at
 
 
 def quadrupolar_product(
-    v_zz: Float[Array, "*atoms"], eta: Float[Array, "*atoms"], isotope: Isotope | str
+    v_zz: Float[Array, "*atoms"], eta: Float[Array, "*atoms"], isotope: Isotope | Nuclei | str
 ) -> Float[Array, "*atoms"]:
     """Quadrupolar product P_Q = C_Q √(1 + η²/3).
 
@@ -159,29 +168,76 @@ def quadrupolar_induced_shift(
     return -1e6 * factor * (p_q / larmor) ** 2
 
 
-def frequency_factor(spin: float | int) -> float:
-    """3/(2I(2I − 1)), by which eQ/h · n·V·n becomes ν_Q.
+def frequency_factor(spin: Float[Array, "*atoms"] | float | int) -> Float[Array, "*atoms"] | float:
+    """3/(2I(2I − 1)), which turns eQ/h · n·V·n into ν_Q.
 
     Args:
-        spin: nuclear spin I, 1 or more.
+        spin: nuclear spin I, 1 or more; arrays are not checked.
 
     Raises:
         InputError: a spin below 1.
     """
-    if spin < 1:
+    if isinstance(spin, float | int) and spin < 1:
         raise InputError(f"a nucleus of spin {spin:g} has no quadrupolar frequency; it takes spin 1 or more")
     return 3.0 / (2.0 * spin * (2.0 * spin - 1.0))
 
 
+def field_component(tensor: Float[Array, "*atoms 3 3"], direction: Float[Array, "... 3"]) -> Float[Array, "*atoms"]:
+    """n·V·n, the component of a tensor along the magnetic field.
+
+    Args:
+        tensor: Cartesian tensor, any unit.
+        direction: the field's direction, one per atom or one for all; its length does not matter, unless it is zero.
+    """
+    component = jnp.einsum("...i,...ij,...j->...", direction, tensor, direction, precision=HIGHEST)
+    return component / jnp.sum(direction * direction, axis=-1)
+
+
+def field_component_from_angles(
+    v_zz: Float[Array, "*atoms"],
+    width: Float[Array, "*atoms"],
+    theta: Float[Array, "*atoms"],
+    phi: Float[Array, "*atoms"],
+) -> Float[Array, "*atoms"]:
+    """n·V·n = ½[V_zz(3cos²θ − 1) + (V_xx − V_yy) sin²θ cos 2φ], for axes in NQR order.
+
+    Eq. 5 of Harper et al. 2025 with the sign that belongs to φ measured from the x axis.
+
+    Args:
+        v_zz: V/Å²; or C_Q, for a result in Hz.
+        width: V_xx − V_yy = η V_zz, in the same unit.
+        theta: polar angle of the field in the principal axes, rad.
+        phi: its azimuth, rad.
+
+    Returns:
+        n·V·n in the unit of `v_zz`.
+    """
+    return 0.5 * (v_zz * (3.0 * jnp.cos(theta) ** 2 - 1.0) + width * jnp.sin(theta) ** 2 * jnp.cos(2.0 * phi))
+
+
+def frequency_of_component(v_nn: Float[Array, "*atoms"], isotope: Isotope | Nuclei | str) -> Float[Array, "*atoms"]:
+    """First-order quadrupolar frequency ν_Q = 3/(2I(2I − 1)) · eQ/h · n·V·n of a field along n, in Hz.
+
+    Args:
+        v_nn: n·V·n, V/Å².
+        isotope: nucleus, or one for each atom.
+
+    Raises:
+        InputError: the isotope has spin below 1.
+    """
+    nucleus = find_isotope(isotope)
+    return coupling_constant(v_nn, nucleus) * frequency_factor(nucleus.spin)
+
+
 def quadrupolar_frequency(
-    tensor: Float[Array, "*atoms 3 3"], direction: Float[Array, "... 3"], isotope: Isotope | str
+    tensor: Float[Array, "*atoms 3 3"], direction: Float[Array, "... 3"], isotope: Isotope | Nuclei | str
 ) -> Float[Array, "*atoms"]:
     """First-order quadrupolar frequency ν_Q(n) = 3/(2I(2I − 1)) · eQ/h · n·V·n, free of any convention on axes.
 
     Args:
         tensor: EFG, V/Å².
-        direction: the magnetic field's direction, one per atom or one for all; its length does not matter, unless it is zero.
-        isotope: nucleus.
+        direction: the magnetic field's direction, one per atom or one for all; its length does not matter.
+        isotope: nucleus, or one for each atom.
 
     Returns:
         ν_Q in Hz, with its sign.
@@ -189,11 +245,7 @@ def quadrupolar_frequency(
     Raises:
         InputError: the isotope has spin below 1.
     """
-    nucleus = find_isotope(isotope)
-    component = jnp.einsum("...i,...ij,...j->...", direction, tensor, direction, precision=HIGHEST)
-    return coupling_constant(component / jnp.sum(direction * direction, axis=-1), nucleus) * frequency_factor(
-        nucleus.spin
-    )
+    return frequency_of_component(field_component(tensor, direction), isotope)
 
 
 def angular_quadrupolar_frequency(
@@ -203,19 +255,22 @@ def angular_quadrupolar_frequency(
     phi: Float[Array, "*atoms"],
     spin: float | int,
 ) -> Float[Array, "*atoms"]:
-    """ν_Q = 3 C_Q/(2I(2I − 1)) · ½(3cos²θ − 1 + η sin²θ cos 2φ), φ measured from the x axis, that of the smallest |V_xx|.
+    """ν_Q = 3 C_Q/(2I(2I − 1)) · ½(3cos²θ − 1 + η sin²θ cos 2φ), for axes in NQR order.
 
     Args:
         c_q: coupling constant, Hz.
         eta: asymmetry.
-        theta: angle between the field and the z axis, rad.
-        phi: azimuth of the field about z, from x, rad; see :func:`efg_jax.tensors.orientation.polar_angles`.
+        theta: polar angle of the field in the principal axes, rad.
+        phi: its azimuth, rad.
         spin: nuclear spin I, 1 or more.
 
     Returns:
-        ν_Q in Hz, equal to :func:`quadrupolar_frequency` of the same tensor and field.
+        ν_Q in Hz, the same as :func:`quadrupolar_frequency`.
+
+    Raises:
+        InputError: a spin below 1.
     """
-    return c_q * frequency_factor(spin) * _angular_factor(eta, theta, phi)
+    return frequency_factor(spin) * field_component_from_angles(c_q, eta * c_q, theta, phi)
 
 
 def paper_quadrupolar_frequency(
@@ -227,8 +282,9 @@ def paper_quadrupolar_frequency(
 ) -> Float[Array, "*atoms"]:
     """Harper et al. 2025, Eq. 5, as printed: 3 C_Q/(2I(2I − 1)) · ½(3cos²θ − 1 − η sin²θ cos 2φ).
 
-    The minus sign is right only if φ is measured from the axis of the *intermediate* eigenvalue V_yy, not, as the paper's axis order
-    suggests, from that of the smallest. Here to compare with the paper; :func:`angular_quadrupolar_frequency` has the sign that fits.
+    The minus sign is right only if φ is measured from the axis of the *intermediate* eigenvalue V_yy, not, as the
+    paper's axis order suggests, from that of the smallest. Use it to compare with the paper;
+    :func:`angular_quadrupolar_frequency` has the sign that fits.
 
     Args:
         c_q: coupling constant, Hz.
@@ -240,8 +296,4 @@ def paper_quadrupolar_frequency(
     Returns:
         The printed expression in Hz.
     """
-    return c_q * frequency_factor(spin) * _angular_factor(-eta, theta, phi)
-
-
-def _angular_factor(eta, theta, phi):
-    return 0.5 * (3.0 * jnp.cos(theta) ** 2 - 1.0 + eta * jnp.sin(theta) ** 2 * jnp.cos(2.0 * phi))
+    return angular_quadrupolar_frequency(c_q, -eta, theta, phi, spin)

@@ -9,6 +9,7 @@ R_z(α) = [[cos α, −sin α, 0], [sin α, cos α, 0], [0, 0, 1]] and R_y(β) =
 angles in terms of the other, both ways: (α, β, γ) → (π − γ, β, π − α). The same as Soprano's and TensorView's. Angles are in rad.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -17,6 +18,8 @@ from efg_jax.tensors.principal import orient
 
 # Below this many units of rounding, sin β is noise and only α + γ (β = 0) or α − γ (β = π) has a meaning: γ is set to zero there.
 GIMBAL_ULPS = 16.0
+HALF_TURNS = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
+HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def rotation_from_euler(angles: Float[Array, "*batch 3"], *, passive: bool = False) -> Float[Array, "*batch 3 3"]:
@@ -112,6 +115,27 @@ def equivalent_euler_angles(angles: Float[Array, "*batch 3"], *, passive: bool =
             (alpha + np.pi, flipped, -gamma),
         ]
     return jnp.stack([jnp.stack([_wrap(a), b, _wrap(g)], axis=-1) for a, b, g in sets], axis=-2)
+
+
+def relative_euler_angles(
+    first: Float[Array, "*batch 3 3"], second: Float[Array, "*batch 3 3"]
+) -> Float[Array, "*batch 3"]:
+    """Active ZYZ angles of one tensor's axes in those of another, R_firstᵀ R_second (Soprano's ``second.euler_to(first)``).
+
+    Each tensor has four equivalent frames, so sixteen sets of angles mean the same. `euler_angles` chooses among the
+    half turns of the second; of the half turns of the first the one with the smallest α is taken, at most 90°.
+
+    Args:
+        first: principal axes as columns.
+        second: the same for the other tensor.
+
+    Returns:
+        (α, β, γ) in rad.
+    """
+    half_turns = jnp.stack([jnp.diag(jnp.array(signs, dtype=first.dtype)) for signs in HALF_TURNS])
+    sets = euler_angles(jnp.einsum("kij,...lj,...lm->...kim", half_turns, first, second, precision=HIGHEST))
+    best = jnp.argmin(sets[..., 0], axis=-1)
+    return jnp.take_along_axis(sets, best[..., None, None], axis=-2)[..., 0, :]
 
 
 def _wrap(angle: Float[Array, "*batch"]) -> Float[Array, "*batch"]:

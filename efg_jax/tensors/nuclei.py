@@ -6,7 +6,13 @@ Quadrupole moments are those of Pyykkö's year-2008 compilation. Later revisions
 
 import dataclasses
 import difflib
+import math
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
 
@@ -91,6 +97,31 @@ class Isotope:
         return dataclasses.replace(self, **changes)
 
 
+class Nuclei(NamedTuple):
+    """Nuclei as arrays, one for each atom, so that one compiled function serves all isotopes.
+
+    Attributes:
+        spin: nuclear spin I; NaN for an atom without a nucleus.
+        quadrupole_moment: Q in millibarn; NaN where there is none.
+    """
+
+    spin: Float[Array | np.ndarray, "*atoms"]
+    quadrupole_moment: Float[Array | np.ndarray, "*atoms"]
+
+    @classmethod
+    def of(cls, nuclei: "Sequence[Isotope | None]") -> "Nuclei":
+        """Arrays (atoms,) of isotopes; None: an atom without a nucleus of interest."""
+        moments = [None if nucleus is None else nucleus.quadrupole_moment for nucleus in nuclei]
+        return cls(
+            np.array([math.nan if nucleus is None else nucleus.spin for nucleus in nuclei], dtype=float),
+            np.array([math.nan if moment is None else moment for moment in moments], dtype=float),
+        )
+
+    def require_quadrupole(self) -> Float[Array | np.ndarray, "*atoms"]:
+        """Q in millibarn; NaN where there is none."""
+        return self.quadrupole_moment
+
+
 # Isotope, spin I, Q (mb, Pyykkö 2008), γ (10⁷ rad/s/T, Harris 2001). The first isotope of an element is its default: the quadrupolar one
 # that people measure, or, for elements that have only spin 1/2, that one.
 _TABLE = """
@@ -155,11 +186,11 @@ def isotopes(symbol: str | None = None) -> tuple[Isotope, ...]:
     return tuple(entry for entry in _ISOTOPES.values() if symbol is None or entry.symbol == symbol)
 
 
-def isotope(name: str | Isotope) -> Isotope:
+def isotope(name: str | Isotope | Nuclei) -> Isotope | Nuclei:
     """Look up a nucleus.
 
     Args:
-        name: "17O", "O17", "O-17", "17-O", "D"; an `Isotope` passes through.
+        name: "17O", "O17", "O-17", "17-O", "D"; an `Isotope` passes through, and so do `Nuclei`.
 
     Returns:
         The table's entry, with the user's overrides.
@@ -167,7 +198,7 @@ def isotope(name: str | Isotope) -> Isotope:
     Raises:
         InputError: not in the table; the message names the isotopes of that element, or names that look alike.
     """
-    if isinstance(name, Isotope):
+    if isinstance(name, Isotope | Nuclei):
         return name
     text = _NICKNAMES.get(name.strip(), name.strip())
     match = re.fullmatch(r"(\d+)[-_ ]?([A-Za-z]{1,2})", text) or re.fullmatch(r"([A-Za-z]{1,2})[-_ ]?(\d+)", text)

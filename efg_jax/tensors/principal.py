@@ -62,7 +62,7 @@ def principal_axes(tensor: Float[Array, "*batch 3 3"], convention: str = "nqr") 
         raise InputError(f"unknown axis convention {convention!r}; use one of {', '.join(CONVENTIONS)}")
     # The mean of a shielding tensor can be a thousand times its anisotropy: taken off first, or float32 loses the digits that matter.
     mean = jnp.zeros_like(tensor[..., 0, 0]) if convention == "nqr" else jnp.trace(tensor, axis1=-2, axis2=-1) / 3.0
-    values, vectors = eigh3(tensor - mean[..., None, None] * _identity_like(tensor))
+    values, vectors = eigh3(tensor - mean[..., None, None] * identity_like(tensor))
     magnitude = jnp.abs(values)
     # Stable: of equal magnitudes the larger (positive) eigenvalue comes last. NQR: x smallest; Haeberlen: y smallest.
     ranking = jnp.argsort(magnitude, axis=-1, stable=True)
@@ -88,7 +88,7 @@ def orient(axes: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3 3"]:
     return axes * jnp.stack([x_sign, y_sign, z_sign], axis=-1)[..., None, :]
 
 
-def _identity_like(tensor: Float[Array, "*batch 3 3"]) -> Float[Array, "*ones 3 3"]:
+def identity_like(tensor: Float[Array, "*batch 3 3"]) -> Float[Array, "*ones 3 3"]:
     """The 3×3 identity with the tensor's dtype and number of axes."""
     return jnp.eye(3, dtype=tensor.dtype).reshape((1,) * (tensor.ndim - 2) + (3, 3))
 

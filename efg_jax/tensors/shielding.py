@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
-from efg_jax.tensors.eigen import eigh3
-from efg_jax.tensors.principal import principal_axes
+from efg_jax.tensors.efg import asymmetry
+from efg_jax.tensors.principal import identity_like, principal_axes
 
 SENSES = ("shielding", "shift")
 
@@ -54,12 +54,7 @@ def haeberlen(tensor: Float[Array, "*batch 3 3"]) -> Haeberlen:
     Returns:
         iso and ζ in ppm, η in [0, 1]; η = 0, with a zero derivative, for an isotropic tensor.
     """
-    iso, deviation = _deviation(tensor)
-    values = principal_axes(deviation, "haeberlen").values
-    zeta = values[..., 2]
-    isotropic_site = zeta == 0.0
-    eta = jnp.where(isotropic_site, 0.0, (values[..., 1] - values[..., 0]) / jnp.where(isotropic_site, 1.0, zeta))
-    return Haeberlen(iso, zeta, eta)
+    return decompose_shielding(tensor).haeberlen
 
 
 def principal_from_haeberlen(
@@ -91,8 +86,7 @@ def principal_components(tensor: Float[Array, "*batch 3 3"], *, sense: str) -> F
     Raises:
         InputError: unknown sense.
     """
-    values, _ = eigh3(tensor)
-    return values if _is_shielding(sense) else values[..., ::-1]
+    return decompose_shielding(tensor).components(sense)
 
 
 def maryland(tensor: Float[Array, "*batch 3 3"], *, sense: str) -> Maryland:
@@ -111,12 +105,7 @@ def maryland(tensor: Float[Array, "*batch 3 3"], *, sense: str) -> Maryland:
     Raises:
         InputError: unknown sense.
     """
-    iso, deviation = _deviation(tensor)
-    values, _ = eigh3(deviation)
-    span = values[..., 2] - values[..., 0]
-    isotropic_site = span == 0.0
-    skew = jnp.where(isotropic_site, 0.0, -3.0 * values[..., 1] / jnp.where(isotropic_site, 1.0, span))
-    return Maryland(iso, span, skew if _is_shielding(sense) else -skew)
+    return decompose_shielding(tensor).maryland(sense)
 
 
 def principal_from_maryland(
@@ -156,7 +145,7 @@ def shift(shielding: Float[Array, "..."], reference: Float[Array, "..."] | float
         InputError: reference is None.
     """
     reference = _required(reference)
-    return (reference - shielding) / (1.0 - 1e-6 * reference)
+    return _over_scale(reference - shielding, reference)
 
 
 def shift_tensor(
@@ -175,9 +164,8 @@ def shift_tensor(
         InputError: reference is None.
     """
     reference = jnp.asarray(_required(reference), dtype=shielding.dtype)[..., None, None]
-    identity = jnp.eye(3, dtype=shielding.dtype).reshape((1,) * (shielding.ndim - 2) + (3, 3))
     scale = jnp.broadcast_to(reference, (*shielding.shape[:-2], 1, 1))
-    return (scale * identity - shielding) / (1.0 - 1e-6 * scale)
+    return _over_scale(scale * identity_like(shielding) - shielding, scale)
 
 
 def shielding_from_shift(
@@ -199,11 +187,54 @@ def shielding_from_shift(
     return reference - shift * (1.0 - 1e-6 * reference)
 
 
-def _deviation(tensor):
-    """Mean, and what is left of the tensor without it: taken off first, so that float32 keeps the digits of a small anisotropy."""
+class Decomposed(NamedTuple):
+    """A shielding or shift tensor as its mean and what is left, from which all conventions follow.
+
+    The mean is taken off before the eigenvalues are computed, so that float32 keeps the digits of a small anisotropy.
+
+    Attributes:
+        iso: isotropic value, ppm.
+        deviations: principal values without the isotropic one, in Haeberlen order (xx, yy, zz), ppm.
+        axes: principal axes as columns, in Haeberlen order.
+    """
+
+    iso: Float[Array, "*batch"]
+    deviations: Float[Array, "*batch 3"]
+    axes: Float[Array, "*batch 3 3"]
+
+    @property
+    def ascending(self) -> Float[Array, "*batch 3"]:
+        """Principal values without the isotropic one, ascending, ppm."""
+        return jnp.sort(self.deviations, axis=-1)
+
+    @property
+    def haeberlen(self) -> Haeberlen:
+        """See :func:`haeberlen`."""
+        x, y, z = (self.deviations[..., k] for k in range(3))
+        return Haeberlen(self.iso, z, asymmetry(jnp.stack([y, x, z], axis=-1)))  # the EFG's η, with x and y exchanged
+
+    def maryland(self, sense: str) -> Maryland:
+        """See :func:`maryland`."""
+        low, middle, high = (self.ascending[..., k] for k in range(3))
+        span = high - low
+        isotropic_site = span == 0.0
+        skew = jnp.where(isotropic_site, 0.0, -3.0 * middle / jnp.where(isotropic_site, 1.0, span))
+        return Maryland(self.iso, span, skew if _is_shielding(sense) else -skew)
+
+    def components(self, sense: str) -> Float[Array, "*batch 3"]:
+        """See :func:`principal_components`."""
+        ascending = self.iso[..., None] + self.ascending
+        return ascending if _is_shielding(sense) else ascending[..., ::-1]
+
+
+def decompose_shielding(tensor: Float[Array, "*batch 3 3"]) -> Decomposed:
+    """Isotropic value and principal axes of a shielding or shift tensor, ppm: one decomposition for all conventions."""
     iso = isotropic(tensor)
-    identity = jnp.eye(3, dtype=tensor.dtype).reshape((1,) * (tensor.ndim - 2) + (3, 3))
-    return iso, tensor - iso[..., None, None] * identity
+    return Decomposed(iso, *principal_axes(tensor - iso[..., None, None] * identity_like(tensor), "haeberlen"))
+
+
+def _over_scale(difference: Float[Array, "..."], reference: Float[Array, "..."] | float | int) -> Float[Array, "..."]:
+    return difference / (1.0 - 1e-6 * reference)
 
 
 def _required(reference):
