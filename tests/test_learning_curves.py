@@ -14,7 +14,7 @@ from scipy.stats import linregress
 
 import efg_jax as ej
 from efg_jax.learning_curves import LearningCurve, Row, default_sizes
-from efg_jax.learning_curves.plan import subsets
+from efg_jax.learning_curves.curve_plan import subsets
 from efg_jax.text import with_error
 
 SIZES, REPEATS, TEST, SEED = (3, 8), 2, 0.2, 1
@@ -153,7 +153,7 @@ def test_a_stopped_curve_goes_on_and_ends_the_same(curve, structures, tmp_path, 
     assert tuple(row for fit in fits for row in fit.rows) == curve.rows
 
     # All is there now: a part of the curve, in any order, or one model alone need no fit at all.
-    def refuse(*_):
+    def refuse(*_, **__):
         raise AssertionError("fitted again")
 
     monkeypatch.setattr(ej.TensorGPR, "fit", refuse)
@@ -334,7 +334,7 @@ def test_default_sizes_double_up_to_the_whole():
         ({"models": MODELS | {"ms": ej.TensorGPR(DESCRIPTOR, target="ms")}}, "efg and ms"),
         ({"models": ej.ScalarGPR(DESCRIPTOR, species="O", target="ms")}, "tensor model"),
         ({"models": ej.TensorGPR(DESCRIPTOR, species="Al")}, "Al"),
-        ({"models": ej.TensorGPR(DESCRIPTOR.with_species(("O", "Si")), species="O")}, "contain H too"),
+        ({"models": ej.TensorGPR(DESCRIPTOR.with_species(("O", "Si")), species="O")}, "also contain H"),
     ],
 )
 def test_nonsense_is_refused_before_the_first_fit(structures, tmp_path, changed, says):
@@ -365,7 +365,7 @@ def test_training_sets_without_labels_name_size_and_repeat(structures):
 
 
 def test_a_fit_that_fails_says_which(structures, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise ej.InputError("the kernel matrix is not positive definite")
 
     monkeypatch.setattr(ej.TensorGPR, "fit", fail)

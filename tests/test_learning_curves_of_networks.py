@@ -8,8 +8,8 @@ from oracles.labelled_crystals import crystals
 from oracles.small_networks import SMALLEST, TINY, with_scalars
 
 import efg_jax as ej
-from efg_jax.learning_curves.plan import describe, subsets
-from efg_jax.network import Architecture, EquivariantNetwork, Loss, Training
+from efg_jax.learning_curves.curve_plan import subsets
+from efg_jax.network import EquivariantNetwork, Loss, Training
 
 TEST, SEED = 0.2, 1
 NETWORK = EquivariantNetwork(
@@ -92,7 +92,7 @@ def test_a_curve_that_was_stopped_goes_on_in_the_middle_of_a_fit(curve, structur
     resumed = ej.learning_curve(NETWORK, structures, (4,), 1, TEST, SEED, tmp_path, progress=told.append)
     assert [what.partition(",")[0] for what in told] == ["network", "network"]
     for epoch, what in enumerate(told, start=1):
-        assert what.startswith(f"network, 4 structures, repeat 1: epoch {epoch}/2, validation iso")
+        assert what.startswith(f"network, 4 structures, repeat 1: step {epoch}/2, validation iso")
     assert of(resumed, "network") == of(curve, "small")
     assert not (tmp_path / "states").exists()
 
@@ -116,18 +116,21 @@ def test_a_fit_of_another_network_is_another_fit(curve, structures, cache, fits_
 
 def test_settings_say_what_was_trained(curve):
     found = curve.settings["models"]["small"]
-    assert Architecture.from_dict(found["architecture"]) == replace(SMALLEST, species=("C", "H", "O", "Si"))
-    assert Training.from_dict(found["training"]) == NETWORK.training
-    assert found == describe(replace(NETWORK, architecture=replace(SMALLEST, species=("C", "H", "O", "Si"))))
+    network = replace(NETWORK, architecture=replace(SMALLEST, species=("C", "H", "O", "Si")))
+    assert found == {"kind": "network", **network.to_dict()}
+    assert EquivariantNetwork.from_dict({name: found[name] for name in found if name != "kind"}) == network
 
 
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (replace(NETWORK, target=("efg", "ms")), "network 'network' learns efg and ms, and a learning curve is of one"),
+        (replace(NETWORK, target=("efg", "ms")), "model 'network' learns efg and ms, and a learning curve is of one"),
         (replace(NETWORK, target="dipole"), "'dipole' belongs to whole structures; take a tensor model"),
         (replace(NETWORK, training=Training(validation=0.0)), "validation=0.1"),
-        (replace(NETWORK, architecture=replace(TINY, species=("O", "Si"))), "network 'network' knows O, Si.* C, H too"),
+        (
+            replace(NETWORK, architecture=replace(TINY, species=("O", "Si"))),
+            "model 'network': the network knows O, Si.* also contain C, H",
+        ),
         (replace(NETWORK, target="efg"), "'efg' has a part of order 2 .* take a higher lmax"),
         ({"tensor": KERNEL, "network": replace(NETWORK, target="ms")}, "iso and ms"),
     ],
@@ -144,11 +147,13 @@ def test_training_sets_that_cannot_be_divided_name_size_and_repeat(structures, f
     indices = subsets(8, (4,), 1, SEED)[0].indices
     moving, watched = ej.split(indices.tolist(), NETWORK.training.validation, NETWORK.training.seed)
     training = ej.split(range(10), TEST, SEED)[0]
-    for labelled, says in ((watched[0], "holds back for validation all that carry O labels"),
-                           (moving[0], "holds back none for validation that carries labels")):  # fmt: skip
+    for labelled, says in ((watched[0], "all structures with O labels are held out for validation"),
+                           (moving[0], "no structure that is held out for validation has labels")):  # fmt: skip
         frames = [atoms.copy() for atoms in structures]
         for position in set(training) - {training[labelled]}:
             frames[position].arrays["iso"] = np.full(len(frames[position]), np.nan)
         model = {"small": replace(NETWORK, species="O")}
-        with pytest.raises(ej.InputError, match=rf"of the 4 training structures of repeat 1 network 'small' {says}"):
+        with pytest.raises(
+            ej.InputError, match=rf"the 4 training structures of repeat 1 cannot train model 'small': {says}"
+        ):
             ej.learning_curve(model, frames, (4,), 1, TEST, SEED)

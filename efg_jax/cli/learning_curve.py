@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from efg_jax.learning_curves import Fit, LearningCurve
-    from efg_jax.learning_curves.plan import Model
+    from efg_jax.models import Model
     from efg_jax.structures.targets import Per
 
 CURVE = "Curve"
@@ -226,7 +226,7 @@ def _measure(
 
 def _result(fit: "Fit") -> str:
     """A fit in one line, with its first species' errors."""
-    from efg_jax.learning_curves.quantities import quantity
+    from efg_jax.learning_curves.curve_metrics import quantity
 
     species = fit.rows[0].species
     of_first = {row.metric: row.value for row in fit.rows if row.species == species}

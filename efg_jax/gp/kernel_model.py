@@ -1,20 +1,21 @@
 """What kernel models have in common: a descriptor, a kernel and its regularisation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import equinox as eqx
 import numpy as np
 from ase import Atoms
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from efg_jax.descriptors import LambdaSOAP
 from efg_jax.descriptors.lambda_soap import leaf, settled
 from efg_jax.errors import InputError
-from efg_jax.gp.labelled import as_group, as_regularisation, check_options
+from efg_jax.gp.labelled import as_regularisation, check_options
 from efg_jax.models.protocol import Model
 from efg_jax.storage.plain_values import from_plain, to_plain
+from efg_jax.structures.site_selection import named_species
 
 
 class KernelModel(Model):
@@ -31,7 +32,7 @@ class KernelModel(Model):
     """
 
     descriptor: LambdaSOAP = LambdaSOAP()
-    species: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_group)
+    species: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named_species)
     target: str = eqx.field(static=True, default="efg")
     zeta: Float[Array | np.ndarray, ""] = eqx.field(default=2.0, converter=leaf)
     regularisation: float | Literal["auto"] = eqx.field(static=True, default="auto", converter=as_regularisation)
@@ -45,7 +46,7 @@ class KernelModel(Model):
         """Name of the target, as a tuple."""
         return (self.target,)
 
-    def knowing(self, elements: Sequence[str]) -> Self:
+    def knowing(self, elements: Sequence[str]) -> "KernelModel":
         """The same with a descriptor that knows these elements."""
         known = self.descriptor.species
         if known is None:
@@ -57,7 +58,16 @@ class KernelModel(Model):
             )
         return self
 
-    def settled_for(self, structures: Sequence[Atoms]) -> Self:
+    def check_labels(self, counts: Mapping[str, Int[np.ndarray, " structures"]]) -> None:
+        """Regularisation "auto" needs labels in two structures."""
+        for name, count in counts.items():
+            if self.regularisation == "auto" and np.count_nonzero(count) < 2:
+                raise InputError(
+                    f"regularisation 'auto' predicts each structure from the others, and only one has labels ({name}); "
+                    "use more structures, or give a number such as 1e-4"
+                )
+
+    def settled_for(self, structures: Sequence[Atoms]) -> "KernelModel":
         """The same with float64 hyperparameters and, where the descriptor leaves them open, the structures' elements."""
         model = replace(self, descriptor=settled(self.descriptor), zeta=settled(self.zeta))
         if model.descriptor.species is None:
@@ -68,7 +78,7 @@ class KernelModel(Model):
         """What is tuned, and the rest of the descriptor, as JSON types; `with_hyperparameters` is the inverse."""
         return {name: to_plain(getattr(self, name)) for name in ("descriptor", "zeta", "regularisation")}
 
-    def with_hyperparameters(self, values: dict[str, Any]) -> Self:
+    def with_hyperparameters(self, values: dict[str, Any]) -> "KernelModel":
         """The same model with other hyperparameters; its species and target stay."""
         descriptor = from_plain(LambdaSOAP, values["descriptor"])
         return replace(self, descriptor=descriptor, zeta=values["zeta"], regularisation=values["regularisation"])

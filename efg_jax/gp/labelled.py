@@ -12,7 +12,7 @@ from efg_jax.descriptors import Irrep, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.gp.basis import Basis, gather
 from efg_jax.gp.representatives import SELECTIONS
-from efg_jax.structures.site_selection import select
+from efg_jax.structures.site_selection import learned_elements, select
 from efg_jax.structures.targets import Target, labels, place_of
 
 
@@ -28,11 +28,6 @@ class TrainingData(NamedTuple):
     bases: dict[str, Basis]
     values: Float[np.ndarray, "rows *shape"]
     groups: Int[np.ndarray, " rows"]
-
-
-def as_group(species: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """One element or several as a tuple; None stays None."""
-    return (species,) if isinstance(species, str) else species and tuple(species)
 
 
 def as_regularisation(value: float | str) -> float | str:
@@ -63,24 +58,13 @@ def check_sparse(inducing: int | None, selection: str, primal: bool, zeta: Array
 
 
 def groups_of(species: tuple[str, ...] | None, target: Target, structures: Sequence[Atoms]) -> list[tuple[str, ...]]:
-    """Groups of centre species that are learned together: each by itself for a target per atom, all at once per structure.
+    """Elements that are learned together: each by itself for a target per atom, all at once per structure.
 
     Raises:
-        InputError: an element that no structure has or whose atoms carry no label, or no label at all.
+        InputError: see `learned_elements`.
     """
-    present = sorted({symbol for atoms in structures for symbol in atoms.symbols})
-    if species is not None and (absent := [symbol for symbol in species if symbol not in present]):
-        raise InputError(f"no structure contains {', '.join(absent)}; choose among {', '.join(present)}")
-    if target.per == "structure":
-        return [tuple(species or present)]
-    labelled = [symbol for symbol in present if np.isfinite(labels(structures, target, symbol)).any()]
-    if not labelled:
-        raise InputError(f"no atom carries a label of '{target.name}'; all are NaN")
-    if species is not None and (bare := [symbol for symbol in species if symbol not in labelled]):
-        raise InputError(
-            f"no {bare[0]} atom carries a label of '{target.name}' (all are NaN); labelled are {', '.join(labelled)}"
-        )
-    return [(symbol,) for symbol in (species or labelled)]
+    elements = learned_elements(species, target, structures)
+    return [elements] if target.per == "structure" else [(symbol,) for symbol in elements]
 
 
 class Labelled(NamedTuple):
@@ -117,22 +101,6 @@ class Labelled(NamedTuple):
         owner = np.repeat(np.arange(len(self.values)), [len(values) for values in self.values])[rows]
         atom = np.concatenate(self.centres[symbol])[rows]
         return [(int(i), atom[owner == i], np.flatnonzero(owner == i)) for i in np.unique(owner)]
-
-
-def labelled_elements(target: Target, frames: Sequence[Atoms], among: Sequence[str] | None = None) -> list[str]:
-    """Elements that have labels of a target in these structures.
-
-    Args:
-        target: which.
-        frames: structures, some of which carry it.
-        among: elements to look at; None: all.
-    """
-    present = sorted({symbol for atoms in frames for symbol in atoms.symbols})
-    return [
-        symbol
-        for symbol in present
-        if (among is None or symbol in among) and np.isfinite(labels(frames, target, symbol)).any()
-    ]
 
 
 def labelled(structures: Sequence[Atoms], target: Target, group: tuple[str, ...]) -> Labelled:

@@ -19,8 +19,8 @@ from efg_jax.precision import cast
 from efg_jax.structures.checks import checked
 from efg_jax.structures.environments import Neighbours
 from efg_jax.structures.streaming import Streamed, chunk_size, stream
-from efg_jax.structures.targets import Kind, Target, place_of
-from efg_jax.tensors.irreps import INVARIANT, Irrep, spherical_to_vector, to_cartesian
+from efg_jax.structures.targets import Kind, Target, cartesian, place_of
+from efg_jax.tensors.irreps import INVARIANT, Irrep
 
 if TYPE_CHECKING:
     from efg_jax.gp.tensor_gpr import FittedTensorGPR
@@ -111,14 +111,6 @@ def cartesian_chunk(
     """Prediction of a piece, in the target's unit and shape but without the means; pure, for `parallel.sharded`."""
     parts = predictor(descriptor, neighbours)
     return cartesian(kind, {irrep: scales[irrep] * part for irrep, part in parts.items()})
-
-
-def cartesian(kind: Kind, components: Mapping[Irrep, Float[Array, "centres _"]]) -> Float[Array, "centres ..."]:
-    """Values of a target's shape from their spherical components; pure and differentiable."""
-    parts = {irrep[0]: part for irrep, part in components.items()}
-    if kind == "scalar":
-        return parts[0][:, 0]
-    return spherical_to_vector(parts[1]) if kind == "vector" else to_cartesian(parts)
 
 
 def regressions_of(fitted: "FittedTensorGPR", symbol: str) -> dict[Irrep, Regression]:

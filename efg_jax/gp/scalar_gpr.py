@@ -83,7 +83,8 @@ class ScalarGPR(KernelModel):
     ) -> "FittedScalarGPR":
         """Train on structures that carry EFG tensors; see `Model.fit`. A scalar model is fitted in one piece."""
         structures = check_frames(structures, self.target, array=self.array)
-        target = _efg_of(self.target, structures)
+        target = target_of(self.target, structures, "atom")
+        self.check_target(target)
         model = self.settled_for(structures)
         by_species = {}
         with x64():
@@ -101,6 +102,14 @@ class ScalarGPR(KernelModel):
                 quantities = scalar_targets(data.values, frames, scale)
                 by_species[group[0]] = model._fit(data.bases[group[0]], quantities, data.groups, scale)
         return FittedScalarGPR(model, target, by_species)
+
+    def check_target(self, target: Target) -> None:
+        """Only EFGs of atoms have the quantities that a scalar model learns."""
+        if target.per != "atom" or target.irreps != ((2, 1),):
+            raise InputError(
+                "scalar learning is for electric field gradients of atoms; "
+                f"'{target.name}' is not symmetric and traceless, or not per atom; fit a tensor model to it"
+            )
 
     def _fit(self, basis: Basis, quantities: np.ndarray, groups: np.ndarray, scale: Scale) -> FittedScalars:
         means = quantities.mean(axis=0)
@@ -316,10 +325,3 @@ def _as_dict(values: np.ndarray, atoms: Atoms) -> dict[str, np.ndarray]:
     known = np.isfinite(dyads).all(axis=(1, 2))
     axis[known] = np.linalg.eigh(dyads[known])[1][:, :, -1] @ crystal_axes(atoms)
     return prediction | {"z_axis": axis}
-
-
-def _efg_of(name: str, structures: Sequence[Atoms]) -> Target:
-    target = target_of(name, structures, "atom")
-    if target.irreps != ((2, 1),):
-        raise InputError(f"scalar learning is for electric field gradients; '{name}' is not symmetric and traceless")
-    return target

@@ -19,7 +19,7 @@ from efg_jax.gp.inducing import Columns
 from efg_jax.gp.irrep_regression import Regression, fit_regression, refactorised
 from efg_jax.gp.kernel_model import KernelModel
 from efg_jax.gp.labelled import Labelled, check_sparse, groups_of, labelled, training_data
-from efg_jax.gp.prediction import cartesian, predict_stream, predictor_of, regressions_of
+from efg_jax.gp.prediction import predict_stream, predictor_of, regressions_of
 from efg_jax.gp.sparse import fit_sparse
 from efg_jax.gp.training_distance import training_distance
 from efg_jax.metrics import Scale
@@ -31,7 +31,7 @@ from efg_jax.storage.checkpoint import Checkpoint
 from efg_jax.storage.fingerprints import fingerprint
 from efg_jax.structures.checks import check_frames
 from efg_jax.structures.environments import Environments, Neighbours
-from efg_jax.structures.targets import Target, target_of, to_irreps
+from efg_jax.structures.targets import Target, cartesian, target_of, to_irreps
 from efg_jax.version import __version__
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,8 @@
-"""Learning curves: how the error on unseen structures falls with the number of structures that a model was trained on."""
+"""Learning curves: the error on unseen structures against the number of training structures."""
 
-from efg_jax.learning_curves.curve import Fit, default_sizes, learning_curve
+from efg_jax.learning_curves.curve_plan import default_sizes
 from efg_jax.learning_curves.curve_result import LearningCurve
-from efg_jax.learning_curves.points import Point, Row, Slope
+from efg_jax.learning_curves.curve_statistics import Point, Row, Slope
+from efg_jax.learning_curves.learning_curve import Fit, learning_curve
 
 __all__ = ["Fit", "LearningCurve", "Point", "Row", "Slope", "default_sizes", "learning_curve"]

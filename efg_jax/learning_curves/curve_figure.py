@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from efg_jax.learning_curves.curve_metrics import DIRECT, quantity
 from efg_jax.learning_curves.curve_result import slope_text
-from efg_jax.learning_curves.points import Point, Row, Slope
-from efg_jax.learning_curves.quantities import DIRECT, quantity
+from efg_jax.learning_curves.curve_statistics import Point, Row, Slope
 from efg_jax.plots import BLACK, COLOURS, GREY, SERIES, Picture, style
 from efg_jax.plots import DIRECT as DIRECT_COLOUR
 

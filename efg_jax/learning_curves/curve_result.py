@@ -13,10 +13,10 @@ from rich.console import Group
 from rich.table import Table
 
 from efg_jax.errors import InputError
-from efg_jax.learning_curves.points import Point, Row, Slope, power_laws, summarise
-from efg_jax.learning_curves.quantities import quantity, shown
+from efg_jax.learning_curves.curve_metrics import quantity, shown
+from efg_jax.learning_curves.curve_statistics import Point, Row, Slope, power_laws, summarise
 from efg_jax.storage.atomic_write import atomic_write
-from efg_jax.text import render
+from efg_jax.text import render, with_error
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LearningCurve:
         return list(self._summary)
 
     def slopes(self) -> list[Slope]:
-        """Power law of each error (see `efg_jax.learning_curves.points.power_laws`); of correlations there is none."""
+        """Power law of each error (see `efg_jax.learning_curves.curve_statistics.power_laws`); of correlations there is none."""
         return list(self._slopes)
 
     @cached_property

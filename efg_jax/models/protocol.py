@@ -8,13 +8,13 @@ below; the pure function `FittedModel.tensors` uses the precision of its argumen
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import numpy as np
 from ase import Atoms
 from equinox import AbstractClassVar, AbstractVar
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
@@ -26,7 +26,7 @@ from efg_jax.storage.model_files import write_model
 from efg_jax.storage.plain_values import from_plain, to_plain
 from efg_jax.structures.checks import check_frames
 from efg_jax.structures.environments import Environments, Neighbours
-from efg_jax.structures.targets import Target
+from efg_jax.structures.targets import Per, Target
 from efg_jax.tensors.nuclei import Isotope
 
 Progress = Callable[[int, int, str], None]
@@ -85,11 +85,34 @@ class Model(eqx.Module):
         """Inverse of `FittedModel.pack`; these are the options that it was fitted with."""
 
     @abstractmethod
-    def knowing(self, elements: Sequence[str]) -> Self:
+    def knowing(self, elements: Sequence[str]) -> "Model":
         """The same options for structures of these elements, where they leave the elements open.
 
         Raises:
             InputError: an element is not among those that the options name.
+        """
+
+    @property
+    def per(self) -> Per | None:
+        """Whether the target belongs to atoms or to structures; None: as the structures carry it."""
+        return None
+
+    def check_target(self, target: Target) -> None:
+        """Check that this kind of model can learn a target.
+
+        Raises:
+            InputError: it cannot.
+        """
+
+    def check_labels(self, counts: Mapping[str, Int[np.ndarray, " structures"]]) -> None:
+        """Check that a training set has enough labels, before the time for a fit is spent.
+
+        Args:
+            counts: number of labels in each structure of the training set, in its order, by element ("structure" for a
+                target per structure).
+
+        Raises:
+            InputError: a fit would fail.
         """
 
     @property
@@ -107,7 +130,7 @@ class Model(eqx.Module):
         return to_plain(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> "Model":
         """Inverse of `to_dict`."""
         return from_plain(cls, values)
 
@@ -407,6 +430,6 @@ class FittedModel(eqx.Module):
         header, arrays = self.pack()
         write_model(path, {"kind": self.model.kind, "options": self.model.to_dict(), **header}, arrays)
 
-    def restored(self, variance: bool = False) -> Self:
+    def restored(self, variance: bool = False) -> "FittedModel":
         """The model from a file with everything computed that files leave out, for the variance too if it is wanted."""
         return self

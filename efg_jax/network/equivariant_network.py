@@ -4,21 +4,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError, as_int
-from efg_jax.gp.labelled import as_group
-from efg_jax.gp.prediction import cartesian
 from efg_jax.metrics import Scale
 from efg_jax.models.predicted import Choice, DType, Predicted
 from efg_jax.models.protocol import FittedModel, Model, Packed, Progress
 from efg_jax.network.architecture import Architecture
+from efg_jax.network.backbone import check_makes
 from efg_jax.network.committee import Committee
 from efg_jax.network.committee_training import Keeping, train_committee
 from efg_jax.network.network_prediction import predict_stream
@@ -30,10 +29,18 @@ from efg_jax.network.training_sets import TrainingData, labelled_frames
 from efg_jax.precision import cast
 from efg_jax.storage.plain_values import from_plain, to_plain
 from efg_jax.structures.environments import Environments, Neighbours, environments
-from efg_jax.structures.targets import Target, find
+from efg_jax.structures.site_selection import named_species
+from efg_jax.structures.splits import split
+from efg_jax.structures.targets import Target, cartesian, find
 
 OF_TRAINING = ("learning_rate", "weight_decay", "warmup", "clip", "average", "batch_edges")
 """Options of the training that count as hyperparameters: not how long one trains, nor by what loss and validation set."""
+
+
+def _one_or_several(target: str | Sequence[str]) -> str | tuple[str, ...]:
+    """Names as a tuple; a single one as it is."""
+    names = (target,) if isinstance(target, str) else tuple(target)
+    return names[0] if len(names) == 1 else names
 
 
 class EquivariantNetwork(Model):
@@ -54,10 +61,8 @@ class EquivariantNetwork(Model):
     kind: ClassVar[str] = "network"
 
     architecture: Architecture = eqx.field(static=True, default=Architecture())
-    species: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=as_group)
-    target: str | tuple[str, ...] = eqx.field(
-        static=True, default="efg", converter=lambda target: target if isinstance(target, str) else tuple(target)
-    )
+    species: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named_species)
+    target: str | tuple[str, ...] = eqx.field(static=True, default="efg", converter=_one_or_several)
     training: Training = eqx.field(static=True, default=Training())
     members: int = eqx.field(static=True, default=1, converter=partial(as_int, "members"))
     array: str | None = eqx.field(static=True, default=None)
@@ -119,7 +124,7 @@ class EquivariantNetwork(Model):
         """The state of a training is kept after every epoch."""
         return True
 
-    def knowing(self, elements: Sequence[str]) -> Self:
+    def knowing(self, elements: Sequence[str]) -> "EquivariantNetwork":
         """The same with an architecture that knows these elements."""
         known = self.architecture.species
         if known is None:
@@ -131,11 +136,36 @@ class EquivariantNetwork(Model):
             )
         return self
 
+    def check_target(self, target: Target) -> None:
+        """A network learns targets of atoms whose parts its features can make."""
+        if target.per != "atom":
+            raise InputError(f"'{target.name}' belongs to whole structures; take a tensor model for it")
+        check_makes(self.architecture, {target.name: target.irreps})
+
+    def check_labels(self, counts: Mapping[str, Int[np.ndarray, " structures"]]) -> None:
+        """Both parts of the training set need labels: of every element to train on, of any for validation."""
+        options = self.training
+        if options.validation == 0.0:
+            raise InputError("an empty validation set leaves early stopping nothing to watch; give validation=0.1")
+        numbers = range(len(next(iter(counts.values()))))
+        training, validation = split(numbers, options.validation, options.seed)
+        for name, count in counts.items():
+            if not count[training].any():
+                raise InputError(
+                    f"all structures with {name} labels are held out for validation; use more structures, or another "
+                    "seed or validation"
+                )
+        if not any(count[validation].any() for count in counts.values()):
+            raise InputError(
+                "no structure that is held out for validation has labels; use more structures, or another seed or "
+                "validation"
+            )
+
     def hyperparameters(self) -> dict[str, Any]:
         """What is tuned, and the rest of architecture and training, as JSON types."""
         return {name: to_plain(getattr(self, name)) for name in ("architecture", "training")}
 
-    def with_hyperparameters(self, values: dict[str, Any]) -> Self:
+    def with_hyperparameters(self, values: dict[str, Any]) -> "EquivariantNetwork":
         """The same model with another architecture and with `OF_TRAINING` of another training; all else stays."""
         training = from_plain(Training, values["training"])
         changes = {name: getattr(training, name) for name in OF_TRAINING}

@@ -8,12 +8,12 @@ import numpy as np
 from ase import Atoms
 
 from efg_jax.errors import InputError
-from efg_jax.gp.labelled import labelled_elements
 from efg_jax.metrics import Scale
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.standard_units import Standard
 from efg_jax.structures.checks import check_frames, with_label
 from efg_jax.structures.environments import species_of
+from efg_jax.structures.site_selection import labelled_elements
 from efg_jax.structures.splits import split
 from efg_jax.structures.targets import Target, find, labels, missing, place_of, target_of
 

@@ -19,46 +19,46 @@ NEEDLESS_REFERENCE = (
 
 
 def each(frames: Atoms | Iterable[Any] | os.PathLike) -> Iterator[Atoms]:
-    """The structures one by one.
+    """The given structures, one by one: of a single one, several, or a stream.
 
     Raises:
-        InputError: a path, or something else that is no structure.
+        InputError: one of them is a path, or no ase.Atoms.
     """
     if isinstance(frames, str | os.PathLike):
         raise InputError(
-            "is a path, and structures are wanted; read them: efg_jax.io.read(path), or iread(path) for one at a time",
+            "is a path, and structures are expected; read them: efg_jax.io.read(path), or iread(path) one by one",
             file=os.fspath(frames),
         )
     for number, atoms in enumerate([frames] if isinstance(frames, Atoms) else frames):
         if not isinstance(atoms, Atoms):
-            raise InputError(f"is a {type(atoms).__name__}, and no structure (ase.Atoms)", frame=number)
+            raise InputError(f"is a {type(atoms).__name__}; expected a structure (ase.Atoms)", frame=number)
         yield atoms
 
 
 def listed(indices: Iterable[Any]) -> Int[np.ndarray, " chosen"]:
-    """The indices, each once, ascending.
+    """Indices of atoms as an array, each once, in ascending order.
 
     Raises:
-        InputError: they are no whole numbers. Of a mask True and False would otherwise mean atoms 1 and 0.
+        InputError: they are not integers. (True and False of a mask would otherwise mean atoms 1 and 0.)
     """
     values = np.asarray(list(indices))
     if values.size and (values.ndim != 1 or values.dtype.kind not in "iu"):
         raise InputError(
-            f"indices are whole numbers from 0, and {values.flat[0]} is none; of a mask take np.flatnonzero(mask)"
+            f"indices must be integers from 0, got {values.flat[0]}; convert a mask with np.flatnonzero(mask)"
         )
     return np.unique(values.astype(int))
 
 
 def check_indices(indices: Int[np.ndarray, " chosen"], atoms: Atoms, number: int) -> None:
-    """Refuse indices that a structure does not have.
+    """Check that a structure has atoms of these indices.
 
     Args:
         indices: from `listed`.
         atoms: structure.
-        number: of the structure, for the message.
+        number: position of the structure in the caller's list, for the message.
 
     Raises:
-        InputError: there is no such atom.
+        InputError: it has no such atom.
     """
     outside = indices[(indices < 0) | (indices >= len(atoms))]
     if len(outside):
@@ -70,7 +70,7 @@ def check_indices(indices: Int[np.ndarray, " chosen"], atoms: Atoms, number: int
 def tensors_of(
     atoms: Atoms, position: int, names: Sequence[str], required: bool = True
 ) -> list[Float[np.ndarray, "atoms 3 3"] | None]:
-    """Checked tensors of a frame by name, None for those that it does not carry.
+    """Checked tensors of a frame in the order of the names; None for those that it does not carry.
 
     Args:
         atoms: frame.
@@ -95,15 +95,15 @@ def tensors_of(
 
 
 def finite_rows(tensors: Float[np.ndarray, "atoms 3 3"]) -> Bool[np.ndarray, " atoms"]:
-    """Which atoms have a tensor; the others' are NaN."""
+    """Which atoms have a tensor; the others have NaN."""
     return np.isfinite(tensors).all(axis=(1, 2))
 
 
 def site_labels(atoms: Atoms) -> tuple[np.ndarray, Int[np.ndarray, " atoms"]]:
-    """Label and index that name every atom once: those that a magres file gave, or element and number among its kind, from 1.
+    """A unique label and index for every atom: those of a magres file, or element and number among its kind, from 1.
 
     Returns:
-        Texts and whole numbers, (atoms,) each: O 1, O 2, ...
+        Text and integers, (atoms,) each: O 1, O 2, ...
     """
     labels, indices = atoms.arrays.get("labels"), atoms.arrays.get("indices")
     if labels is not None and indices is not None and indices.dtype.kind in "iu":
@@ -125,10 +125,10 @@ def named_species(species: str | Sequence[str] | None) -> tuple[str, ...] | None
 def chosen_sites(
     atoms: Atoms, position: int, species: str | Sequence[str] | None, sites: Sequence[int] | None = None
 ) -> Int[np.ndarray, " sites"]:
-    """Numbers of the chosen atoms, in the order asked for.
+    """Indices of the chosen atoms, in the given order.
 
     Raises:
-        InputError: an atom that is not there or that is named twice, or nothing is left.
+        InputError: an atom does not exist or is named twice, or nothing is left.
     """
     wanted, symbols = named_species(species), np.asarray(atoms.symbols)
     numbers = np.arange(len(atoms))
@@ -148,10 +148,10 @@ def chosen_sites(
 
 
 def chosen_isotopes(symbols: Sequence[str], isotopes: Mapping[str, Isotope | str] | None) -> list[Isotope | None]:
-    """The nucleus of each site: as given by element, or else the one that NMR uses; None for an element without any in the table.
+    """The nucleus of each site: the given one of its element, or else the usual one; None if the table has none.
 
     Raises:
-        InputError: an isotope of another element, or of one that is not among the sites.
+        InputError: an isotope is of another element, or of one that is not among the sites.
     """
     if strangers := sorted(set(isotopes or ()) - set(symbols)):
         named = ", ".join(sorted(set(symbols)))
@@ -172,7 +172,7 @@ def chosen_references(
     """The reference shielding of each site, ppm.
 
     Raises:
-        InputError: there is none for an element, one that is no finite number, or one number for several elements.
+        InputError: an element has none, or not a finite number; one number was given for several elements.
     """
     kinds = list(dict.fromkeys(symbols))
     if reference is None:
@@ -180,13 +180,15 @@ def chosen_references(
     elif not isinstance(reference, Mapping):
         if len(kinds) > 1:
             raise InputError(
-                f"one reference shielding for {', '.join(kinds)}; give one for each element, as reference={{'{kinds[0]}': {reference:g}}}"
+                f"one reference shielding for {', '.join(kinds)}; "
+                f"give one for each element, as reference={{'{kinds[0]}': {reference:g}}}"
             )
         reference = dict.fromkeys(kinds, reference)
     if lacking := [symbol for symbol in kinds if symbol not in reference]:
         raise InputError(
-            f"a chemical shift of {lacking[0]} needs the shielding of its reference compound, computed as this one was; "
-            f"pass reference={{'{lacking[0]}': ...}} in ppm (command line: --reference {lacking[0]}=...), or ask for the shielding"
+            f"a chemical shift of {lacking[0]} needs the shielding of its reference compound, computed in the same way; "
+            f"pass reference={{'{lacking[0]}': ...}} in ppm (command line: --reference {lacking[0]}=...), "
+            "or ask for the shielding"
         )
     for symbol in kinds:
         if not np.isfinite(reference[symbol]):
@@ -199,7 +201,7 @@ def chosen_references(
 def select(
     structures: Sequence[Atoms], symbol: str, keep: Sequence[np.ndarray] | None = None
 ) -> list[Int[np.ndarray, " _"]]:
-    """Indices of the atoms of an element in each structure, of those where ``keep`` is True if it is given."""
+    """Indices of the atoms of an element in each structure; with ``keep``, only of those where it is True."""
     chosen = [np.flatnonzero(np.asarray(atoms.symbols) == symbol) for atoms in structures]
     return chosen if keep is None else [index[mask[index]] for index, mask in zip(chosen, keep, strict=True)]
 
@@ -215,3 +217,29 @@ def labelled_elements(target: Target, frames: Sequence[Atoms], among: Sequence[s
     present = sorted({symbol for atoms in frames for symbol in atoms.symbols})
     wanted = [symbol for symbol in present if among is None or symbol in among]
     return [symbol for symbol in wanted if np.isfinite(labels(frames, target, symbol)).any()]
+
+
+def learned_elements(species: Sequence[str] | None, target: Target, frames: Sequence[Atoms]) -> tuple[str, ...]:
+    """Elements that a model learns from these structures; for a target per structure those that contribute to it.
+
+    Args:
+        species: elements that are wanted; None: all that have labels.
+        target: what is learned.
+        frames: training set.
+
+    Raises:
+        InputError: an element that no structure has or whose atoms carry no label, or no label at all.
+    """
+    present = sorted({symbol for atoms in frames for symbol in atoms.symbols})
+    if absent := [symbol for symbol in species or () if symbol not in present]:
+        raise InputError(f"no structure contains {', '.join(absent)}; choose among {', '.join(present)}")
+    if target.per == "structure":
+        return tuple(species or present)
+    labelled = labelled_elements(target, frames)
+    if not labelled:
+        raise InputError(f"no atom carries a label of '{target.name}'; all are NaN")
+    if bare := [symbol for symbol in species or () if symbol not in labelled]:
+        raise InputError(
+            f"no {bare[0]} atom carries a label of '{target.name}' (all are NaN); labelled are {', '.join(labelled)}"
+        )
+    return tuple(species or labelled)

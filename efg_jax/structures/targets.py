@@ -1,7 +1,7 @@
-"""What is learned: a tensor per atom (EFG, shielding) or per structure (dipole), and the irreps that it consists of.
+"""Quantities to learn: a tensor per atom (EFG, shielding) or per structure (dipole), and its irreps.
 
 A target is found in ``atoms.arrays`` (per atom), ``atoms.info`` (per structure) or the results of ASE's calculator,
-under its own name or under the one that `array` gives. NaN rows mean "no label" everywhere.
+under its own name or the one given by `array`. Rows of NaN mean "no label" everywhere.
 """
 
 import difflib
@@ -31,9 +31,9 @@ IRREPS: dict[str, tuple[Irrep, ...]] = {
     "vector": ((1, 1),),
     "matrix": (INVARIANT, (1, -1), (2, 1)),
 }
-# A channel whose largest norm over the data is below this part of the largest channel's is rounding, not data.
+# An irrep whose largest norm over the data is below this fraction of the largest one's is rounding, not data.
 NEGLIGIBLE = 1e-8
-# What ASE's readers take out of `info` into calculator results, with the number of axes that a per-structure value has.
+# Names that ASE's readers move from `info` to calculator results, with the number of axes of a value per structure.
 RESULT_AXES = {
     "energy": 0,
     "free_energy": 0,
@@ -51,13 +51,13 @@ class Target:
 
     Attributes:
         name: what it is called in models, reports and output files.
-        per: one value an atom or one a structure (then it is a sum over atoms).
+        per: one value per atom, or one per structure (then a sum over atoms).
         kind: Cartesian shape: scalar (), vector (3,), matrix (3, 3).
         irreps: its irreducible parts as (order λ, parity), parity +1 proper and −1 pseudo.
-        unit: unit of the values, empty where it is whatever the data have.
+        unit: unit of the values; empty: whatever the data have.
         symmetric: V_ij = V_ji (matrices).
         traceless: Tr V = 0 (matrices).
-        array: name under which frames carry it, where that differs from `name`.
+        array: name under which frames carry it, if it differs from `name`.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Target:
 
     @property
     def is_efg(self) -> bool:
-        """Whether C_Q and η follow from it: field gradients of atoms, in V/Å²."""
+        """Whether it is a field gradient of atoms in V/Å², from which C_Q and η follow."""
         return self.per == "atom" and self.symmetric and self.traceless and self.unit == _EFG.unit
 
     @property
@@ -114,7 +114,7 @@ KNOWN: dict[str, Target] = {
 
 
 def place_of(atoms: Atoms, position: int) -> dict[str, Any]:
-    """``file`` and ``frame`` for an `InputError`: where the frame was read from, or else its position in the list."""
+    """``file`` and ``frame`` for an `InputError`: the origin of the frame, or else its position in the list."""
     if "source_file" in atoms.info:
         return {"file": str(atoms.info["source_file"]), "frame": int(atoms.info.get("source_frame", position))}
     return {"frame": position}
@@ -127,7 +127,7 @@ def _named(atoms: Atoms, position: int) -> str:
 
 
 def find(atoms: Atoms, key: str, per: Per | None = None) -> tuple[Per, np.ndarray] | None:
-    """What a frame carries under ``key``, and whether it is per atom or per structure; None where it carries nothing.
+    """The values that a frame carries under ``key``, and whether they are per atom or structure; None without any.
 
     Args:
         atoms: frame to search: arrays first, then info, then calculator results.
@@ -149,7 +149,7 @@ def find(atoms: Atoms, key: str, per: Per | None = None) -> tuple[Per, np.ndarra
 
 
 def _as_array(value: Any) -> np.ndarray:
-    """The value as an array; a ragged list becomes one of objects, which `shaped` refuses."""
+    """The value as an array; a ragged list becomes an array of objects, which `shaped` refuses."""
     try:
         return np.asarray(value)
     except ValueError:
@@ -157,15 +157,15 @@ def _as_array(value: Any) -> np.ndarray:
 
 
 def tensors_in(atoms: Atoms) -> list[str]:
-    """Names of what looks like a target in a frame: per-atom arrays of nine numbers, and the known tensors."""
+    """Names of possible targets in a frame: per-atom arrays of nine numbers, and the known tensors."""
     per_atom = [name for name, value in atoms.arrays.items() if value.shape[1:] in ((9,), (3, 3))]
     known = [name for name in KNOWN if name != "energy" and name not in per_atom and find(atoms, name) is not None]
     return per_atom + known
 
 
 def missing(key: str, atoms: Atoms, position: int) -> InputError:
-    """The error for a frame without ``key``: names what is there, and the option that names another array."""
-    if (found := find(atoms, key)) is not None:  # there, but not per what was asked for
+    """The error for a frame without ``key``: names what it carries, and the option for another array."""
+    if (found := find(atoms, key)) is not None:  # there, but per atom instead of structure, or the reverse
         return InputError(
             f"'{key}' is given per {found[0]} here; leave per out, or set per='{found[0]}' (command line: --per)",
             **place_of(atoms, position),
@@ -195,15 +195,15 @@ def shaped(
     """Values as float64 of shape (atoms, *shape) or (*shape): nine numbers become a 3×3 matrix, row by row.
 
     Args:
-        value: what `find` found.
+        value: from `find`.
         key: its name, for the message.
-        per: what the values are one for.
-        kind: shape to require; None takes the one that the data have.
+        per: whether there is one value per atom or structure.
+        kind: required shape; None: the one of the data.
         atoms: frame that carries them.
         position: position of the frame in the caller's list, for the message.
 
     Raises:
-        InputError: not numbers, or not 1, 3 or 9 of them.
+        InputError: the values are not numbers, or not 1, 3 or 9 of them.
     """
     lead = (len(atoms),) if per == "atom" else ()
     inner = value.shape[len(lead) :]
@@ -241,12 +241,12 @@ def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array:
     Args:
         name: "efg", "ms", "dipole", ... or any name of an array.
         frames: structures; those that carry no tensor at all count as unlabelled.
-        per: per atom or per structure; found out where not given.
-        array: name under which the frames carry it, where that differs.
+        per: per atom or per structure; None: whichever the frames have.
+        array: name under which the frames carry it, if it differs.
 
     Raises:
-        InputError: no frame has it, frames disagree in shape, or one frame has it and another one carries a different
-            tensor instead.
+        InputError: no frame has it; frames differ in shape; one frame has it and another carries a different tensor
+            instead.
     """
     key = array or name
     known = KNOWN.get(name)
@@ -265,7 +265,7 @@ def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array:
             first = (position, found[0], kind)
         elif kind != first[2]:
             raise InputError(
-                f"'{key}' is a {kind} here but a {first[2]} in {_named(frames[first[0]], first[0])}; make them alike",
+                f"'{key}' is a {kind} here but a {first[2]} in {_named(frames[first[0]], first[0])}; give all the same shape",
                 **place_of(atoms, position),
             )
         values.append(value.reshape((-1, *SHAPES[kind])))
@@ -279,11 +279,11 @@ def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array:
         target = replace(known, per=first[1], array=array if array != name else None)
     else:
         target = Target(name, first[1], first[2], IRREPS[first[2]], array=array)
-    return _without_empty_channels(target, np.concatenate(values))
+    return _without_empty_irreps(target, np.concatenate(values))
 
 
 def different(key: str, having: Atoms, at: int, others: Sequence[str], lacking: Atoms, position: int) -> InputError:
-    """The error for two frames with different targets: names both, and what each carries."""
+    """The error for two frames with different targets, which names what each carries."""
     listed = " and ".join(f"'{other}'" for other in others)
     return InputError(
         f"carries {listed} but no '{key}', while {_named(having, at)} carries '{key}'; "
@@ -292,32 +292,31 @@ def different(key: str, having: Atoms, at: int, others: Sequence[str], lacking: 
     )
 
 
-def _without_empty_channels(target: Target, values: np.ndarray) -> Target:
-    """Drop the channels that the data do not have; at least one stays."""
+def _without_empty_irreps(target: Target, values: np.ndarray) -> Target:
+    """Drop the irreps that the data do not have; at least one stays."""
     if target.kind != "matrix" or len(target.irreps) == 1:
         return target
     norms = {
-        channel: np.max(np.linalg.norm(part, axis=-1), initial=0.0, where=~np.isnan(part[:, 0]))
-        for channel, part in to_irreps(target, values).items()
+        irrep: np.max(np.linalg.norm(part, axis=-1), initial=0.0, where=~np.isnan(part[:, 0]))
+        for irrep, part in to_irreps(target, values).items()
     }
     total = max(norms.values())
-    kept = tuple(channel for channel in target.irreps if norms[channel] > NEGLIGIBLE * total) or target.irreps
+    kept = tuple(irrep for irrep in target.irreps if norms[irrep] > NEGLIGIBLE * total) or target.irreps
     return replace(target, irreps=kept, symmetric=(1, -1) not in kept, traceless=(0, 1) not in kept)
 
 
 def labels(
     frames: Sequence[Atoms], target: Target, species: str | Sequence[str] | None = None
 ) -> Float[np.ndarray, "labels *shape"]:
-    """Labels of all frames, one after another; NaN where there is none.
+    """Labels of all frames, one after another; NaN for what has none.
 
     Args:
         frames: structures, of which some may carry no label.
         target: what to collect.
-        species: keep the rows of these elements only (per-atom targets).
+        species: elements whose rows are kept (per-atom targets); None: all.
 
     Returns:
-        One row an atom, frame by frame in the order of the atoms, or one row a structure: (rows, *target.shape),
-        float64.
+        One row per atom, frame by frame in the order of the atoms, or one per structure: (rows, *target.shape), float64.
     """
     wanted = None if species is None else {species} if isinstance(species, str) else set(species)
     rows = []
@@ -367,7 +366,7 @@ def cartesian(kind: Kind, components: Mapping[Irrep, Float[Array, "rows _"]]) ->
 
 
 def from_irreps(target: Target, channels: Mapping[Irrep, np.ndarray]) -> Float[np.ndarray, "rows *shape"]:
-    """Cartesian values from irreducible parts: the inverse of `to_irreps`. Parts that are not given count as zero.
+    """Cartesian values from irreducible parts: the inverse of `to_irreps`. Missing parts count as zero.
 
     Args:
         target: what the values are.
