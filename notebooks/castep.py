@@ -10,8 +10,9 @@
 # %% [markdown]
 # # Your own CASTEP data
 #
-# From magres files, as CASTEP and Quantum ESPRESSO write them, to a model, and from the model to magres files that Soprano and MagresView read. So that
-# this notebook stands by itself it first writes magres files of a few silica cells that ship; you have yours already, and start at the second cell.
+# This notebook goes from magres files, as CASTEP and Quantum ESPRESSO write them, to a model, and from the model to
+# magres files that Soprano and MagresView read. To be self-contained, it first writes magres files of a few silica
+# cells that ship. You have your own files: start at the second cell.
 
 # %%
 from pathlib import Path
@@ -29,57 +30,65 @@ print(*(line[:100] for line in Path("castep/quartz-00.magres").read_text().split
 # %% [markdown]
 # ## Read and look
 #
-# `ej.io.read` takes magres, extended XYZ and whatever else ASE reads, one file or many. EFGs come out in V/Å² (the files have atomic units), shieldings in ppm; every
-# frame is checked, and an error names the file, the atom and the mend.
+# `ej.io.read` reads magres, extended XYZ and whatever else ASE reads, one file or many. EFGs come out in V/Å² (the
+# files have atomic units), shieldings in ppm. Every frame is checked; an error names the file and the atom, and says
+# what to do.
 
 # %%
 frames = ej.io.read(sorted(Path("castep").glob("*.magres")), target="efg")
 len(frames), frames[0].arrays["efg"].shape, frames[0].info["source_file"]
 
 # %% [markdown]
-# What the numbers mean in NMR, site by site, before any learning: C_Q in MHz, η, ν_Q, Euler angles. The same table is `efg-jax observables castep/*.magres --species O`.
+# This table shows what the numbers mean in NMR, site by site, before any learning: C_Q in MHz, η, ν_Q, Euler angles.
+# `efg-jax observables castep/*.magres --species O` prints the same.
 
 # %%
 print(ej.observables.site_observables(frames[:2], species="O"))
 
 # %% [markdown]
-# Two things to know of your own data:
+# Two things matter for your own data:
 #
-# - **Level of theory.** All structures of a set must share it: functional, cutoff, k-points, pseudopotentials. A model learns whatever differences there are.
-# - **Magres files from Quantum ESPRESSO** hold the same; atoms without a tensor get NaN, which means "no label".
+# - **Level of theory.** All structures of a set must share functional, cutoff, k-points and pseudopotentials. A model
+#   learns any differences.
+# - **Magres files from Quantum ESPRESSO** hold the same. Atoms without a tensor get NaN, which means "no label".
 #
 # ## Train and judge
 #
-# By structure, never by atom. The descriptor here is small so that the notebook runs in seconds; leave `nmax` and `lmax` out for real work.
+# Split by structure, never by atom. The descriptor here is small so that the notebook runs in seconds; leave `nmax` and
+# `lmax` out for real work.
 
 # %%
 train, test = ej.split(frames, test=0.25, seed=1)
-model = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=4, lmax=3), species="O").fit(train)
-report = model.evaluate(test, title=f"{len(train)} structures of quartz")
+model = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=4, lmax=3), species="O")
+fitted = model.fit(train)
+report = fitted.evaluate(test, title=f"{len(train)} structures of quartz")
 report
 
 # %%
 report.plot()[0]
 
 # %% [markdown]
-# C_Q has a large %RMSE and C̃_Q, which leaves its sign out, a small one: a site with η near 1, where V_zz and V_yy are equal in size and opposite in sign, took the other sign.
+# C_Q has a large %RMSE, and C̃_Q, which ignores its sign, a small one. The reason is a site with η near 1, where V_zz
+# and V_yy are equal in size and opposite in sign: it took the other sign.
 #
-# ## Predict, and hand back
+# ## Predict and export
 #
-# A structure without tensors gains them, and goes out as magres (for Soprano and MagresView), as SIMPSON spin system, or as CSV of observables. Only oxygen is predicted, so the silicon
-# rows are NaN, and the magres file leaves them out.
+# A structure without tensors gains them. You can write it as magres (for Soprano and MagresView), as SIMPSON spin
+# system, or as CSV of observables. Only oxygen is predicted, so the silicon rows are NaN, and the magres file leaves
+# them out.
 
 # %%
 new = test[0].copy()
 del new.arrays["efg"]
-new.arrays["efg"] = model.predict(new)
+new.arrays["efg"] = fitted.predict(new)
 ej.io.write("predicted.magres", new)
 again = ej.io.read("predicted.magres")[0]
 oxygen = np.asarray(new.symbols) == "O"
 np.abs(again.arrays["efg"] - new.arrays["efg"])[oxygen].max(), np.isnan(again.arrays["efg"][~oxygen]).all()
 
 # %% [markdown]
-# In a notebook [chemiscope](https://chemiscope.org) shows the tensors as ellipsoids on their atoms, to be turned with the mouse (`pip install 'efg-jax[view]'`; a page like this one has no room for it):
+# In a notebook [chemiscope](https://chemiscope.org) shows the tensors as ellipsoids on their atoms, which you can
+# rotate (`pip install 'efg-jax[view]'`; this page cannot show it):
 
 # %%
 ej.io.view(new, species="O")

@@ -10,16 +10,19 @@
 # %% [markdown]
 # # A network beside a kernel model
 #
-# The same tensors, learned by an equivariant message-passing network and by λ-SOAP: trained on the same crystals, judged on the same others, with a
-# look at where each of them fails. Then the network is fine-tuned for a crystal that it has never seen.
+# This notebook learns the same tensors with an equivariant message-passing network and with λ-SOAP. Both are trained on
+# the same crystals and judged on the same others, and we look at where each of them fails. Then the network is
+# fine-tuned for a crystal that it has never seen.
 #
-# A small network and a part of the data, so that it runs in a minute or two; `python -m experiments.network` is the study with all of both.
+# The network is small and the data are a part of the set, so that it runs in a minute or two.
+# `python -m experiments.network` is the full study.
 
 # %%
 import numpy as np
 
 import efg_jax as ej
 from efg_jax import plots
+from efg_jax.network import Architecture, Training
 from efg_jax.network.training_figure import training_figure
 
 frames = ej.datasets.load("silica-efg")[:247]
@@ -32,14 +35,14 @@ len(train), len(test), len(stishovite)
 # %% [markdown]
 # ## Train
 #
-# A tenth of the training structures is held back; the averaged weights of the epoch that is best on them are kept. Sixty structures are few, so that
-# we ask for a number of steps rather than of epochs.
+# A tenth of the training structures is held back. The network keeps the averaged weights of the epoch that is best on
+# them. Sixty structures are few, so we ask for a number of steps instead of epochs.
 
 # %%
-architecture = ej.Architecture(layers=2, channels=8, cutoff=3.5, species=("O", "Si"))
-training = ej.Training(epochs=20, steps=200, learning_rate=0.02, batch_edges=500)
+architecture = Architecture(layers=2, channels=8, cutoff=3.5, species=("O", "Si"))
+training = Training(epochs=20, steps=200, learning_rate=0.02, batch_edges=500)
 network = ej.EquivariantNetwork(architecture, species="O", training=training).fit(train)
-training_figure(network.fitted.histories)
+training_figure(network.histories)
 
 # %%
 kernel = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=4, lmax=3), species="O").fit(train)
@@ -49,7 +52,8 @@ ej.comparison_table(reports, "O")
 # %% [markdown]
 # ## Where each fails
 #
-# The norm of the error of every tensor, by crystal, and against the distance to the nearest training environment as the kernel sees it.
+# The figure shows the norm of the error of every tensor, by crystal, and against the distance to the nearest training
+# environment as the kernel sees it.
 
 
 # %%
@@ -88,19 +92,20 @@ figure
 # %% [markdown]
 # ## Fine-tune
 #
-# Stishovite has Si with six neighbours, of which none of these models knows anything. Five structures of it are shown to a network that begins with
-# what the tetrahedral crystals taught, and to one that begins with nothing.
+# Stishovite has Si with six neighbours, which none of these models has seen. Five structures of it train a network that
+# starts from the tetrahedral crystals, and one that starts from random weights.
 
 # %%
 few, others = stishovite[:5], stishovite[8:28]
-brief = ej.Training(epochs=20, steps=60, learning_rate=0.005, batch_edges=500, validation=0.25)
+brief = Training(epochs=20, steps=60, learning_rate=0.005, batch_edges=500, validation=0.25)
 tuned = network.finetune(few, training=brief)
 alone = ej.EquivariantNetwork(architecture, species="O", training=brief).fit(few)
 for name, model in {"before": network, "fine-tuned": tuned, "from nothing": alone}.items():
     print(f"{name:14s} {model.evaluate(others).to_dict()['O']['rmse_percent']:6.1f} %RMSE of stishovite")
 
 # %% [markdown]
-# What it knew of the others is partly forgotten; where that matters, put some of them among the new data.
+# The fine-tuned network has partly forgotten the other crystals. Where that matters, put some of them among the new
+# data.
 
 # %%
 for name, model in {"before": network, "fine-tuned": tuned}.items():

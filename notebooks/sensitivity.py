@@ -10,8 +10,9 @@
 # %% [markdown]
 # # Sensitivity: which bond, which angle?
 #
-# A model is one differentiable function of positions, so that ∂C_Q/∂r is exact, for any quantity of any atom with respect to every position and to strain. Expressed in bonds and angles it says what makes a coupling
-# what it is. This notebook asks it of an oxygen in quartz.
+# A model is one differentiable function of positions. So ∂C_Q/∂r is exact, for any quantity of any atom, with respect
+# to every position and to strain. Expressed in bonds and angles, it says what determines a coupling. This notebook does
+# that for an oxygen in quartz.
 
 # %%
 import numpy as np
@@ -20,21 +21,22 @@ import efg_jax as ej
 from efg_jax.sensitivity import gradient
 
 frames = [atoms for atoms in ej.datasets.load("silica-efg")[:247] if len(atoms) == 9]
-model = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=4, lmax=3), species="O").fit(frames[:32])
+model = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=4, lmax=3), species="O")
+fitted = model.fit(frames[:32])
 atoms = min(frames[32:], key=lambda atoms: atoms.info["sigma"])  # the least distorted of the others
 oxygen = int(np.flatnonzero(np.asarray(atoms.symbols) == "O")[0])
 
 # %% [markdown]
 # ## C_Q of one oxygen
 #
-# The table lists bonds and angles at the atom and at its neighbours, those that matter most first.
+# The table lists bonds and angles at the atom and at its neighbours, largest derivatives first.
 
 # %%
-found = gradient(model, atoms, oxygen, "c_q")
+found = gradient(fitted, atoms, oxygen, "c_q")
 found
 
 # %% [markdown]
-# The picture shows the same: bars for bonds and angles, and arrows for the derivative with respect to every position.
+# The figure shows the same: bars for bonds and angles, and arrows for the derivative with respect to every position.
 
 # %%
 found.plot()
@@ -42,7 +44,8 @@ found.plot()
 # %% [markdown]
 # ## The same as arrays
 #
-# Per atom (periodic images together), and with respect to strain. Moving all atoms together changes nothing:
+# The derivatives are also arrays: per atom (periodic images together), and with respect to strain. Translation of all
+# atoms changes nothing:
 
 # %%
 assert np.abs(found.positions.sum(axis=0)).max() < 1e-8 * np.abs(found.positions).max()
@@ -52,7 +55,7 @@ np.round(found.positions / 1e6, 3)  # MHz/Å
 np.round(found.strain / 1e6, 2)  # MHz, for a strain of 1
 
 # %% [markdown]
-# The derivative is exact: a displacement along it changes the model's own C_Q as it says.
+# The derivative is exact. For a small displacement along it, the model's own C_Q changes as predicted:
 
 # %%
 step = 1e-3 * found.positions / np.linalg.norm(found.positions)  # Å
@@ -61,7 +64,7 @@ step = 1e-3 * found.positions / np.linalg.norm(found.positions)  # Å
 def c_q(displacement):
     moved = atoms.copy()
     moved.positions += displacement
-    return gradient(model, moved, oxygen, "c_q").quantity.value
+    return gradient(fitted, moved, oxygen, "c_q").quantity.value
 
 
 predicted = np.sum(found.positions * step)
@@ -70,11 +73,12 @@ predicted = np.sum(found.positions * step)
 # %% [markdown]
 # ## Other quantities
 #
-# `"eta"`, `"p_q"`, `"nu_q"` along a field, and of a shielding model `"sigma_iso"`, `"span"`, ... Where a quantity has a kink (η at 0, C_Q at η = 1) `reach` says how far atoms may move before the derivative stops to hold, and on the kink an error says
-# what to ask for instead.
+# `"eta"`, `"p_q"`, `"nu_q"` along a field, and for a shielding model `"sigma_iso"`, `"span"`, ... are available too.
+# Where a quantity has a kink (η at 0, C_Q at η = 1), `reach` says how far atoms may move before the derivative ceases
+# to hold. On the kink an error says what to ask for instead.
 
 # %%
-eta = gradient(model, atoms, oxygen, "eta")
+eta = gradient(fitted, atoms, oxygen, "eta")
 f"η = {eta.quantity.value:.3f}; the most sensitive atom may move {eta.reach:.2f} Å"
 
 # %% [markdown]

@@ -10,8 +10,9 @@
 # %% [markdown]
 # # From tensors to spectra
 #
-# Powder spectra of quadrupolar nuclei from the tensors of a structure, wherever these come from: first principles, a model, the average over a trajectory. Spectra are simulated by
-# mrsimulator (`pip install 'efg-jax[spectra]'`); a line shape of our own in JAX can be differentiated, so that a spectrum can be a loss.
+# This notebook computes powder spectra of quadrupolar nuclei from the tensors of a structure. These may come from first
+# principles, from a model, or from the average over a trajectory. mrsimulator simulates the spectra
+# (`pip install 'efg-jax[spectra]'`). Our own line shape in JAX is differentiable, so that a spectrum can be a loss.
 
 # %%
 import jax
@@ -30,8 +31,9 @@ atoms.symbols.get_chemical_formula(), atoms.info["parent"]
 # %% [markdown]
 # ## Sites
 #
-# A spectrum needs shifts too. Where the structure has shieldings (`ms`, ppm), give the shielding of your reference compound, `reference=`: there is no default. This data set has field gradients alone, so `shift=` puts every site at one
-# shift.
+# A spectrum needs shifts too. If the structure has shieldings (`ms`, ppm), give the shielding of your reference
+# compound, `reference=`; there is no default. This data set has field gradients only, so `shift=` puts every site at
+# one shift.
 
 # %%
 oxygen = sites(atoms, "17O", shift=40.0)
@@ -41,7 +43,8 @@ for site in list(oxygen)[:4]:
 # %% [markdown]
 # ## Static, and under magic-angle spinning
 #
-# The central transition of ¹⁷O, to second order, at 14.1 T. The pattern under MAS is narrower and lies to the right of the shift: by δ_QIS, the quadrupolar induced shift.
+# The central transition of ¹⁷O, to second order, at 14.1 T. The pattern under MAS is narrower and lies to the right of
+# the shift, by the quadrupolar induced shift δ_QIS.
 
 # %%
 few = oxygen.select(np.arange(4))
@@ -55,7 +58,7 @@ f"centre of gravity under MAS: {mas.centre_of_gravity:.1f} ppm, shift 40 ppm; la
 # %% [markdown]
 # ## MQMAS
 #
-# Sites that overlap under MAS come apart in the isotropic dimension.
+# Sites that overlap under MAS separate in the isotropic dimension.
 
 # %%
 mqmas_figure(mqmas(few, field=14.1, broadening="0.5 ppm", points=(128, 256)), title="¹⁷O 3QMAS")
@@ -63,8 +66,9 @@ mqmas_figure(mqmas(few, field=14.1, broadening="0.5 ppm", points=(128, 256)), ti
 # %% [markdown]
 # ## A spectrum as a loss
 #
-# `powder_spectrum` is a pure function of tensors. Here a measured spectrum (made from the true tensors) is compared with that of tensors that are off by 5 %, and the derivative of the misfit with respect to all of their
-# components says how to mend them. Behind a model it is d(spectrum)/d(positions).
+# `powder_spectrum` is a pure function of tensors. Here we compare a measured spectrum (made from the true tensors) with
+# that of tensors that are off by 5 %. The derivative of the misfit with respect to all their components says how to
+# correct them. With a model in front, the same derivative reaches the positions: d(spectrum)/d(positions).
 
 # %%
 ej.enable_x64()

@@ -10,8 +10,10 @@
 # %% [markdown]
 # # Trajectories: average the tensor, then diagonalise
 #
-# A nucleus whose surroundings move faster than it precesses shows the tensor of the mean: ⟨V⟩ in a fixed frame, *then* its eigenvalues. The mean of C_Q over frames is another number; that of
-# |C_Q| is never smaller. This notebook predicts the tensors of a trajectory, averages them in the right order, says what the wrong order would have cost, and reads off error bars, correlation times and T₁.
+# If the surroundings of a nucleus move faster than it precesses, it shows the mean tensor: ⟨V⟩ in a fixed frame, *then*
+# its eigenvalues. The mean of C_Q over frames is another number, and the mean of |C_Q| is never smaller. This notebook
+# predicts the tensors of a trajectory, averages them in the right order, and shows the error of the wrong order. It
+# also gives error bars, correlation times and T₁.
 
 # %%
 import numpy as np
@@ -20,13 +22,15 @@ import efg_jax as ej
 from efg_jax.trajectories import average, predicted
 
 frames = [atoms for atoms in ej.datasets.load("silica-efg")[:247] if len(atoms) == 9]
-model = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=3, lmax=2), species="O").fit(frames[:24])
+model = ej.TensorGPR(ej.LambdaSOAP(cutoff=4.0, nmax=3, lmax=2), species="O")
+fitted = model.fit(frames[:24])
 
 # %% [markdown]
 # ## A trajectory
 #
-# Yours comes from molecular dynamics: `ej.io.iread("trajectory.extxyz")` reads it frame by frame, so that its length does not matter. Here every atom of a quartz cell swings about its place at random
-# (an Ornstein–Uhlenbeck process, 40 fs correlation time, 0.06 Å).
+# Yours comes from molecular dynamics. `ej.io.iread("trajectory.extxyz")` reads it frame by frame, so that its length
+# does not matter. Here every atom of a quartz cell moves about its site at random (an Ornstein–Uhlenbeck process, 40 fs
+# correlation time, 0.06 Å).
 
 # %%
 start = min(frames, key=lambda atoms: atoms.info["sigma"])
@@ -43,11 +47,12 @@ def trajectory(count):
 
 
 # %%
-result = average(predicted(model, trajectory(400)), species="O", direction=(0, 0, 1), timestep=2.0)
+result = average(predicted(fitted, trajectory(400)), species="O", direction=(0, 0, 1), timestep=2.0)
 result
 
 # %% [markdown]
-# The columns of ⟨V⟩, and ν_Q, are what a spectrometer sees; those of the mean over frames are what it does not. Errors are standard errors of block averages.
+# A spectrometer measures the columns of ⟨V⟩, and ν_Q; it does not measure the means over frames. Errors are standard
+# errors of block averages.
 
 # %%
 site = result.sites[0]
@@ -61,7 +66,8 @@ result.plot()
 # %% [markdown]
 # ## Relaxation
 #
-# In the limit of extreme narrowing T₁ follows from the integral of the tensor's autocorrelation. (400 frames are few, and a swing in a solid is no tumbling: the number shows the call, not physics.)
+# In the limit of extreme narrowing, T₁ follows from the integral of the tensor's autocorrelation. (400 frames are few,
+# and atoms in a solid do not tumble: this number only illustrates the call.)
 
 # %%
 found = result.relaxation(species="O", until=200.0)
@@ -70,11 +76,12 @@ f"T₁ = {found.t1:.0f} ± {found.error:.0f} s, correlation time {found.correlat
 # %% [markdown]
 # ## Sub-trajectories
 #
-# `label=` averages by phase or site, `mask=` leaves frames out. A label is an entry of `atoms.info`, a per-atom array, or a function of the structure:
+# `label=` averages by phase or site; `mask=` leaves frames out. A label is an entry of `atoms.info`, a per-atom array,
+# or a function of the structure:
 
 # %%
 halves = average(
-    predicted(model, trajectory(100)),
+    predicted(fitted, trajectory(100)),
     species="O",
     label=lambda atoms: (
         "stretched" if atoms.get_distance(0, 3, mic=True) > start.get_distance(0, 3, mic=True) else "short"
@@ -83,10 +90,11 @@ halves = average(
 print(halves)
 
 # %% [markdown]
-# ## On to the spectrum
+# ## From the average to the spectrum
 #
-# `to_atoms` gives the mean structure with the mean tensors, for [spectra](spectra.md), observables and files. Its ν_Q is 3C_Q/(2I(2I − 1)), the value for a field along the principal z axis, while the
-# table of the average has that for the field along `direction`: hence the two numbers for one atom.
+# `to_atoms` gives the mean structure with the mean tensors, for [spectra](spectra.md), observables and files. The ν_Q
+# of this table is 3C_Q/(2I(2I − 1)), the value for a field along the principal z axis. The table of the average has it
+# for the field along `direction`. So the two numbers of one atom differ.
 
 # %%
 mean = result.to_atoms()

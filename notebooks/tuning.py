@@ -10,19 +10,21 @@
 # %% [markdown]
 # # Hyperparameters by gradient
 #
-# A λ-SOAP model has about ten continuous hyperparameters: how far an atom sees, how sharp its neighbours are, how they are weighed by distance
-# and element, the power of the kernel, the regularisation. The paper scans some of them with a Box–Behnken design. Here every one has an exact derivative: of the
-# cross-validated loss, through metric, eigenvalues, Cholesky factor, kernel and descriptor. This notebook follows that gradient, shows how each
-# hyperparameter moved and what it bought, and says when another method is the better one.
+# A λ-SOAP model has about ten continuous hyperparameters: the cutoff, the width of the atomic densities, their weights
+# by distance and element, the power of the kernel, the regularisation. The paper scans some of them with a Box–Behnken
+# design. Here each has an exact derivative: that of the cross-validated loss, through metric, eigenvalues, Cholesky
+# factor, kernel and descriptor. This notebook follows that gradient, shows how each hyperparameter moved and what it
+# gained, and says when another method is better.
 #
-# It uses a part of the silica set and a small descriptor so that it runs in a minute; `experiments/tuning` has the study.
+# It uses a part of the silica set and a small descriptor, so that it runs in a minute; `experiments/tuning` has the
+# study.
 
 # %%
 import numpy as np
 
 import efg_jax as ej
 from efg_jax.descriptors import principal_contraction
-from efg_jax.tuning import figures, search
+from efg_jax.tuning import figures
 
 frames = ej.datasets.load("silica-efg")[:247:4]
 train, test = ej.split(frames, test=0.4, seed=0)
@@ -32,18 +34,20 @@ start
 # %% [markdown]
 # ## What is minimised
 #
-# `loss="observables"` is the paper's objective: the mean of the errors of C̃_Q, of η̃ and of 1 − q̃ on held-out structures, five folds, made smooth where
-# eigenvalues meet. The held-out predictions come in closed form from one factorisation, so that a loss costs one Cholesky decomposition, and its
-# gradient with respect to everything about twice as much as the loss.
+# `loss="observables"` is the paper's objective: the mean of the errors of C̃_Q, of η̃ and of 1 − q̃ on held-out
+# structures, five folds, made smooth where eigenvalues meet. The held-out predictions come in closed form from one
+# factorisation. So a loss costs one Cholesky decomposition, and its gradient with respect to everything about twice as
+# much.
 
 # %%
-found = search(start, train, "observables", budget=10, environments=None)
+found = ej.tune(start, train, "observables", budget=10, environments=None)
 f"{found.start.loss:.5f} → {found.best.loss:.5f} in {len(found.trials)} evaluations"
 
 # %% [markdown]
 # ## How the hyperparameters moved
 #
-# Dots are evaluations, lines the best so far, bounds dashes where they are near. What moves far matters, or is weakly determined: look at what the loss gained meanwhile.
+# Dots are evaluations, lines the best so far, and dashes the bounds where they are near. A hyperparameter that moves
+# far either matters or is weakly determined: compare with the gain in the loss.
 
 # %%
 figures.parameters_figure(found)
@@ -52,47 +56,48 @@ figures.parameters_figure(found)
 figures.history_figure({"gradient": found})
 
 # %% [markdown]
-# ## What it bought, on structures that nobody has looked at
+# ## The gain on held-out structures
 
 # %%
 before, after = start.fit(train), found.model.fit(train)
-for name, model in (("start", before), ("tuned", after)):
-    entry = model.evaluate(test).to_dict()["Si"]
+for name, fitted in (("start", before), ("tuned", after)):
+    entry = fitted.evaluate(test).to_dict()["Si"]
     errors = {key: round(entry[key]["mae"], 4) for key in ("c_q_tilde", "eta_tilde", "theta", "phi")}
     print(f"{name}: %RMSE {entry['rmse_percent']:.2f}", errors, f"1 − q̃ {1 - entry['q_tilde']['mean']:.4f}")
 
 # %% [markdown]
-# The loss on the folds falls by 44 %, the errors on the test set by 11 to 36 %: part of what the folds gain is fitted to them. The better the start, the larger that part. With
-# `nmax=4, lmax=3` the same 37 structures are too few: the loss falls by a quarter, and nearly all test errors get worse (%RMSE from 12.9 to 13.5). With 198 structures (`experiments/tuning`)
-# and the default descriptor the same mean of errors falls by a fifth on the test set for Si, and not at all for ¹⁷O.
+# The loss on the folds falls by 44 %, the errors on the test set by 11 to 36 %: part of the gain is fitted to the
+# folds. The better the start, the larger that part. With `nmax=4, lmax=3` the same 37 structures are too few: the loss
+# falls by a quarter, and nearly all test errors get worse (%RMSE from 12.9 to 13.5). With 198 structures
+# (`experiments/tuning`) and the default descriptor, the same mean of errors falls by a fifth on the test set for Si,
+# and not at all for ¹⁷O.
 
 # %% [markdown]
 # ## More parameters than any design could hold
 #
-# The density has species × n channels for each l. A matrix that contracts them to fewer makes features smaller by its square, and can be learned too: with the default
-# descriptor a thousand numbers, for the price of the same gradient. It starts from the principal components of the training densities. That many
-# parameters can overfit the folds: judge it on the test set, never by the loss alone.
+# The density has species × n channels for each l. A matrix that contracts them to fewer channels makes the features
+# smaller by its square. It can be learned too: with the default descriptor that is a thousand numbers, for the price of
+# the same gradient. It starts from the principal components of the training densities. So many parameters can overfit
+# the folds: judge the result on the test set, never by the loss alone.
 
 # %%
-contracted = search(
+contracted = ej.tune(
     ej.TensorGPR(principal_contraction(start.descriptor, train, 4), species="Si"), train, budget=6, environments=None
 )
-print(
-    f"{contracted.start.loss:.5f} → {contracted.best.loss:.5f}, {contracted.best.values['contraction'].size} numbers in the matrix"
-)
+size = contracted.best.values["contraction"].size
+print(f"{contracted.start.loss:.5f} → {contracted.best.loss:.5f}, {size} numbers in the matrix")
 entry = contracted.model.fit(train).evaluate(test).to_dict()["Si"]
-print(
-    f"%RMSE {entry['rmse_percent']:.2f}, C̃_Q {entry['c_q_tilde']['mae']:.4f}, 1 − q̃ {1 - entry['q_tilde']['mean']:.4f}"
-)
+c_q, overlap = entry["c_q_tilde"]["mae"], entry["q_tilde"]["mean"]
+print(f"%RMSE {entry['rmse_percent']:.2f}, C̃_Q {c_q:.4f}, 1 − q̃ {1 - overlap:.4f}")
 
 # %% [markdown]
 # ## A Box–Behnken design for comparison
 #
-# Three hyperparameters take 13 runs and the evaluation of the surface's minimum. The star is that evaluation; where it is far from the curve, the surface
-# is wrong (lack of fit), and the box should be smaller.
+# Three hyperparameters take 13 runs and the evaluation of the surface's minimum. The star is that evaluation. If it is
+# far from the curve, the surface is wrong (lack of fit), and the box should be smaller.
 
 # %%
-designed = search(
+designed = ej.tune(
     start, train, method="box-behnken", budget=15, environments=None, parameters=("cutoff", "sigma", "regularisation")
 )
 figures.slices_figure(designed.surfaces[0], designed.space.bounds)
@@ -103,13 +108,17 @@ figures.history_figure({"gradient": found, "Box–Behnken": designed})
 # %% [markdown]
 # ## Which method when
 #
-# - **Gradient** (`method="gradient"`): the default. One evaluation moves all hyperparameters; the number of them hardly matters. It follows one valley: start it
-#   from several places if the loss is rugged, and use `optimiser="adam"` if L-BFGS stops early.
-# - **Box–Behnken** (`method="box-behnken"`): when you want to *see* the response of three to six hyperparameters, with interactions, or when the loss has no useful gradient
-#   (a hard cutoff; n_max and l_max by hand). Its cost grows with the square of the number of factors.
-# - **Bayes** (`method="bayes"`): when the loss has many valleys and evaluations are cheap. It needs the most evaluations to come close.
+# - **Gradient** (`method="gradient"`): the default. One evaluation moves all hyperparameters; their number hardly
+#   matters. It follows one valley: start it from several points if the loss is rugged, and use `optimiser="adam"` if
+#   L-BFGS stops early.
+# - **Box–Behnken** (`method="box-behnken"`): when you want to *see* the response of three to six hyperparameters, with
+#   interactions, or when the loss has no useful gradient (a hard cutoff; n_max and l_max by hand). Its cost grows with
+#   the square of the number of factors.
+# - **Bayes** (`method="bayes"`): when the loss has many valleys and evaluations are cheap. It needs the most
+#   evaluations to come close.
 #
-# All three share one interface, one cache on disk (`cache="folder"`: a search that was stopped goes on where it was) and one history:
+# All three share one interface, one cache on disk (`cache="folder"`: an interrupted search resumes there) and one
+# history:
 
 # %%
 found.save("best.json")  # efg-jax train ... --hyperparameters best.json

@@ -42,7 +42,7 @@ def build(name: str) -> None:
     for number, figure in enumerate(figures, start=1):
         (PAGES / f"{name}-{number}.png").write_bytes(figure)
     title, *rest = parts
-    note = f"*This page is the notebook `notebooks/{name}.py` with what it gave.*"
+    note = f"*This page is the notebook `notebooks/{name}.py` with its output.*"
     heading, _, text = title.partition("\n")
     (PAGES / f"{name}.md").write_text("\n\n".join([heading, note, text.strip(), *rest]) + "\n", encoding="utf-8")
 
