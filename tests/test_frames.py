@@ -20,8 +20,8 @@ def test_one_several_or_a_stream():
     [
         ("md.extxyz", r"md.extxyz: is a path.*efg_jax.io.read"),
         (Path("md.extxyz"), r"md.extxyz: is a path"),
-        ([Atoms("Li"), "b.extxyz"], "frame 1: is a str, and no structure"),
-        ([[Atoms("Li")]], "frame 0: is a list, and no structure"),
+        ([Atoms("Li"), "b.extxyz"], "frame 1: is a str; expected a structure"),
+        ([[Atoms("Li")]], "frame 0: is a list; expected a structure"),
     ],
 )
 def test_what_is_no_structure(frames, says):

@@ -50,12 +50,15 @@ class LambdaSOAP(eqx.Module):
     all of them; what shapes arrays (``nmax``, ``lmax``, ``species``) is static.
 
     Args:
-        cutoff: r_c, Å.
-        nmax, lmax: number of radial functions, highest angular momentum.
+        cutoff: radius r_c of an environment, Å.
+        nmax: number of radial functions.
+        lmax: highest angular momentum of the density.
         sigma: width of the Gaussian on each atom, Å.
         cutoff_width: width of the smooth cutoff, Å; None: the hard step of TENSOAP (and no gradient through the cutoff).
-        scaling_rate, scaling_radius, scaling_exponent: c, r0 (Å), m of the radial scaling c/(c + (r/r0)^m); m = 0 switches it off
-            (u = 1, not the limit c/(c + 1) of small m: a jump, so do not start tuning there).
+        scaling_rate: c of the radial scaling c/(c + (r/r0)^m).
+        scaling_radius: r0 of that scaling, Å.
+        scaling_exponent: m of that scaling; 0 switches it off (u = 1, not the limit c/(c + 1) of small m: a jump, so do not
+            start tuning there).
         centre_weight: weight of the atom at the centre in its own density.
         species: the neighbour species; None: those of the training set, filled in by a model's ``fit``.
         species_weights: weight of each neighbour species' density; None: ones.

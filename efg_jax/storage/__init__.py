@@ -1,4 +1,4 @@
-"""Durable files: written whole or not at all, found again after a run was stopped."""
+"""Durable files: written completely or not at all, and found again by an interrupted run."""
 
 from efg_jax.storage.atomic_write import atomic_write
 from efg_jax.storage.checkpoint import Checkpoint

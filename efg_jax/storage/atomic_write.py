@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are written completely or not at all, and folders for them."""
 
 import csv
 import errno
@@ -15,11 +15,10 @@ from efg_jax.errors import InputError
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block succeeds, and is removed when it fails.
+    """Yield a temporary path beside ``path`` that replaces it if the block succeeds, and is removed if it fails.
 
-    The temporary file has the same suffixes, so that writers which look at them (numpy, matplotlib, ASE) do the right
-    thing. A link is followed; the mode of a file that is replaced is kept; a device such as /dev/null is written
-    directly.
+    The temporary file has the same suffixes, for writers that look at them (numpy, matplotlib, ASE). Links
+    are followed, a replaced file keeps its mode, and a device such as /dev/null is written directly.
 
     Args:
         path: file to write.
@@ -51,7 +50,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a table as CSV, whole or not at all.
+    """Write a table as CSV, completely or not at all.
 
     Args:
         path: file to write.
@@ -64,8 +63,31 @@ def write_rows(path: str | Path, columns: Sequence[str], rows: Sequence[Mapping[
         writer.writerows(rows)
 
 
+@contextmanager
+def usable_folder(folder: str | os.PathLike[str], purpose: str) -> Iterator[Path]:
+    """Make a folder if needed, and report what goes wrong in it as bad input.
+
+    Args:
+        folder: folder that the user named.
+        purpose: what it is for, in the message: "results".
+
+    Raises:
+        InputError: it is a file, or cannot be written to.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError("no permission to write")
+        yield path
+    except OSError as error:
+        raise InputError(
+            f"cannot be used as a folder of {purpose} ({error.strerror or error}); name another", file=str(folder)
+        ) from error
+
+
 def _create(temporary: Path, path: str | os.PathLike[str]) -> None:
-    """Make the empty temporary file, with the mode of the user's umask; an unusable folder shows here."""
+    """Make the empty temporary file, with the user's umask, and so find out whether its folder can be used."""
     try:
         temporary.open("xb").close()
     except FileNotFoundError as error:
@@ -73,7 +95,7 @@ def _create(temporary: Path, path: str | os.PathLike[str]) -> None:
             f"folder {temporary.parent} does not exist; make it first, or write elsewhere", file=str(path)
         ) from error
     except NotADirectoryError as error:
-        raise InputError(f"{temporary.parent} is no folder; write elsewhere", file=str(path)) from error
+        raise InputError(f"{temporary.parent} is not a folder; write elsewhere", file=str(path)) from error
     except OSError as error:
         raise InputError(
             f"cannot write into {temporary.parent} ({error.strerror}); choose another folder or name",

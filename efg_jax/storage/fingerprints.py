@@ -1,4 +1,4 @@
-"""Checksums by which stored work finds what it belongs to: of settings, of structures, of files."""
+"""Checksums of settings, structures and files, by which stored results are matched with their inputs."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ def digest(identity: Mapping[str, Any]) -> str:
 
 
 def fingerprint(structures: Sequence[Atoms], arrays: Sequence[str] = ()) -> str:
-    """Checksum of structures: elements, positions, cells, periodicity and these arrays or infos, to the last bit.
+    """Checksum of structures: elements, positions, cells, periodicity and the given arrays, to the last bit.
 
     Args:
         structures: their order counts.

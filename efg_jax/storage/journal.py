@@ -1,4 +1,4 @@
-"""Results of long work by key, on disk as soon as they exist: what a stopped run leaves, the next one finds."""
+"""Results of a long computation by key, on disk as soon as they exist, so that an interrupted run can resume."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from efg_jax.errors import InputError
+from efg_jax.storage.atomic_write import usable_folder
 from efg_jax.storage.fingerprints import digest
 
 logger = logging.getLogger(__name__)
@@ -17,14 +18,14 @@ VERSION = 1
 
 
 class Journal:
-    """Entries (JSON) by key, appended to a file of one line each; at most the entry that is being computed is ever lost.
+    """JSON entries by key, one line each in a file; only the entry that is being computed can be lost.
 
-    A folder may hold the journals of many problems: a file is named by the digest of what its entries depend on, so that entries of other data
-    or settings are never found, only left alone.
+    A folder may hold the journals of many computations. A file is named by the digest of what its entries depend on:
+    entries of other data or settings are not found, and are left alone.
 
     Args:
         folder: made if it is missing; None: nothing is kept on disk.
-        identity: all that the entries depend on besides their key; JSON types.
+        identity: everything that the entries depend on besides their key; JSON types.
 
     Raises:
         InputError: the folder is a file, or cannot be written to.
@@ -33,19 +34,11 @@ class Journal:
     def __init__(self, folder: str | os.PathLike[str] | None, identity: Mapping[str, Any]):
         self._entries: dict[str, dict[str, Any]] = {}
         self.path = None if folder is None else Path(folder) / f"{digest(identity)}.jsonl"
-        if self.path is None:
-            return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.path.parent, os.W_OK | os.X_OK):
-                raise PermissionError("no permission to write")
-            if not self.path.exists():
-                self._append({"format": FORMAT, "version": VERSION, "identity": dict(identity)})
-            self._read()
-        except OSError as error:
-            raise InputError(
-                f"cannot be used as a folder of results ({error.strerror or error}); name another", file=str(folder)
-            ) from error
+        if folder is not None:
+            with usable_folder(folder, "results"):
+                if not self.path.exists():
+                    self._append({"format": FORMAT, "version": VERSION, "identity": dict(identity)})
+                self._read()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -58,27 +51,27 @@ class Journal:
         return self._entries.get(key)
 
     def put(self, key: str, entry: Mapping[str, Any]) -> None:
-        """Keep an entry, on disk when this returns."""
+        """Store an entry; it is on disk when this returns."""
         self._entries[key] = dict(entry)
         if self.path is not None:
             self._append({"key": key, "entry": dict(entry)})
 
     def clear(self) -> None:
-        """Forget all entries, on disk as well."""
+        """Remove all entries, on disk as well."""
         self._entries.clear()
         if self.path is not None:
             with self.path.open("rb+") as stream:
                 stream.truncate(len(stream.readline()))
 
     def others(self) -> int:
-        """Number of journals in the same folder that belong to other data or settings."""
+        """Number of journals of other data or settings in the same folder."""
         return 0 if self.path is None else sum(path != self.path for path in self.path.parent.glob("*.jsonl"))
 
     def warn_of_others(self) -> None:
-        """Say so where there are such, and this one is empty: the user may have meant to go on."""
+        """Log a warning if there are such journals and this one is empty: the user may have meant to resume."""
         if self.others() and not len(self):
             logger.warning(
-                "%s holds results of other data or settings only; they are left alone, and the search begins anew",
+                "%s holds only results of other data or settings; they are left alone, and the search starts anew",
                 self.path.parent,
             )
 
@@ -89,7 +82,7 @@ class Journal:
             os.fsync(stream.fileno())
 
     def _read(self) -> None:
-        """Read the entries; from the first damaged line on, the file is cut off, so that new lines are whole again."""
+        """Read the entries, and cut the file off at the first damaged line."""
         good = 0
         with self.path.open("rb") as stream:
             for number, raw in enumerate(stream):
@@ -106,10 +99,10 @@ class Journal:
                     break
                 good += len(raw)
         if good == 0:
-            raise InputError(f"is no {FORMAT} that can be read; delete it, or name another folder", file=str(self.path))
+            raise InputError(f"is not a readable {FORMAT}; delete it, or name another folder", file=str(self.path))
         if good < self.path.stat().st_size:
             logger.warning(
-                "%s: the last line is half written; it is dropped and will be computed again", self.path.name
+                "%s: the last line is half written; it is dropped, and its entry computed again", self.path.name
             )
             with self.path.open("rb+") as stream:
                 stream.truncate(good)

@@ -1,4 +1,4 @@
-"""What a structure must satisfy before anything is computed from it. Every failure names file, frame, atom and mend."""
+"""Checks of structures and labels before anything is computed. Every error names file, frame, atom and remedy."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -8,16 +8,16 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
+from efg_jax.structures.declared_units import check_units
 from efg_jax.structures.neighbour_lists import closest_pair
 from efg_jax.structures.targets import KNOWN, Per, Target, different, find, missing, place_of, shaped, tensors_in
-from efg_jax.structures.declared_units import check_units
 
 OVERLAP = 0.1
 # Volume of the cell, relative to that of a box with edges of the same lengths, below which its vectors are dependent.
 SINGULAR = 1e-6
-# Principal values of field gradients reach some 10⁴ V/Å² in the heaviest compounds. Beyond this the unit is another one.
+# Principal values of field gradients reach some 10⁴ V/Å² in the heaviest compounds. Beyond this the unit is wrong.
 LARGEST_EFG = 1e6
-# What a symmetric, traceless tensor may be off for being printed with three decimals (VASP), in the target's own unit.
+# Asymmetry and trace of tensors printed with three decimals (VASP), in the unit of the target.
 PRINTED = 2e-3
 
 
@@ -40,12 +40,12 @@ def check_frames(
         target: name of the target that every frame must carry; None checks the structures only.
         array: name under which the frames carry it, where that differs.
         tolerance: largest asymmetry and trace of an EFG, relative to its norm.
-        per: whether the target is one an atom or one a structure; found out where not given.
+        per: whether there is one value per atom or per structure; None: whichever the frames have.
 
     Raises:
-        InputError: a non-finite position or cell, a periodic direction without a cell vector, a singular cell, two
-            atoms within 0.1 Å, no atoms, a missing target or one of wrong shape, a label that is partly NaN, infinite,
-            asymmetric or not traceless, or in other units by what the frame says.
+        InputError: a structure has no atoms, a position or cell that is not finite, a periodic direction without a cell
+            vector, a singular cell, or two atoms within 0.1 Å; a target is missing or has the wrong shape; a label is
+            partly NaN, infinite, asymmetric, not traceless, or declared to be in other units.
     """
     frames = [frames] if isinstance(frames, Atoms) else list(frames)
     for position, atoms in enumerate(frames):
@@ -59,7 +59,7 @@ def check_frames(
 
 
 def checked(frames: Atoms | Iterable[Atoms]) -> Iterator[Atoms]:
-    """The same structures one by one, each checked (without a target) when its turn comes: for streams of any length.
+    """Yield the structures of a stream, each checked (without a target) when its turn comes.
 
     Raises:
         InputError: as `check_frames`.
@@ -114,7 +114,7 @@ def _check_cell(atoms: Atoms, place: dict) -> None:
 
 
 def _where_all_carry(key: str, target: str, frames: Sequence[Atoms], per: Per | None) -> Per | None:
-    """Whether the frames carry ``key`` per atom or per structure; raises where one does not carry it."""
+    """Whether the frames carry ``key`` per atom or per structure; raises if one of them lacks it."""
     per = per or (KNOWN[target].per if target in KNOWN else None)
     having, lacking = None, None
     for position, atoms in enumerate(frames):
@@ -130,14 +130,14 @@ def _where_all_carry(key: str, target: str, frames: Sequence[Atoms], per: Per | 
 
 
 def with_label(atoms: Atoms, position: int, target: str, key: str, per: Per | None, tolerance: float = 1e-3) -> Atoms:
-    """The frame with its label checked and in its one form; itself where that is how it came.
+    """The frame with its label checked and in the standard form; the same object if nothing had to change.
 
     Args:
         atoms: structure that carries it.
         position: its position in the caller's list, for messages.
         target: name under which it is put.
         key: name under which it is found.
-        per: whether it is one an atom or one a structure; None: what it is.
+        per: whether it is one per atom or per structure; None: whichever it is.
         tolerance: largest asymmetry and trace of an EFG, relative to its norm.
 
     Raises:
@@ -194,19 +194,19 @@ def symmetric_tensors(
     numbers: Sequence[int] | np.ndarray | None,
     tolerance: float = 1e-3,
 ) -> Float[np.ndarray, "rows 3 3"]:
-    """Symmetric (and, for an EFG, traceless) tensors, made exactly so where they are within the tolerance; rows of NaN stay.
+    """Symmetric (and, for an EFG, traceless) tensors, made exactly so if they are within the tolerance; NaN stays.
 
     Args:
         rows: tensors, in the unit of the target.
         key: name of their array, for messages.
-        target: what they are.
+        target: the target that they are.
         atoms: frame that carries them.
         position: its position in the caller's list, for messages.
-        numbers: the atom of each row; None: they are of the structure.
-        tolerance: largest asymmetry and trace, relative to the norm. Rounding to three decimals is taken besides.
+        numbers: index of the atom of each row; None: the tensors are of the structure.
+        tolerance: largest asymmetry and trace, relative to the norm; rounding to three decimals is also accepted.
 
     Raises:
-        InputError: a tensor that is not symmetric or not traceless, or an EFG of a size that there is not.
+        InputError: a tensor is not symmetric or not traceless, or an EFG is impossibly large.
     """
     unit, traceless = target.unit, target.traceless
 
@@ -231,10 +231,10 @@ def symmetric_tensors(
             i = int(np.nanargmax(measured / allowed))
             raise InputError(
                 f"{what} of '{key}' is {f'{measured[i]:.3g} {unit}'.strip()}, {measured[i] / norms[i]:.2g} of its norm "
-                f"(at most {tolerance:g} is taken for rounding); {mend}",
+                f"(at most {tolerance:g} is accepted as rounding); {mend}",
                 **place(i),
             )
-    # A trace of a few rounding errors is left alone: taking it out again and again would never end.
+    # A trace of a few rounding errors stays: removing it would leave another one, and never end.
     if not ((asymmetry > 0) | (trace > 1e-14 * norms)).any():
         return rows
     rows = (rows + transposed) / 2

@@ -1,4 +1,4 @@
-"""The frame that a crystal carries with it, for quantities that need a direction in space."""
+"""The frame of a crystal, for quantities that need a direction in space."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,13 @@ FLAT = 1e-6
 def crystal_axes(atoms: Atoms) -> Float[np.ndarray, "3 3"]:
     """Axes of the crystal frame (`cell.standard_form`) as rows, in the atoms' current frame.
 
-    With cell = L Q (L lower triangular, Q a rotation) they are the rows of Q: x along the first cell vector a, z along a × b. They turn
-    with the structure. In a left-handed cell z is a × b as well and points away from c (ASE keeps the handedness in the signs of L).
+    With cell = L Q (L lower triangular, Q a rotation) they are the rows of Q: x along the first cell vector a, z along
+    a × b. They turn with the structure. In a left-handed cell z is a × b as well, and points away from c (ASE keeps the
+    handedness in the signs of L).
 
     Args:
-        atoms: structure; periodic in three directions with three independent cell vectors, or else the laboratory's axes are
-            returned.
+        atoms: structure. Unless it is periodic in three directions with three independent cell vectors, the axes of the
+            laboratory are returned.
 
     Returns:
         Proper rotation matrix.
@@ -35,10 +36,10 @@ def has_crystal_frame(atoms: Atoms) -> bool:
 
 
 def field_direction(atoms: Atoms) -> Float[np.ndarray, "3"]:
-    """z axis of the crystal frame (`crystal_axes`): the direction along which θ, φ and ν_Q are taken.
+    """z axis of the crystal frame (`crystal_axes`), to which θ, φ and ν_Q refer.
 
-    It turns with the structure, so that ν_Q along it does not depend on how the cell lies in space; its sign does not matter, ν_Q
-    being even in the direction.
+    It turns with the structure, so that ν_Q along it does not depend on the orientation of the cell in space. Its sign
+    does not matter, because ν_Q is even in the direction.
 
     Returns:
         Unit vector.
@@ -47,12 +48,12 @@ def field_direction(atoms: Atoms) -> Float[np.ndarray, "3"]:
 
 
 def unit_direction(direction: Sequence[float | int] | Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """A direction that a user gave, as a unit vector.
+    """A direction given by the user, as a unit vector.
 
     Raises:
         InputError: it is not three finite numbers, or zero.
     """
     vector = np.asarray(direction, dtype=float)
     if vector.shape != (3,) or not np.isfinite(vector).all() or not np.linalg.norm(vector) > 0.0:
-        raise InputError(f"direction = {direction} is no direction; give three numbers, not all zero: (0, 0, 1)")
+        raise InputError(f"direction must be three numbers, not all zero, such as (0, 0, 1), got {direction}")
     return vector / np.linalg.norm(vector)

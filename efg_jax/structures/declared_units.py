@@ -1,4 +1,4 @@
-"""What a frame itself says of the units of its tensors: heeded wherever they are used, and gone where they are replaced."""
+"""Units that a frame declares for its tensors: checked wherever tensors are used, dropped where they are replaced."""
 
 import re
 
@@ -18,19 +18,20 @@ MAGRES = "magres_units"  # ASE's magres reader leaves it beside field gradients 
 
 
 def check_units(atoms: Atoms, position: int, key: str | None = None, target: str | None = None) -> None:
-    """Refuse tensors of which the frame itself says that they are in other units.
+    """Refuse tensors for which the frame declares other units.
 
-    What tells: ``info["efg_units"]`` (or efg_unit, ms_units, ..., of the array or of the target), and ``info["magres_units"]``. A frame
-    that says nothing is taken at its word; only `efg_jax.structures.check_frames` looks at the numbers.
+    Declarations are ``info["efg_units"]`` (or efg_unit, ms_units, ..., of the array or of the target) and
+    ``info["magres_units"]``. Without one the units are assumed to be right: only `efg_jax.structures.check_frames`
+    looks at the numbers.
 
     Args:
         atoms: frame.
         position: its position in the caller's list, for messages.
-        key: array to look at; None: all that have the name of a known tensor.
-        target: what that array is, where its name does not say it: "efg", "ms", ...
+        key: array to check; None: all that have the name of a known tensor.
+        target: what that array is, if its name is another: "efg", "ms", ...
 
     Raises:
-        InputError: other units.
+        InputError: the frame declares other units.
     """
     for name, meant in ((name, name) for name in KNOWN) if key is None else ((key, target or key),):
         known = KNOWN.get(meant)
@@ -40,13 +41,14 @@ def check_units(atoms: Atoms, position: int, key: str | None = None, target: str
             if isinstance(unit, str) and _plain_unit(unit) != _plain_unit(known.unit):
                 factor = f" ({CONVERSIONS[plain]})" if (plain := _plain_unit(unit)) in CONVERSIONS else ""
                 raise InputError(
-                    f"'{name}' is in {unit} by what the file says; convert it to {known.unit}{factor} and drop that note ({note})",
+                    f"'{name}' is in {unit} by what the file says; "
+                    f"convert it to {known.unit}{factor} and drop that note ({note})",
                     **place_of(atoms, position),
                 )
 
 
 def drop_units(atoms: Atoms, name: str) -> None:
-    """Forget, in place, what a frame says of the units and the origin of a tensor: it was replaced by one in the units used here."""
+    """Remove, in place, what a frame declares for the units and origin of a tensor that is replaced."""
     for note in (f"{name}_unit", f"{name}_units", f"{name}_origin"):
         atoms.info.pop(note, None)
     if isinstance(units := atoms.info.get(MAGRES), dict) and name in units:
@@ -54,7 +56,7 @@ def drop_units(atoms: Atoms, name: str) -> None:
 
 
 def _notes(atoms: Atoms, *names: str) -> dict[str, object]:
-    """What the frame says of arrays of these names, by where it says so."""
+    """Units that the frame declares for arrays of these names, by the place where it does."""
     keys = [f"{name}_{word}" for name in names for word in ("unit", "units")]
     found = {f"info['{key}']": atoms.info[key] for key in keys if key in atoms.info}
     if isinstance(units := atoms.info.get(MAGRES), dict) and names[0] in units:
@@ -63,5 +65,5 @@ def _notes(atoms: Atoms, *names: str) -> dict[str, object]:
 
 
 def _plain_unit(unit: str) -> str:
-    """The many ways to write V/Å², as one."""
+    """One spelling for the many ways to write V/Å²."""
     return re.sub(r"\s|\*\*|\^|angstroms?|ang|å|²", lambda found: UNIT_WORDS.get(found[0], ""), unit.lower())

@@ -1,4 +1,4 @@
-"""From atoms to arrays: the environments of the atoms that are asked for, padded to shapes that do not depend on the structure."""
+"""From atoms to arrays: environments of chosen atoms, padded so that similar structures share their shapes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,14 +14,14 @@ from efg_jax.errors import InputError
 from efg_jax.structures.neighbour_lists import neighbour_pairs
 from efg_jax.structures.padding import bucket, lengthen, widen
 
-LEAST_NEIGHBOURS = 64  # about what 5 Å hold in an oxide: polymorphs of one composition then share their shape
+LEAST_NEIGHBOURS = 64  # about the number within 5 Å in an oxide, so that polymorphs of one composition share shapes
 
 
 class Environments(eqx.Module):
     """A batch of atomic environments as arrays of fixed shape: the one data contract between host and device.
 
-    Displacements are not stored but rebuilt from positions and cells (`displacements`), so that a gradient with respect to any
-    position or cell vector is one `jax.grad` away. Padding is data: padded neighbours have ``mask`` False, padded centres have
+    Displacements are computed from positions and cells (`displacements`), so that `jax.grad` gives gradients with
+    respect to positions and cell vectors. Padding is data: padded neighbours have ``mask`` False, padded centres
     ``centre_mask`` False.
     """
 
@@ -44,7 +44,7 @@ class Environments(eqx.Module):
         return jnp.where(self.mask[..., None], displacement, 0.0)
 
     def neighbours(self) -> "Neighbours":
-        """The same with displacements in the place of positions and cells."""
+        """The same environments with displacements in place of positions and cells."""
         return Neighbours(
             self.displacements(), self.neighbour_species, self.mask, self.centre_species, self.centre_mask
         )
@@ -56,9 +56,10 @@ class Environments(eqx.Module):
 
 
 class Neighbours(eqx.Module):
-    """What a descriptor looks at: the neighbours of each centre, whatever structure they belong to.
+    """The neighbours of each centre, which is all that a descriptor needs.
 
-    Its shapes know nothing of the structures, so that pieces of any of them share one compilation; every array has one row a centre.
+    Shapes do not depend on the structures, so that batches of any of them share one compilation. Every array has one
+    row per centre.
     """
 
     displacements: Float[Array | np.ndarray, "centres neighbours 3"]  # from the centre, Å
@@ -81,22 +82,22 @@ def environments(
     *,
     pad: bool = True,
 ) -> Environments:
-    """Gather the neighbours of each centre within the cutoff, periodic images included (host; runs once a structure).
+    """Gather the neighbours of each centre within the cutoff, periodic images included. Runs on the host.
 
-    Any cell is right: oblique, smaller than the cutoff, periodic in 0 to 3 directions, atoms outside it.
+    Any cell will do: oblique, smaller than the cutoff, periodic in 0 to 3 directions, atoms outside it.
 
     Args:
         structures: the atoms.
-        cutoff: Å. Gather with a margin where the cutoff itself is to be varied.
-        species: the elements that the descriptor knows; their order is the order of its channels.
+        cutoff: Å. Gather with a margin if the cutoff itself is to be varied.
+        species: elements of the descriptor, in the order of its channels.
         centres: for each structure the indices of the atoms to describe; None: all atoms.
-        pad: round all sizes up to a few steps (see `bucket`), so that structures of similar size share one compilation.
+        pad: round all sizes up to few values (`padding.bucket`), so that similar structures share one compilation.
 
     Returns:
         Environments in the order of structures and indices.
 
     Raises:
-        InputError: an atom's element is not among the species, or nothing was selected.
+        InputError: an element is not among the species, or nothing was selected.
     """
     if centres is None:
         centres = [np.arange(len(atoms)) for atoms in structures]
@@ -122,9 +123,9 @@ def environments(
 
 
 def with_positions(environments: Environments, positions: Float[Array, "atoms 3"]) -> Environments:
-    """The same environments with the atoms moved: for derivatives, with the neighbours held.
+    """The same environments and neighbours with the atoms moved, for derivatives.
 
-    Exact as long as no atom enters the gathered neighbours; with a smooth cutoff what enters has no weight yet.
+    Exact as long as no further atom comes within the cutoff; with a smooth cutoff such an atom has no weight at first.
 
     Args:
         environments: whose ``positions`` (padded) give the shape.
@@ -134,7 +135,7 @@ def with_positions(environments: Environments, positions: Float[Array, "atoms 3"
 
 
 def with_strain(environments: Environments, strain: Float[Array, "3 3"]) -> Environments:
-    """The same environments deformed homogeneously, r → (1 + ε) r for atoms and cell vectors alike: for derivatives with respect to strain."""
+    """The same environments under strain, r → (1 + ε) r for atoms and cell vectors, for derivatives."""
     deformation = jnp.eye(3, dtype=strain.dtype) + strain
     return replace(
         environments,
@@ -148,11 +149,11 @@ def species_of(atoms: Atoms, species: Sequence[str], number: int) -> Int[np.ndar
 
     Args:
         atoms: one structure.
-        species: the elements that the descriptor knows.
-        number: of the structure, for the message.
+        species: elements of the descriptor.
+        number: position of the structure in the caller's list, for the message.
 
     Raises:
-        InputError: an element is not among them.
+        InputError: an element is not among the species.
     """
     code = np.full(len(chemical_symbols), -1)
     code[[chemical_symbols.index(symbol) for symbol in species]] = np.arange(len(species))
@@ -161,7 +162,7 @@ def species_of(atoms: Atoms, species: Sequence[str], number: int) -> Int[np.ndar
     if unknown.size:
         atom = int(unknown[0])
         raise InputError(
-            f"element {atoms.symbols[atom]} is not among those that the model knows ({', '.join(species)}); "
+            f"element {atoms.symbols[atom]} is not among those of the model ({', '.join(species)}); "
             "train on structures that contain it",
             file=atoms.info.get("source_file"),
             frame=atoms.info.get("source_frame", number),
@@ -171,7 +172,7 @@ def species_of(atoms: Atoms, species: Sequence[str], number: int) -> Int[np.ndar
 
 
 def _gather(atoms: Atoms, kinds: np.ndarray, selected: np.ndarray, cutoff: float, first_atom: int, number: int) -> dict:
-    """Neighbours of the selected atoms of one structure, one row a centre, rows as long as the longest."""
+    """Neighbours of the selected atoms of one structure, one row per centre, all as long as the longest."""
     pairs = neighbour_pairs(atoms, selected, cutoff)
     row, column = pairs.row, pairs.column
     shape = (len(selected), int(pairs.count.max(initial=0)))

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from matscipy.neighbours import neighbour_list
 from scipy.spatial import cKDTree
 
-BLOCK_ATOMS = 20_000  # a list of all their pairs takes some tens of MB
-FEW = 2  # where fewer than one atom in so many is a centre, it pays to look around the centres alone
+BLOCK_ATOMS = 20_000  # their pairs take some tens of MB
+FEW = 2  # below one centre in this many atoms it is faster to search around the centres alone
 
 
 class Pairs(NamedTuple):
@@ -41,9 +41,9 @@ class Pairs(NamedTuple):
 
 
 def neighbour_pairs(atoms: Atoms, centres: Int[np.ndarray, " centres"], cutoff: float) -> Pairs:
-    """Neighbours of these centres, in their order.
+    """Neighbours of the centres, in their order.
 
-    Any cell is right: oblique, smaller than the cutoff, periodic in 0 to 3 directions, atoms outside it.
+    Any cell will do: oblique, smaller than the cutoff, periodic in 0 to 3 directions, atoms outside it.
 
     Args:
         atoms: one structure.
@@ -60,11 +60,11 @@ def neighbour_pairs(atoms: Atoms, centres: Int[np.ndarray, " centres"], cutoff: 
 def neighbour_blocks(
     atoms: Atoms, centres: Int[np.ndarray, " _"], cutoff: float, block: int = BLOCK_ATOMS
 ) -> Iterator[Pairs]:
-    """The same in blocks of centres, so that memory is that of a block and time is linear in the number of atoms.
+    """Neighbours of the centres block by block, with memory for one block and time linear in the number of atoms.
 
-    A large structure is cut into slabs across its longest direction; what a slab's centres see is the slab and a cutoff to either
-    side, with the images of one cell translation where it is periodic. A structure of at most ``block`` atoms, or one that is too thin
-    to be cut, is one block with its centres in their order.
+    A large structure is cut into slabs across its longest direction. A slab is searched with a cutoff to either side, and
+    with images by one cell translation where it is periodic. A structure of at most ``block`` atoms, or one
+    too thin to be cut, is a single block.
 
     Args:
         atoms, centres, cutoff: as for `neighbour_pairs`.
@@ -91,7 +91,7 @@ def neighbour_blocks(
 def bonded_pairs(
     symbols: Sequence[str], positions: Float[np.ndarray, "points 3"], scale: float
 ) -> list[tuple[int, int]]:
-    """Pairs of points nearer than ``scale`` times the sum of their covalent radii; images apart.
+    """Pairs of points nearer to each other than ``scale`` times the sum of their covalent radii, without images.
 
     Args:
         symbols: element of each point.
@@ -148,13 +148,13 @@ class _Slabs:
         own = fractions[:, self.axis]
         self.wrap = -np.floor(own).astype(int) if self.periodic else np.zeros(len(own), dtype=int)
         self.fraction = own + self.wrap
-        # A little more than the cutoff, so that rounding drops no neighbour.
+        # A little more than the cutoff, so that rounding loses no neighbour.
         self.margin = cutoff / heights[self.axis] * (1.0 + 1e-9) + 1e-9
         self.order = np.argsort(self.fraction, kind="stable")
         self.ordered = self.fraction[self.order]
 
     def pairs(self, members: Int[np.ndarray, " _"], centres: Int[np.ndarray, " _"]) -> Pairs | None:
-        """Neighbours of centres among the members of one slab; None where the slab and its surroundings go round the cell."""
+        """Neighbours of centres in one slab; None if the slab and its surroundings span the whole cell."""
         low = self.fraction[members[0]] - self.margin
         width = self.fraction[members[-1]] + self.margin - low
         if self.periodic and width >= 1.0:
@@ -171,7 +171,7 @@ class _Slabs:
         return _pairs_of(centres, seen[i], seen[j], shift, len(self.atoms))
 
     def _within(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-        """Atoms in a window of less than one period, and by how many periods each is moved into it."""
+        """Atoms in a window of less than one period, and the number of periods by which each is moved into it."""
         found = []
         for image in (-1, 0, 1) if self.periodic else (0,):
             first, last = np.searchsorted(self.ordered, [low - image, high - image])
@@ -181,7 +181,7 @@ class _Slabs:
 
 
 def _pairs_of_few(full: Atoms, centres: np.ndarray, cutoff: float) -> Pairs:
-    """Neighbours of the centres from a tree of all atoms, and of those of their images that can be near one."""
+    """Neighbours of the centres, from a tree of all atoms and images that can be near one."""
     index, steps, fractions, wrap = _images(full, centres, cutoff)
     cell = full.cell.array
     everything = cKDTree((fractions[index] + steps) @ cell)
@@ -194,14 +194,15 @@ def _pairs_of_few(full: Atoms, centres: np.ndarray, cutoff: float) -> Pairs:
 
 
 def _images(full: Atoms, centres: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Atoms and images within a box around the centres: (index, cell translation), and of all atoms the scaled coordinates in the cell and the
-    translation that brought them there.
+    """Atoms and images in a box around the centres, as index and cell translation.
+
+    Also the scaled coordinates of all atoms in the cell, and the translations that brought them there.
     """
     inverse = np.linalg.inv(full.cell.array)
     fractions = full.positions @ inverse
     wrap = np.where(full.pbc, -np.floor(fractions), 0.0).astype(int)
     fractions = fractions + wrap
-    # A little more than the cutoff, so that rounding drops no neighbour.
+    # A little more than the cutoff, so that rounding loses no neighbour.
     margin = cutoff * np.linalg.norm(inverse, axis=0) * (1.0 + 1e-9) + 1e-9
     low, high = fractions[centres].min(axis=0) - margin, fractions[centres].max(axis=0) + margin
     index, steps = np.arange(len(full)), np.zeros((len(full), 3), dtype=int)
@@ -226,7 +227,7 @@ def _pairs_of(centres: np.ndarray, i: np.ndarray, j: np.ndarray, shift: np.ndarr
 
 
 def _with_full_cell(atoms: Atoms) -> Atoms:
-    """The same atoms with three independent cell vectors, which matscipy wants also where nothing is periodic."""
+    """The same atoms with three independent cell vectors, which matscipy needs even without periodicity."""
     full = Atoms(numbers=atoms.numbers, positions=atoms.positions, pbc=atoms.pbc, cell=atoms.cell.complete())
     if not atoms.pbc.any():
         full.cell = np.diag(np.ptp(atoms.positions, axis=0) + 1.0)

@@ -1,4 +1,4 @@
-"""What a user chooses: structures, atoms, nuclei and reference shieldings, with the same rules and errors everywhere."""
+"""What a user chooses: structures, atoms, nuclei, reference shieldings, with the same rules and errors everywhere."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -186,7 +186,7 @@ def chosen_references(
         reference = dict.fromkeys(kinds, reference)
     if lacking := [symbol for symbol in kinds if symbol not in reference]:
         raise InputError(
-            f"a chemical shift of {lacking[0]} needs the shielding of its reference compound, computed in the same way; "
+            f"a chemical shift of {lacking[0]} needs the shielding of its reference compound from the same method; "
             f"pass reference={{'{lacking[0]}': ...}} in ppm (command line: --reference {lacking[0]}=...), "
             "or ask for the shielding"
         )

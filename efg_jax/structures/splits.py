@@ -1,4 +1,4 @@
-"""Seeded partitions of structures: never of atoms, because atoms of one structure know each other."""
+"""Seeded partitions of structures; atoms of one structure stay together, because they are correlated."""
 
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
@@ -16,7 +16,7 @@ def split(frames: Sequence[Frame], test: float = 0.2, seed: int = 0) -> tuple[li
 
     Args:
         frames: structures (or anything, one item a structure).
-        test: part that is held out, in (0, 1); rounded to whole structures, at least one on each side.
+        test: fraction that is held out, in (0, 1); rounded to whole structures, at least one on each side.
         seed: the same seed gives the same split, on any machine.
 
     Returns:
@@ -27,7 +27,7 @@ def split(frames: Sequence[Frame], test: float = 0.2, seed: int = 0) -> tuple[li
     """
     # `not (0 < test < 1)` rather than its opposite, so that NaN is refused as well.
     if not 0 < test < 1:
-        raise InputError(f"test={test} is no part of the structures; give a number between 0 and 1, such as 0.2")
+        raise InputError(f"test must be a fraction between 0 and 1, such as 0.2, got {test}")
     if len(frames) < 2:
         raise InputError(f"cannot split {len(frames)} structure(s) into train and test; pass at least 2")
     held_out = min(max(int(np.floor(test * len(frames) + 0.5)), 1), len(frames) - 1)
@@ -60,7 +60,7 @@ def folds(n_or_groups: int | Sequence[Hashable] | np.ndarray, k: int = 5, seed: 
         )
     sizes = np.bincount(groups) if len(groups) else np.zeros(0, dtype=int)
     if k < 2:
-        raise InputError(f"k={k} folds leave nothing to train on or to test; give at least 2")
+        raise InputError(f"k={k} folds leave nothing to train on or to test; k must be at least 2")
     if len(sizes) < k:
         raise InputError(f"{len(sizes)} structure(s) cannot fill k={k} folds; pass more structures or a smaller k")
     order = _generator(seed).permutation(len(sizes))
@@ -76,5 +76,5 @@ def folds(n_or_groups: int | Sequence[Hashable] | np.ndarray, k: int = 5, seed: 
 def _generator(seed: int) -> np.random.Generator:
     """PCG64 by name, because `default_rng` may change its generator between numpy versions."""
     if seed < 0:
-        raise InputError(f"seed={seed} is negative; give a whole number from 0")
+        raise InputError(f"seed must be an integer from 0, got seed={seed}")
     return np.random.Generator(np.random.PCG64(seed))

@@ -1,7 +1,7 @@
-"""Centres of any number of structures of any size, in pieces of a few shapes: what bounds memory and the number of compilations.
+"""Centres of a stream of structures in pieces of few shapes, which bounds memory and the number of compilations.
 
-Structures come one by one, and their centres are dealt out to pieces that know nothing of structures; what was computed of them
-goes back to where it belongs, structure by structure and in their order.
+Structures come one by one. Their centres are dealt out to pieces that do not depend on the structures, and the computed
+values are collected again, structure by structure and in order.
 """
 
 from collections import deque
@@ -18,11 +18,11 @@ from efg_jax.errors import InputError
 from efg_jax.structures.environments import LEAST_NEIGHBOURS, Neighbours, species_of
 from efg_jax.structures.neighbour_lists import neighbour_blocks
 
-# Centres of a piece: many enough that its products of matrices run at full speed, few enough that its features are of no weight.
+# Centres in a piece: enough for matrix products at full speed, few enough for its features to need little memory.
 CPU_CHUNK, ACCELERATOR_CHUNK = 128, 4096
-REMAINDER = 8  # what is left at the end goes into pieces of this part of the size
-HELD_ATOMS = 100_000  # atoms of structures that wait for their last centres
-IN_FLIGHT = 1  # pieces that the device works on while the host prepares the next
+REMAINDER = 8  # the last centres go into pieces smaller by this factor
+HELD_ATOMS = 100_000  # atoms of structures that wait for values, at most
+IN_FLIGHT = 1  # pieces on the device while the host prepares the next
 
 
 class Piece(NamedTuple):
@@ -35,12 +35,12 @@ class Piece(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """One structure with what was computed of its centres."""
+    """One structure with the values of its centres."""
 
     number: int
     atoms: Atoms
     centres: dict[str, Int[np.ndarray, " _"]]  # by element
-    values: dict[str, Float[np.ndarray, "atoms ..."]]  # by name; NaN for what is no centre; empty without centres
+    values: dict[str, Float[np.ndarray, "atoms ..."]]  # by name, NaN where an atom is no centre; empty without centres
 
     @property
     def described(self) -> Int[np.ndarray, " centres"]:
@@ -52,7 +52,7 @@ def chunk_size(chunk: int | Literal["auto"]) -> int:
     """Number of centres in a piece.
 
     Args:
-        chunk: a number, or "auto": what suits the device.
+        chunk: a number, or "auto" for what suits the device.
 
     Raises:
         InputError: it is not positive.
@@ -60,7 +60,7 @@ def chunk_size(chunk: int | Literal["auto"]) -> int:
     if chunk == "auto":
         return CPU_CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
     if chunk < 1:
-        raise InputError(f"chunk = {chunk} is no number of atoms; give 1 or more, or 'auto'")
+        raise InputError(f"chunk must be a number of atoms from 1, or 'auto', got chunk = {chunk}")
     return chunk
 
 
@@ -72,21 +72,21 @@ def stream(
     species: Sequence[str],
     chunk: int,
 ) -> Iterator[Streamed]:
-    """Evaluate the centres of structures, and yield each structure when all of its own are there.
+    """Evaluate the centres of structures, and yield each structure when all of its values are there.
 
-    At any time a bounded number of atoms is held (`HELD_ATOMS`, or one structure), whatever the number of structures; a structure's
-    neighbours are listed block by block. The host prepares a piece while the device works on the one before.
+    A bounded number of atoms is held at any time (`HELD_ATOMS`, or one structure). The neighbours of a structure are
+    listed block by block. The host prepares a piece while the device works on the one before.
 
     Args:
         structures: any iterable; taken one by one.
         choose: number and structure → indices of the centres by element.
-        evaluate: element and piece → values by name, one row a centre. Its arrays may still be in the making.
+        evaluate: element and piece → values by name, one row per centre; the arrays may still be computing.
         cutoff: Å.
-        species: the elements that the descriptor knows.
+        species: elements of the descriptor.
         chunk: number of centres in a piece.
 
     Raises:
-        InputError: a structure with centres contains an element that is unknown.
+        InputError: a structure with centres contains an element that is not among the species.
     """
     dealer, ledger = Dealer(cutoff, species, chunk), _Ledger(evaluate)
     for number, atoms in enumerate(structures):
@@ -102,14 +102,14 @@ def stream(
 
 
 class Dealer:
-    """Deals the centres of structures out to pieces of an element each.
+    """Deals the centres of structures out to pieces of one element each.
 
-    A piece has ``chunk`` centres (those at the end an eighth of it) and, for neighbours, the width of a power of two; the width only
-    grows, so that few shapes ever occur.
+    A piece has ``chunk`` centres (fewer at the end). The number of neighbours is padded to a power of two that only
+    grows, so that few shapes occur.
 
     Args:
         cutoff, species, chunk: as for `stream`.
-        remainder: what is left at the end goes into pieces of this part of the size.
+        remainder: the last centres go into pieces smaller by this factor.
     """
 
     def __init__(self, cutoff: float, species: Sequence[str], chunk: int, remainder: int = REMAINDER):
@@ -119,10 +119,10 @@ class Dealer:
         self._width = LEAST_NEIGHBOURS
 
     def add(self, number: int, atoms: Atoms, centres: Mapping[str, Int[np.ndarray, " _"]]) -> Iterator[Piece]:
-        """Take in one structure, and yield the pieces that are full.
+        """Add one structure, and yield the pieces that are full.
 
         Args:
-            number: by which its centres are known.
+            number: identifies its centres.
             atoms: structure.
             centres: indices by element.
         """
@@ -146,7 +146,7 @@ class Dealer:
                 yield from self._pieces(symbol, self._chunk)
 
     def rest(self) -> Iterator[Piece]:
-        """Yield what is left, in small pieces, the last of each element padded."""
+        """Yield the remaining centres in small pieces, the last of each element padded."""
         for symbol in list(self._buffers):
             yield from self._pieces(symbol, self._small)
             rows = self._buffers.pop(symbol)
@@ -172,7 +172,7 @@ class Dealer:
 
 
 class _Rows(NamedTuple):
-    """Centres with their neighbours, those of all centres one after the other."""
+    """Centres, and the neighbours of all of them one after the other."""
 
     structure: np.ndarray
     atom: np.ndarray
@@ -195,7 +195,7 @@ def _joined(first: _Rows, second: _Rows) -> _Rows:
 
 @dataclass
 class _Waiting:
-    """A structure and what is there of its values."""
+    """A structure and its values so far."""
 
     atoms: Atoms
     centres: dict[str, np.ndarray]
@@ -204,7 +204,7 @@ class _Waiting:
 
 
 class _Ledger:
-    """Which structures wait for which values."""
+    """Structures that wait for values."""
 
     def __init__(self, evaluate: Callable[[str, Neighbours], Mapping[str, Array]]):
         self._evaluate = evaluate
@@ -213,18 +213,18 @@ class _Ledger:
         self.atoms = 0  # of the structures that wait
 
     def enter(self, number: int, atoms: Atoms, centres: dict[str, np.ndarray]) -> None:
-        """A structure begins to wait."""
+        """Add a structure."""
         self._waiting[number] = _Waiting(atoms, centres, sum(map(len, centres.values())))
         self.atoms += len(atoms)
 
     def run(self, pieces: Iterable[Piece]) -> None:
-        """Hand pieces to the device, and take back what it is done with."""
+        """Hand pieces to the device, and collect those that are done."""
         for piece in pieces:
             self._in_flight.append((piece, self._evaluate(piece.symbol, piece.neighbours)))
             self.settle(IN_FLIGHT)
 
     def settle(self, left: int) -> None:
-        """Wait for all pieces but the last ``left``."""
+        """Collect all pieces but the last ``left``."""
         while len(self._in_flight) > left:
             piece, values = self._in_flight.popleft()
             for name, value in values.items():
@@ -241,7 +241,7 @@ class _Ledger:
             waiting.values[name][piece.atom[part]] = rows[part]
 
     def complete(self) -> Iterator[Streamed]:
-        """Those at the front that wait no longer."""
+        """Yield the structures at the front that have all values."""
         while self._waiting and (first := next(iter(self._waiting.items())))[1].missing == 0:
             number, waiting = first
             del self._waiting[number]

@@ -235,8 +235,7 @@ def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array:
     """The target called ``name`` as these frames carry it.
 
     A name that is not in `KNOWN` gets its kind from the shape of the data. Irreps that the data do not have (largest
-    norm below 1e-8 of the largest channel's) are left out, so that a symmetric shielding tensor has no λ = 1 part to
-    learn.
+    norm below 1e-8 of the largest irrep's) are left out: a symmetric shielding tensor has no λ = 1 part to learn.
 
     Args:
         name: "efg", "ms", "dipole", ... or any name of an array.
@@ -265,7 +264,7 @@ def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array:
             first = (position, found[0], kind)
         elif kind != first[2]:
             raise InputError(
-                f"'{key}' is a {kind} here but a {first[2]} in {_named(frames[first[0]], first[0])}; give all the same shape",
+                f"'{key}' is a {kind} here but a {first[2]} in {_named(frames[first[0]], first[0])}; make them alike",
                 **place_of(atoms, position),
             )
         values.append(value.reshape((-1, *SHAPES[kind])))
@@ -316,7 +315,7 @@ def labels(
         species: elements whose rows are kept (per-atom targets); None: all.
 
     Returns:
-        One row per atom, frame by frame in the order of the atoms, or one per structure: (rows, *target.shape), float64.
+        One row per atom, frame by frame in the order of the atoms, or one per structure; (rows, *shape), float64.
     """
     wanted = None if species is None else {species} if isinstance(species, str) else set(species)
     rows = []
@@ -365,23 +364,23 @@ def cartesian(kind: Kind, components: Mapping[Irrep, Float[Array, "rows _"]]) ->
     return spherical_to_vector(parts[1]) if kind == "vector" else to_cartesian(parts)
 
 
-def from_irreps(target: Target, channels: Mapping[Irrep, np.ndarray]) -> Float[np.ndarray, "rows *shape"]:
+def from_irreps(target: Target, parts: Mapping[Irrep, np.ndarray]) -> Float[np.ndarray, "rows *shape"]:
     """Cartesian values from irreducible parts: the inverse of `to_irreps`. Missing parts count as zero.
 
     Args:
         target: what the values are.
-        channels: (order λ, parity) → (rows, 2λ+1).
+        parts: (order λ, parity) → (rows, 2λ+1).
 
     Returns:
         (rows, *target.shape), float64.
     """
-    if unknown := sorted(set(channels) - set(target.irreps)):
+    if unknown := sorted(set(parts) - set(target.irreps)):
         raise InputError(f"'{target.name}' has no part of (order, parity) {unknown[0]}; it consists of {target.irreps}")
-    if not channels:
+    if not parts:
         raise InputError(f"no part of '{target.name}' was given; pass at least one of (order, parity) {target.irreps}")
     with x64():
-        rows = len(next(iter(channels.values())))
-        padded = {irrep: in_bucket(np.asarray(part, dtype=np.float64)) for irrep, part in channels.items()}
+        rows = len(next(iter(parts.values())))
+        padded = {irrep: in_bucket(np.asarray(part, dtype=np.float64)) for irrep, part in parts.items()}
         return np.asarray(_cartesian(target.kind, padded))[:rows]
 
 

@@ -61,7 +61,7 @@ def test_a_device_is_written_to_and_not_replaced():
     [
         ("missing/out.json", "missing does not exist; make it first"),
         (".", "is a folder"),
-        ("file/out.json", "no folder"),
+        ("file/out.json", "not a folder"),
     ],
 )
 def test_an_unusable_place_is_said_before_any_work(tmp_path, name, message):
