@@ -65,8 +65,8 @@ def pack_regressions(regressions: Regressions) -> tuple[list[dict[str, Any]], di
     return entries, arrays
 
 
-def unpack_regressions(entries: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> Regressions:
-    """Inverse of `pack_regressions`."""
+def unpack_regressions(entries: Any, arrays: Mapping[str, np.ndarray]) -> Regressions:
+    """Inverse of `pack_regressions`; ``entries`` come from a file and may be anything."""
     regressions: Regressions = {}
     for number, values in enumerate(entries):
         group, irrep = tuple(values["group"]), tuple(values["irrep"])

@@ -61,7 +61,7 @@ class TensorGPR(KernelModel):
 
     per: Literal["atom", "structure"] | None = eqx.field(static=True, default=None)
     inducing: int | None = eqx.field(static=True, default=None)
-    selection: Literal["fps", "cur"] = eqx.field(static=True, default="fps")
+    selection: str = eqx.field(static=True, default="fps")
     primal: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):

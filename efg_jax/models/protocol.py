@@ -135,7 +135,8 @@ class Model(eqx.Module):
         return from_plain(cls, values)
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_") and hasattr(FittedModel, name):
+        fitted = (FittedModel, *FittedModel.__subclasses__())
+        if not name.startswith("_") and any(hasattr(kind, name) for kind in fitted):
             raise NotFittedError(
                 f"this {type(self).__name__} is not fitted yet and has no '{name}'; use what fit returns: "
                 "fitted = model.fit(structures)"

@@ -23,8 +23,8 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(cls: type[T], values: Mapping[str, Any]) -> T:
-    """A dataclass from what `to_plain` made of it.
+def from_plain(cls: type[T], values: Any) -> T:
+    """A dataclass from what `to_plain` made of it; ``values`` come from a file and may be anything.
 
     A field whose default is a dataclass becomes one again, and a list a tuple (or what the field's converter makes of it).
 

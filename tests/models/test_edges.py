@@ -126,10 +126,10 @@ def test_strain_moves_what_it_should(frames, model):
     strained = atoms.copy()
     strained.set_cell(atoms.cell.array @ (np.eye(3) + strain).T, scale_atoms=True)
     oxygen = np.asarray(atoms.symbols) == "O"
-    predicted = model.tensors(with_strain(environments, jax.numpy.asarray(strain)), "O")[: oxygen.sum()]
+    predicted = model.tensors(with_strain(environments, jax.numpy.asarray(strain)))[: oxygen.sum()]
     assert_allclose(predicted, model.predict(strained)[oxygen], rtol=1e-9, atol=1e-9)
     shifted = with_positions(environments, jax.numpy.asarray(environments.positions) + 0.3)
-    assert_allclose(model.tensors(shifted, "O"), model.tensors(environments, "O"), rtol=1e-9, atol=1e-9)
+    assert_allclose(model.tensors(shifted), model.tensors(environments), rtol=1e-9, atol=1e-9)
 
 
 def test_tuning_keeps_the_start_where_nothing_is_better():

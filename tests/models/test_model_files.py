@@ -73,9 +73,9 @@ def test_the_file_is_arrays_and_json(saved):
     assert all(array.dtype.kind in "biuf" for array in arrays.values())
     header = json.loads(arrays["header"].tobytes().decode())
     assert header["format"] == "efg_jax model"
-    assert header["kind"] == "TensorGPR"
+    assert header["kind"] == "tensor"
     assert header["version"] >= 1
-    assert header["descriptor"]["cutoff"] == 3.5
+    assert header["options"]["descriptor"]["cutoff"] == 3.5
     with zipfile.ZipFile(saved) as archive:
         assert all(name.endswith(".npy") for name in archive.namelist())
 
@@ -146,8 +146,8 @@ CHANGES = {
     "another format": lambda h: h.update(format="something else"),
     "another kind": lambda h: h.update(kind="NeuralNetwork"),
     "no kind": lambda h: h.pop("kind"),
-    "no descriptor": lambda h: h.pop("descriptor"),
-    "unknown hyperparameter": lambda h: h["descriptor"].update(flavour=1.0),
+    "no descriptor": lambda h: h["options"].pop("descriptor"),
+    "unknown hyperparameter": lambda h: h["options"]["descriptor"].update(flavour=1.0),
     "no regressions": lambda h: h.pop("regressions"),
     "regression without a scale": lambda h: h["regressions"][0].pop("scale"),
     "a species without environments": lambda h: h["species"].append("Xe"),

@@ -27,7 +27,7 @@ def test_it_is_zero_on_the_training_set_and_what_features_say_elsewhere(model, f
         silicon = np.asarray(atoms.symbols) == "Si"
         assert_allclose(distances[silicon], 0, atol=1e-7)
         assert np.isnan(distances[~silicon]).all()
-    descriptor = model.descriptor
+    descriptor = model.model.descriptor
 
     def features(structures):
         centres = [np.flatnonzero(np.asarray(atoms.symbols) == "Si") for atoms in structures]

@@ -14,8 +14,7 @@ from strategies import SPECIES
 
 from efg_jax import TensorGPR
 from efg_jax.errors import InputError
-from efg_jax.gp.prediction import regressions_of
-from efg_jax.gp.predictor import Predictor
+from efg_jax.gp.prediction import predictor_of
 from efg_jax.structures.environments import environments, with_positions
 from efg_jax.tensors.irreps import to_cartesian, to_spherical
 
@@ -26,7 +25,7 @@ def oxygen(frames):
 
 def explicit(model, train, test):
     """EFG predictions and their covariance traces at the oxygens, by the textbook, in numpy."""
-    soap, zeta = model.descriptor, float(model.zeta)
+    soap, zeta = model.model.descriptor, float(model.model.zeta)
     count = sum(map(len, oxygen(train)))
     both = soap(
         environments([*train, *test], 3.5, SPECIES, [*oxygen(train), *oxygen(test)], pad=False), ((0, 1), (2, 1))
@@ -37,7 +36,7 @@ def explicit(model, train, test):
     n = 5 * count
     labels = np.concatenate([atoms.arrays["efg"][index] for atoms, index in zip(train, oxygen(train), strict=True)])
     y = np.asarray(to_spherical(jnp.asarray(labels), 2)).ravel()
-    noise = model.regularisation * np.mean(np.diag(kernel)[:n])
+    noise = model.model.regularisation * np.mean(np.diag(kernel)[:n])
     noisy = kernel[:n, :n] + noise * np.eye(n)
     mean = kernel[n:, :n] @ np.linalg.solve(noisy, y)
     covariance = kernel[n:, n:] - kernel[n:, :n] @ np.linalg.solve(noisy, kernel[:n, n:])
@@ -116,7 +115,7 @@ def test_atoms_without_a_label_are_left_out(descriptor, train, test):
 
 
 def test_float32_is_close(shielding_model, test):
-    single, double = (shielding_model.predict(test[0], precision=p) for p in ("float32", "float64"))
+    single, double = (shielding_model.predict(test[0], dtype=p) for p in ("float32", "float64"))
     assert_allclose(single, double, rtol=0, atol=1e-4 * np.abs(double).max())
     assert (single != double).any()
 
@@ -191,13 +190,13 @@ def test_predicting_changes_nothing(efg_model, test):
 def test_references_that_only_pad_have_no_part_in_second_derivatives(descriptor, train, test):
     """Between whole numbers ζ has powers of the kernel whose derivatives are infinite at zero."""
     model = TensorGPR(descriptor, species="O", zeta=1.5, regularisation=1e-3).fit(train[:3])
-    predictor = Predictor.of(model.bases["O"], regressions_of(model.fitted, "O"), "O", model.zeta)
+    predictor = predictor_of(model, "O", model.model.zeta)
     assert len(predictor.invariants) > model.bases["O"].size
-    batch = environments(test[:1], float(descriptor.cutoff), model.descriptor.species, [oxygen(test[:1])[0][:1]])
+    batch = environments(test[:1], float(descriptor.cutoff), model.model.descriptor.species, [oxygen(test[:1])[0][:1]])
 
     def moved(x):
         places = jnp.asarray(batch.positions).at[0, 0].add(x)
-        return predictor(model.descriptor, with_positions(batch, places))[2, 1][0].sum()
+        return predictor(model.model.descriptor, with_positions(batch, places))[2, 1][0].sum()
 
     slope = jax.jit(jax.grad(moved))
     bend = jax.jit(jax.grad(jax.grad(moved)))(0.0)

@@ -38,10 +38,10 @@ def mixed(count: int = 7) -> list[Atoms]:
 def alone(model: TensorGPR, atoms: Atoms) -> np.ndarray:
     """The pure function of one structure's environments, its atoms' tensors put in their places."""
     values = np.full((len(atoms), 3, 3), np.nan)
-    for symbol in model.known:
+    for symbol in model.species:
         index = np.flatnonzero(np.asarray(atoms.symbols) == symbol)
         if len(index):
-            values[index] = np.asarray(model.tensors(model.environments_of(atoms, symbol), symbol))[: len(index)]
+            values[index] = np.asarray(model.tensors(model.environments_of(atoms, symbol)))[: len(index)]
     return values
 
 

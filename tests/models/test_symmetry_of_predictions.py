@@ -20,7 +20,7 @@ from efg_jax.structures.environments import environments
 TURN = Rotation.random(rng=np.random.default_rng(2)).as_matrix()
 UNIMODULAR = np.array([[1, 2, 0], [0, 1, 0], [-1, 0, 1]])
 
-_tensors = eqx.filter_jit(lambda model, batch: model.tensors(batch, "O"))
+_tensors = eqx.filter_jit(lambda model, batch: model.tensors(batch))
 fixtures_are_not_changed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -102,13 +102,15 @@ def test_derivatives_by_positions_cells_and_hyperparameters(shielding_model, tes
 
     def number(positions, cells, soap, zeta, model, batch):
         moved = eqx.tree_at(lambda b: (b.positions, b.cells), batch, (positions, cells))
-        return jnp.sum(mixture * replace(model, descriptor=soap, zeta=zeta).tensors(moved, "O")[:2])
+        return jnp.sum(
+            mixture * replace(model, model=replace(model.model, descriptor=soap, zeta=zeta)).tensors(moved)[:2]
+        )
 
     at = (
         jnp.asarray(batch.positions),
         jnp.asarray(batch.cells),
-        jax.tree.map(jnp.asarray, model.descriptor),
-        jnp.asarray(model.zeta),
+        jax.tree.map(jnp.asarray, model.model.descriptor),
+        jnp.asarray(model.model.zeta),
     )
     value = eqx.filter_jit(number)
     by = eqx.filter_jit(jax.grad(number, argnums=(0, 1, 2, 3)))(*at, model, batch)

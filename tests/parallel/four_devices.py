@@ -65,14 +65,14 @@ found["traced"] = traced.copy()
 found["on the second"] = [str(device) for device in sharded(squares, second)(scale, 2, {"x": x}).devices()]
 found["on one"] = np.array_equal(sharded(squares, one)(scale, 2, {"x": x}), eqx.filter_jit(squares)(scale, 2, {"x": x}))
 found["plainly compiled"] = type(sharded(squares, one)) is type(eqx.filter_jit(squares))
-found["copies"] = [str(device) for device in model.zeta.devices()]
+found["copies"] = [str(device) for device in model.model.zeta.devices()]
 found["unequal rows"] = refusal({"x": x, "y": x[:5]})
 
 
 def trained(devices) -> dict[str, np.ndarray]:
     """Weights of a sparse model: thirteen targets, which four devices cannot divide among them evenly."""
     sparse.data_mesh = lambda: devices
-    fitted = TensorGPR(DESCRIPTOR, "Na", inducing=4, regularisation=1e-3).fit(labelled(4)).fitted
+    fitted = TensorGPR(DESCRIPTOR, "Na", inducing=4, regularisation=1e-3).fit(labelled(4))
     return {"weights": fitted.regressions["Na",][QUADRUPOLE].weights}
 
 
