@@ -50,7 +50,7 @@ class KernelModel(Model):
         """The same with a descriptor that knows these elements."""
         known = self.descriptor.species
         if known is None:
-            return replace(self, descriptor=self.descriptor.with_species(sorted(elements)))
+            return replace(self, descriptor=self.descriptor.with_species(elements))
         if foreign := [symbol for symbol in elements if symbol not in known]:
             raise InputError(
                 f"the descriptor knows {', '.join(known)}, and the structures also contain {', '.join(foreign)}; leave its "
@@ -71,7 +71,7 @@ class KernelModel(Model):
         """The same with float64 hyperparameters and, where the descriptor leaves them open, the structures' elements."""
         model = replace(self, descriptor=settled(self.descriptor), zeta=settled(self.zeta))
         if model.descriptor.species is None:
-            return model.knowing({symbol for atoms in structures for symbol in atoms.symbols})
+            return model.knowing(sorted({symbol for atoms in structures for symbol in atoms.symbols}))
         return model
 
     def hyperparameters(self) -> dict[str, Any]:

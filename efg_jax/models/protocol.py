@@ -130,7 +130,7 @@ class Model(eqx.Module):
         return to_plain(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Model":
+    def from_dict(cls, values: Any) -> "Model":
         """Inverse of `to_dict`."""
         return from_plain(cls, values)
 
@@ -425,6 +425,14 @@ class FittedModel(eqx.Module):
         if target.is_efg:
             return efg_report(frames, predicted, target, self.scales(target.name), isotopes, title)
         return target_report(frames, predicted, target, self.species_of(target.name), title)
+
+    def training_distance(self, structures: Atoms | Iterable[Atoms]):
+        """How far environments lie from the training set; see `gp.training_distance.training_distance`.
+
+        Raises:
+            InputError: the model keeps no training environments.
+        """
+        raise InputError(f"a {self.model.kind} model keeps no training environments to compare with; fit a TensorGPR")
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file of arrays and JSON (no pickle), whole or not at all; `load` reads it."""
