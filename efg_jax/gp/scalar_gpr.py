@@ -201,8 +201,8 @@ class FittedScalarGPR(FittedModel):
 
     def tensors(
         self, environments: Environments | Neighbours, target: str | None = None
-    ) -> Float[Array, "centres quantities"]:
-        """The quantities `METRICS` of each centre as a pure function of environments; see `FittedModel.tensors`."""
+    ) -> Float[Array, "rows quantities"]:
+        """The quantities `METRICS` of each atom as a pure function of environments; see `FittedModel.tensors`."""
         self.one_target(target)
         descriptor, number = self.model.descriptor, len(METRICS)
         features = featurise(descriptor, environments, (INVARIANT,))[INVARIANT][:, 0]
@@ -213,7 +213,7 @@ class FittedScalarGPR(FittedModel):
             scaled = jnp.matmul(factor, jnp.asarray(fit.weights[:, :number]), precision=lax.Precision.HIGHEST)
             own = jnp.asarray(fit.means[:number])[None] + jnp.asarray(fit.scales[:number])[None] * scaled
             result = jnp.where(kinds == descriptor.species.index(symbol), own, result)
-        return result
+        return environments.by_atom(result)
 
     def _report(
         self,

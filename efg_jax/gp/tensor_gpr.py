@@ -214,7 +214,7 @@ class FittedTensorGPR(FittedModel):
 
     def tensors(
         self, environments: Environments | Neighbours, target: str | None = None
-    ) -> Float[Array, "centres *shape"]:
+    ) -> Float[Array, "rows *shape"]:
         """Predicted target as a pure function of environments; see `FittedModel.tensors`."""
         self.one_target(target)
         descriptor = self.model.descriptor
@@ -231,7 +231,7 @@ class FittedTensorGPR(FittedModel):
             else:
                 there = jnp.asarray(environments.centre_species) == descriptor.species.index(symbol)
                 result = jnp.where(there.reshape(-1, *[1] * (own.ndim - 1)), own, result)
-        return result
+        return environments.by_atom(result)
 
     def pack(self) -> Packed:
         """Header and arrays; features and Cholesky factors are left out, as they follow from the rest."""

@@ -188,7 +188,7 @@ class FittedModel(eqx.Module):
     @abstractmethod
     def tensors(
         self, environments: Environments | Neighbours, target: str | None = None
-    ) -> Float[Array, "centres *shape"]:
+    ) -> Float[Array, "rows *shape"]:
         """Predicted target as a pure function of environments; jit-able, differentiable in positions and cells.
 
         Pass the fitted model to `eqx.filter_jit` as an argument: a function that closes over it compiles its weights in.
@@ -198,9 +198,9 @@ class FittedModel(eqx.Module):
             target: which; None: the only one.
 
         Returns:
-            Cartesian values in the target's unit and shape (of a target per structure the contributions of its atoms).
-            Row ``k`` is that of atom ``environments.centre[k]``; of a model that describes every atom once, row ``k`` is
-            atom ``k``. Rows of padding, and of atoms that are not predicted, mean nothing.
+            Cartesian values in the target's unit and shape, one row an atom: row ``k`` belongs to ``positions[k]`` (of
+            `Neighbours`, to centre ``k``). For a target per structure they are the atoms' contributions, which add up to
+            it. Rows of atoms that are not predicted, and of padding, have no meaning.
         """
 
     @abstractmethod

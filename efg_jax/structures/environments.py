@@ -49,6 +49,12 @@ class Environments(eqx.Module):
             self.displacements(), self.neighbour_species, self.mask, self.centre_species, self.centre_mask
         )
 
+    def by_atom(self, rows: Float[Array, "centres *shape"]) -> Float[Array, "atoms *shape"]:
+        """Rows of the centres as rows of all atoms, zero for atoms that are no centres."""
+        atoms = len(self.positions)
+        place = jnp.where(jnp.asarray(self.centre_mask), jnp.asarray(self.centre), atoms)
+        return jnp.zeros((atoms, *rows.shape[1:]), rows.dtype).at[place].set(rows, mode="drop")
+
     @property
     def size(self) -> int:
         """Number of centres, padding included."""
@@ -67,6 +73,10 @@ class Neighbours(eqx.Module):
     mask: Bool[Array | np.ndarray, "centres neighbours"]  # False: padding
     centre_species: Int[Array | np.ndarray, " centres"]
     centre_mask: Bool[Array | np.ndarray, " centres"]
+
+    def by_atom(self, rows: Float[Array, "centres *shape"]) -> Float[Array, "centres *shape"]:
+        """The rows themselves: atoms are not known here, only centres."""
+        return rows
 
     @property
     def size(self) -> int:
