@@ -97,11 +97,12 @@ for i in oxygen:
 # %%
 ej.enable_x64()
 environments = fitted.environments_of(atoms, "O")
+oxygen = atoms.symbols.indices()["O"][0]
 
 
 def v_zz(positions):
     moved = ej.structures.with_positions(environments, positions)
-    return principal_axes(fitted.tensors(moved)[0]).values[2]
+    return principal_axes(fitted.tensors(moved)[oxygen]).values[2]
 
 
 gradient = jax.jit(jax.grad(v_zz))(jnp.asarray(environments.positions))[: len(atoms)]

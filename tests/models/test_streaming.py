@@ -38,10 +38,9 @@ def mixed(count: int = 7) -> list[Atoms]:
 def alone(model: TensorGPR, atoms: Atoms) -> np.ndarray:
     """The pure function of one structure's environments, its atoms' tensors put in their places."""
     values = np.full((len(atoms), 3, 3), np.nan)
-    for symbol in model.species:
-        index = np.flatnonzero(np.asarray(atoms.symbols) == symbol)
-        if len(index):
-            values[index] = np.asarray(model.tensors(model.environments_of(atoms, symbol)))[: len(index)]
+    index = np.flatnonzero(np.isin(np.asarray(atoms.symbols), model.species))
+    if len(index):
+        values[index] = np.asarray(model.tensors(model.environments_of(atoms)))[index]
     return values
 
 

@@ -88,9 +88,9 @@ def test_scalar_models_are_blind_to_rotations_but_for_the_axis(descriptor, train
 
 
 def test_the_pure_path_gives_the_predictions(shielding_model, test):
-    oxygens = np.array(test[0].symbols) == "O"
+    oxygens = np.flatnonzero(np.array(test[0].symbols) == "O")
     batch = shielding_model.environments_of(test[0], "O")
-    found = np.asarray(_tensors(shielding_model, batch))[: oxygens.sum()]
+    found = np.asarray(_tensors(shielding_model, batch))[oxygens]
     assert_allclose(found, shielding_model.predict(test[0])[oxygens], rtol=1e-11, atol=1e-11)
 
 
@@ -103,7 +103,7 @@ def test_derivatives_by_positions_cells_and_hyperparameters(shielding_model, tes
     def number(positions, cells, soap, zeta, model, batch):
         moved = eqx.tree_at(lambda b: (b.positions, b.cells), batch, (positions, cells))
         return jnp.sum(
-            mixture * replace(model, model=replace(model.model, descriptor=soap, zeta=zeta)).tensors(moved)[:2]
+            mixture * replace(model, model=replace(model.model, descriptor=soap, zeta=zeta)).tensors(moved)[1:3]
         )
 
     at = (
