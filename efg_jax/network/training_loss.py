@@ -36,7 +36,7 @@ class Loss:
 
     kind: Literal["irreps", "observables"] = "irreps"
     targets: Mapping[str, float] = field(default_factory=dict)
-    orders: Mapping[int, float] = field(default_factory=dict)
+    orders: Mapping[int | str, float] = field(default_factory=dict)
     species: Mapping[str, float] = field(default_factory=dict)
     observables: float = 1.0
 

@@ -1,5 +1,6 @@
 """Networks learn; a training that was stopped goes on to the same bits; one that fails says where, and keeps what it had."""
 
+import json
 from dataclasses import replace
 
 import equinox as eqx
@@ -16,6 +17,7 @@ from efg_jax.network.starts import random_networks
 from efg_jax.network.training_figure import training_figure
 from efg_jax.network.training_sets import TrainingData
 from efg_jax.plots import BLACK, save
+from efg_jax.storage.plain_values import from_plain, to_plain
 
 QUICK = Training(epochs=4, learning_rate=0.01, batch_edges=200, validation=0.25)
 MODEL = EquivariantNetwork(SMALLEST, target="iso", training=QUICK)
@@ -48,9 +50,9 @@ def rms(values) -> float:
 
 
 def test_crystals_that_were_held_out_are_predicted_better_than_by_the_mean(oxygen, to_learn, held_out):
-    (target,) = oxygen.fitted.targets.values()
+    (target,) = oxygen.targets.values()
     data = TrainingData({"efg": target}, dict(enumerate(to_learn)), {})
-    untrained = replace(oxygen, fitted=random_networks(oxygen.architecture, data, ("O",), 1, 0))
+    untrained = replace(oxygen, committee=random_networks(oxygen.model.architecture, data, ("O",), 1, 0))
     chosen = [np.asarray(atoms.symbols) == "O" for atoms in held_out]
     truth = np.concatenate([atoms.arrays["efg"][own] for atoms, own in zip(held_out, chosen, strict=True)])
     mean = np.mean([tensor for a in to_learn for tensor in a.arrays["efg"][np.asarray(a.symbols) == "O"]], axis=0)
@@ -61,17 +63,17 @@ def test_crystals_that_were_held_out_are_predicted_better_than_by_the_mean(oxyge
         errors[name] = rms(np.concatenate([v[own] for v, own in zip(found, chosen, strict=True)]) - truth)
     assert errors["trained"] < 0.7 * rms(truth - mean)
     assert errors["trained"] < 0.7 * errors["untrained"]
-    (history,) = oxygen.fitted.histories
+    (history,) = oxygen.histories
     assert history.rows[history.best]["efg_2"] < 50.0 < history.rows[0]["efg_2"]
 
 
 def test_a_committee_that_was_stopped_goes_on_to_the_same_bits(scalars, tmp_path):
     model, folder = replace(MODEL, members=2), tmp_path / "states"
-    whole = model.fit(scalars).fitted
+    whole = model.fit(scalars).committee
     with pytest.raises(Stopped):
         model.fit(scalars, checkpoint=folder, progress=stopping_after(6))  # in the middle of the second network
     seen = []
-    resumed = model.fit(scalars, checkpoint=folder, progress=lambda done, *_: seen.append(done)).fitted
+    resumed = model.fit(scalars, checkpoint=folder, progress=lambda done, *_: seen.append(done)).committee
     assert seen == [7, 8]
     for ours, theirs in zip(jax.tree.leaves(resumed.networks), jax.tree.leaves(whole.networks), strict=True):
         assert_array_equal(ours, theirs)
@@ -80,7 +82,7 @@ def test_a_committee_that_was_stopped_goes_on_to_the_same_bits(scalars, tmp_path
 
 
 def test_a_machine_that_rounds_otherwise_goes_on_in_the_units_that_were_kept(scalars, tmp_path, monkeypatch):
-    whole = MODEL.fit(scalars).fitted
+    whole = MODEL.fit(scalars).committee
     with pytest.raises(Stopped):
         MODEL.fit(scalars, checkpoint=tmp_path, progress=stopping_after(1))
     plain = starts._calibrated
@@ -91,7 +93,7 @@ def test_a_machine_that_rounds_otherwise_goes_on_in_the_units_that_were_kept(sca
 
     monkeypatch.setattr(starts, "_calibrated", rounded)
     seen = []
-    resumed = MODEL.fit(scalars, checkpoint=tmp_path, progress=lambda done, *_: seen.append(done)).fitted
+    resumed = MODEL.fit(scalars, checkpoint=tmp_path, progress=lambda done, *_: seen.append(done)).committee
     assert seen[0] == 2
     for ours, theirs in zip(jax.tree.leaves(resumed.networks), jax.tree.leaves(whole.networks), strict=True):
         assert_array_equal(ours, theirs)
@@ -107,7 +109,7 @@ def test_who_watches_a_training_sees_each_row_once_and_may_end_it(scalars, tmp_p
 
     with pytest.raises(Stopped):
         MODEL.fit(scalars, checkpoint=tmp_path, watch=until_two)
-    fitted = MODEL.fit(scalars, checkpoint=tmp_path, watch=seen.append).fitted
+    fitted = MODEL.fit(scalars, checkpoint=tmp_path, watch=seen.append)
     assert tuple(seen) == fitted.histories[0].rows
 
 
@@ -175,18 +177,18 @@ def test_the_structure_whose_loss_is_no_number_is_named(scalars, tmp_path, monke
 def test_training_ends_when_patience_does_and_the_best_weights_are_kept(scalars):
     training = replace(QUICK, epochs=40, learning_rate=0.3, patience=2, average=0.0)
     model = replace(MODEL, training=training).fit(scalars[:8], validation=scalars[8:])
-    (history,) = model.fitted.histories
+    (history,) = model.histories
     losses = [row["validation_loss"] for row in history.rows]
     assert len(losses) == np.argmin(losses) + 3 <= 40
-    found = np.concatenate(model.predict(scalars[8:], precision="float64"))
+    found = np.concatenate(model.predict(scalars[8:], dtype="float64"))
     truth = np.concatenate([atoms.arrays["iso"] for atoms in scalars[8:]])
-    scale = model.fitted.standards["iso"].scale[0, 1][np.concatenate([[2, 1, 1, 0, 2]] * 4)]
+    scale = model.committee.standards["iso"].scale[0, 1][np.concatenate([[2, 1, 1, 0, 2]] * 4)]
     assert np.isclose(np.mean(((found - truth) / scale) ** 2), min(losses), rtol=1e-4)
 
 
 def test_a_small_training_set_is_passed_through_as_often_as_its_steps_take(scalars):
     asked = replace(QUICK, epochs=2, steps=7, patience=2, learning_rate=1e-6, batch_edges=1)
-    (history,) = replace(MODEL, training=asked).fit(scalars[:4], validation=scalars[8:]).fitted.histories
+    (history,) = replace(MODEL, training=asked).fit(scalars[:4], validation=scalars[8:]).histories
     assert len(history.rows) == 4  # of two batches each
     assert history.rows[-1]["learning_rate"] < 1.1e-8
 
@@ -219,7 +221,7 @@ def test_an_invariant_network_learns_numbers(to_learn, held_out):
     frames, others = with_scalars(to_learn), with_scalars(held_out)
     model = EquivariantNetwork(architecture, species="O", target="iso", training=training)
     fitted = model.fit(frames, validation=others)
-    assert min(row["iso_0"] for row in fitted.fitted.histories[0].rows) < 75.0
+    assert min(row["iso_0"] for row in fitted.histories[0].rows) < 75.0
     assert fitted.predict(others[0]).shape == (5,)
     with pytest.raises(InputError, match=r"'efg' has a part of order 2 .* lmax = 0 do not make; take a higher lmax"):
         replace(model, target="efg").fit(frames)
@@ -242,8 +244,5 @@ def test_options_that_cannot_be(options, says):
 
 def test_options_survive_json():
     training = replace(QUICK, loss=Loss("observables", {"efg": 2.0}, {2: 0.5}, {"O": 3.0}, 0.1))
-    assert Training.from_dict(training.to_dict()) == training
-    assert (
-        Training(loss="observables", learning_rate=0.25).to_dict()
-        == Training(loss=Loss("observables"), learning_rate=0.25).to_dict()
-    )
+    assert from_plain(Training, json.loads(json.dumps(to_plain(training)))) == training
+    assert Training(loss="observables", learning_rate=0.25) == Training(loss=Loss("observables"), learning_rate=0.25)
