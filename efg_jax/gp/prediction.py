@@ -34,7 +34,7 @@ def predict_stream(
     dtype: np.dtype,
     chunk: int | Literal["auto"],
     species: str | Sequence[str] | None,
-    indices: Sequence[int] | None,
+    indices: Iterable[int] | None,
 ) -> Iterator[Predicted]:
     """One prediction a structure, in their order; see `FittedModel.predict_stream`.
 

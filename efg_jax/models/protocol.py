@@ -216,7 +216,7 @@ class FittedModel(eqx.Module):
         variance: bool,
         dtype: np.dtype,
         species: str | Sequence[str] | None,
-        indices: Sequence[int] | None,
+        indices: Iterable[int] | None,
         chunk: int | Literal["auto"],
     ) -> Iterator[dict[str, Predicted]]:
         """Predictions by target, structure by structure. Options are checked at once, structures in their turn."""
@@ -266,7 +266,7 @@ class FittedModel(eqx.Module):
         variance: bool = False,
         dtype: DType | None = None,
         species: str | Sequence[str] | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Iterable[int] | None = None,
         chunk: int | Literal["auto"] = "auto",
     ):
         """Predict a target of one structure or of several.
@@ -333,7 +333,7 @@ class FittedModel(eqx.Module):
         variance: bool = False,
         dtype: DType | None = None,
         species: str | Sequence[str] | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Iterable[int] | None = None,
         chunk: int | Literal["auto"] = "auto",
     ) -> Iterator[dict[str, Predicted]]:
         """Predict several targets of a trajectory of any length, at the cost of one.

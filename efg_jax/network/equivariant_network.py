@@ -258,7 +258,7 @@ class FittedNetwork(FittedModel):
         variance: bool,
         dtype: np.dtype,
         species: str | Sequence[str] | None,
-        indices: Sequence[int] | None,
+        indices: Iterable[int] | None,
         chunk: int | Literal["auto"],
     ) -> Iterator[dict[str, Predicted]]:
         if variance and len(self.committee.networks) < 2:

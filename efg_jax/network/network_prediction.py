@@ -33,7 +33,7 @@ def predict_stream(
     variance: bool,
     dtype: np.dtype,
     species: str | Sequence[str] | None,
-    indices: Sequence[int] | None,
+    indices: Iterable[int] | None,
     chunk: int | Literal["auto"],
 ) -> Iterator[dict[str, Predicted]]:
     """Predictions of several targets by their names, for each structure in turn; see `FittedModel.predict_targets`.
