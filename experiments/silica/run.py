@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import efg_jax as ej
 from efg_jax import plots
 from efg_jax.report.parity_figures import compare_figure, frequency_figure
+from efg_jax.storage import atomic_write
 
 SPECIES = ("O", "Si")
 
@@ -47,7 +48,7 @@ def main() -> None:
     console.print(f"{time.perf_counter() - started:.0f} s; figures and report.json are in {arguments.out}/")
 
 
-def learn(train: list, test: list, console: Console) -> dict[str, ej.Report]:
+def learn(train: list, test: list, console: Console) -> dict[str, ej.report.Report]:
     """Train and evaluate both kinds of model for all species, showing progress."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     models = {
@@ -66,7 +67,7 @@ def learn(train: list, test: list, console: Console) -> dict[str, ej.Report]:
     return reports
 
 
-def write(reports: dict[str, ej.Report], out: Path) -> dict:
+def write(reports: dict[str, ej.report.Report], out: Path) -> dict:
     """Write figures and report; returns what is in the report, by species."""
     out.mkdir(parents=True, exist_ok=True)
     scalar, tensor = reports["scalar"], reports["tensor"]
@@ -76,7 +77,7 @@ def write(reports: dict[str, ej.Report], out: Path) -> dict:
         plots.save(frequency_figure(scalar, tensor, species), out / f"frequency-{species}.png")
         entries = {kind: report.to_dict()[species] for kind, report in reports.items()}
         summary[species] = {**entries, "headline": headline(entries)}
-    with ej.storage.atomic_write(out / "report.json") as temporary:
+    with atomic_write(out / "report.json") as temporary:
         Path(temporary).write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return summary
 

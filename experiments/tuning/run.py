@@ -14,14 +14,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from efg_jax.tuning.history import Trial
 from rich.console import Console
 from rich.table import Table
 
 import efg_jax as ej
 from efg_jax import plots
 from efg_jax.descriptors import principal_contraction
+from efg_jax.storage import atomic_write
 from efg_jax.tuning import figures, search
-from efg_jax.tuning.history import Trial
 from efg_jax.tuning.search import Search
 from efg_jax.tuning.space import Space
 
@@ -60,7 +61,7 @@ def main() -> None:
             results[species][name] = json.loads(path.read_text())
         draw(results[species], species, arguments.out)
         console.print(table(results[species], species))
-    with ej.storage.atomic_write(arguments.out / "summary.json") as temporary:
+    with atomic_write(arguments.out / "summary.json") as temporary:
         Path(temporary).write_text(json.dumps(summary(results), indent=1) + "\n")
     (arguments.out / "tables.md").write_text("\n".join(markdown(results[s], s) for s in results))
     console.print(f"tables and figures are in {arguments.out}/")
@@ -118,7 +119,7 @@ def run_method(arguments: argparse.Namespace) -> None:
     test_metrics["objective"] = (
         test_metrics["c_q_tilde"] + test_metrics["eta_tilde"] + test_metrics["one_minus_q_tilde"]
     ) / 3.0
-    with ej.storage.atomic_write(arguments.out / f"{symbol}-{name}.json") as temporary:
+    with atomic_write(arguments.out / f"{symbol}-{name}.json") as temporary:
         Path(temporary).write_text(json.dumps(result, indent=1) + "\n")
 
 
