@@ -1,7 +1,7 @@
-"""What JAX compiles, kept on disk: the second command of the same shapes starts without compiling.
+"""Compiled programs on disk: a second command with the same shapes starts without compiling.
 
-An entry belongs to a program, a version of jaxlib, and a processor or accelerator with its instructions (JAX makes its key of all of
-them), so that one folder serves a home directory that different machines share. An entry that cannot be read is compiled again.
+JAX identifies an entry by the program, the version of jaxlib, and the processor or accelerator with its instructions,
+so that machines with a common home directory can share one folder. An unreadable entry is compiled again.
 """
 
 import gc
@@ -19,28 +19,28 @@ _JAX_FOLDER = "JAX_COMPILATION_CACHE_DIR"
 _UNUSED_DAYS = 30
 
 MOST_MAPS = 16_000
-"""A quarter of what a process has, since one training may compile hundreds of programs."""
+"""A quarter of the memory maps that a process may have, because one training can compile hundreds of programs."""
 _MAPS = Path("/proc/self/maps")
 
-# XLA ends the process at a flag that it does not know, hence the version.
+# XLA ends the process at an unknown flag, hence the version.
 _QUICKER = {"0.10.": "--xla_cpu_use_fusion_emitters=false"}
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept unless another folder is named: in the user's cache folder of this system."""
+    """Default folder for compiled programs: in the user's cache folder of this system."""
     return platformdirs.user_cache_path("efg_jax", appauthor=False) / "compiled"
 
 
 def compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path | None:
-    """Keep what JAX compiles from now on in a folder, and find it there the next time; for notebooks and scripts.
+    """Store compiled programs in a folder from now on, and load them from there; for notebooks and scripts.
 
-    The command line does so by itself. Importing efg_jax does not.
+    The command line does this by itself; importing efg_jax does not.
 
     Args:
-        folder: made if it is missing; anyone who can write to it can run code as you. None: `cache_folder`.
+        folder: made if it is missing. Anyone who can write to it can run code as you. None: `cache_folder`.
 
     Returns:
-        The folder; None where it cannot be written to, and nothing is kept.
+        The folder; None if it cannot be written to, and nothing is stored.
     """
     import jax
 
@@ -56,8 +56,8 @@ def compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path | No
 def compile_quickly() -> None:
     """Compile for a CPU in half the time, from the first computation on; for notebooks and scripts.
 
-    Of XLA's two ways to emit fused loops the older compiles faster here, and what it compiles is no slower. Sets the variable XLA_FLAGS, unless it is
-    set. The command line does so by itself. Importing efg_jax does not.
+    Of XLA's two ways to emit fused loops the older one compiles faster here, and the programs are as fast. Sets the
+    variable XLA_FLAGS unless it is set already. The command line does this by itself; importing efg_jax does not.
     """
     quicker = next((flag for release, flag in _QUICKER.items() if version("jaxlib").startswith(release)), None)
     if quicker:
@@ -65,16 +65,16 @@ def compile_quickly() -> None:
 
 
 def drop_programs(most: int = MOST_MAPS) -> bool:
-    """Forget all compiled programs once they take much of what Linux gives a process; for loops over trainings or models of many shapes.
+    """Drop all compiled programs once they use too many memory maps; for loops over trainings of many shapes.
 
-    A compiled program takes memory maps, of which a process may have 65,530; one that has them all dies within the compiler. Forgotten
-    programs are compiled again when they are wanted, those of other code in this process too.
+    A compiled program takes memory maps, of which Linux gives a process 65,530; a process that has used all of them
+    dies in the compiler. Dropped programs are compiled again when needed, also those of other code in this process.
 
     Args:
-        most: memory maps of the process up to which nothing is done.
+        most: number of memory maps up to which nothing is dropped.
 
     Returns:
-        Whether they were forgotten. Elsewhere than on Linux never.
+        Whether the programs were dropped; always False on other systems than Linux.
     """
     if not _MAPS.exists() or _MAPS.read_bytes().count(b"\n") <= most:
         return False
@@ -88,10 +88,10 @@ def drop_programs(most: int = MOST_MAPS) -> bool:
 
 
 def use_environment() -> None:
-    """The same for a command, before JAX is imported: as the environment says.
+    """Set up the cache for a command, before JAX is imported, from environment variables.
 
-    EFG_JAX_CACHE names another folder or is ``off``; JAX_COMPILATION_CACHE_DIR, JAX's own, has precedence, and then everything is
-    left to JAX's variables. Programs are compiled quickly (`compile_quickly`).
+    EFG_JAX_CACHE names another folder or is ``off``. If JAX's own JAX_COMPILATION_CACHE_DIR is set, everything is left
+    to JAX's variables. Programs are compiled quickly (`compile_quickly`).
     """
     compile_quickly()
     chosen = os.environ.get(SWITCH, "")
@@ -104,15 +104,15 @@ def use_environment() -> None:
     if not chosen:
         _remove_unused(folder)
     if find_spec("jax_plugins") is None:
-        # On some processors XLA takes its own entries for another machine's, and says so with every one that it loads. With the
-        # plugin of an accelerator its messages are wanted.
+        # On some processors XLA warns at every entry that it was compiled for another machine, although it was not.
+        # With the plugin of an accelerator XLA's messages may matter.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name, value in _settings(folder).items():
         os.environ.setdefault(name.upper(), str(value))
 
 
 def _settings(folder: Path) -> dict[str, str | float]:
-    """Everything is kept: there are many small programs, and reading one is a hundred times faster than compiling it."""
+    """Store every program: many are small, and reading one is a hundred times faster than compiling it."""
     return {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0.0}
 
 
@@ -125,12 +125,12 @@ def _usable(folder: Path) -> bool:
 
 
 def _silence() -> None:
-    """An entry that is damaged or half written costs its compilation, and is none of the user's business."""
+    """Silence warnings about damaged entries, which are simply compiled again."""
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove entries that were neither written nor, as far as the file system tells, read for a month."""
+    """Remove entries that were neither written nor (as far as the file system records) read for a month."""
     oldest = time.time() - _UNUSED_DAYS * 24 * 3600
     for entry in folder.glob("*-cache"):
         try:

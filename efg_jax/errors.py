@@ -1,11 +1,11 @@
-"""The one exception that tells a user how to mend their input."""
+"""The exception that tells users how to correct their input."""
 
 from numbers import Integral, Real
 from typing import Any
 
 
 class InputError(ValueError):
-    """Bad input from outside: a file, a structure, an option. Renders as one line that says where, what, and how to mend it.
+    """Bad input: a file, a structure, an option. Prints as one line: where, what is wrong, and how to correct it.
 
     Args:
         message: what is wrong and what to do about it.
@@ -25,25 +25,25 @@ class InputError(ValueError):
 
 
 def as_float(name: str, value: Any) -> float:
-    """A real number as Python's own.
+    """A real number as a Python float.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a number.
     """
-    return float(_checked(name, value, Real, "number"))
+    return float(_checked(name, value, Real, "a number"))
 
 
 def as_int(name: str, value: Any) -> int:
-    """A whole number as Python's own.
+    """An integer as a Python int.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not an integer.
     """
-    return int(_checked(name, value, Integral, "whole number"))
+    return int(_checked(name, value, Integral, "an integer"))
 
 
 def _checked(name: str, value: Any, kind: type, what: str) -> Any:
-    """The value, which is of a kind of number, and not a truth value either."""
+    """The value if it is a number of this kind, and not True or False."""
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise InputError(f"{name} = {value!r} is no {what}")
+        raise InputError(f"{name} must be {what}, got {value!r}")
     return value

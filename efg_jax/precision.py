@@ -4,8 +4,8 @@ JAX computes in float32 by default. Fitting a Gaussian process needs float64, be
 costs more digits than float32 has. So `fit`, `predict`, `evaluate` and `tune` do their device work inside `x64()`, a
 thread-local context that leaves the caller's configuration alone. Importing efg_jax changes nothing.
 
-The pure functions (descriptors, kernels, tensor algebra) compute in the precision of JAX's configuration. To use them in
-float64, call `enable_x64()` once at the start of a program, or run a part of it inside `x64()`.
+The pure functions (descriptors, kernels, tensor algebra) compute in the precision of JAX's configuration. To use them
+in float64, call `enable_x64()` once at the start of a program, or run a part of it inside `x64()`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,8 +31,8 @@ def x64(enabled: bool = True) -> AbstractContextManager:
 def stepwise(items: Iterable[Item], enabled: bool = True) -> Iterator[Item]:
     """Yield the items of a generator that does its work inside `x64(enabled)`; the caller's precision is untouched.
 
-    A generator with ``yield`` inside ``with x64():`` would leave float64 on in the caller's code between two items. Here
-    the context is entered for each step and left before the item is handed over.
+    A generator with ``yield`` inside ``with x64():`` would leave float64 on in the caller's code between two items.
+    Here the context is entered for each step and left before the item is handed over.
     """
     iterator, end = iter(items), object()
     try:
@@ -49,7 +49,7 @@ def stepwise(items: Iterable[Item], enabled: bool = True) -> Iterator[Item]:
 
 
 def cast(tree: Any, dtype: np.dtype | type) -> Any:
-    """The same PyTree with its floating-point arrays in another precision; integers, masks and what is no array stay."""
+    """The same PyTree with its floating-point arrays in another precision; everything else stays."""
 
     def converted(leaf: Any) -> Any:
         floating = isinstance(leaf, jax.Array | np.ndarray | np.generic) and np.issubdtype(leaf.dtype, np.floating)

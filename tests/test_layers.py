@@ -1,4 +1,4 @@
-"""Layers: a package of efg_jax imports only packages below it, at the top of the file. `make lint` runs this file as a script.
+"""Layers: a package of efg_jax imports only packages below it, at the top of the file. `make lint` runs this as well.
 
 The check reads the source and imports nothing, so that it runs in a second and without JAX. Imports for type checkers
 count as imports. An import inside a function is for an optional dependency, or for a module of the same package.
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent / "efg_jax"
-# From bottom to top. The front door, efg_jax/__init__.py, stands above the library; the commands use it as everybody does.
+# From bottom to top. The front door, efg_jax/__init__.py, stands above the library; commands use it as everybody does.
 # fmt: off
 LAYERS = [
     "version", "errors", "precision", "compilation", "text", "storage", "tensors", "structures", "descriptors",
-    "electrostatics", "metrics", "parallel", "plots", "observables", "spectra", "io", "datasets", "report", "models", "gp",
-    "network", "trajectories", "sensitivity", "disorder", "learning_curves", "tuning", "calculator", "__init__", "cli",
+    "electrostatics", "metrics", "parallel", "plots", "observables", "spectra", "io", "datasets", "report", "models",
+    "gp", "network", "trajectories", "sensitivity", "disorder", "learning_curves", "tuning", "calculator", "__init__",
+    "cli",
 ]
 # fmt: on
 # Packages that may import others inside functions, and why.

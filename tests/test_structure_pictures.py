@@ -38,7 +38,7 @@ def test_a_view_is_a_right_handed_frame():
         assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
         assert_allclose(np.linalg.det(axes), 1.0)
         assert_allclose(axes[2], np.array(eye) / np.linalg.norm(eye))
-    with pytest.raises(InputError, match="no direction"):
+    with pytest.raises(InputError, match="view must be three numbers"):
         view_from((0, 0, 0))
 
 
@@ -66,9 +66,9 @@ def test_what_has_no_tensor_is_a_disc(molecule):
 def test_ellipsoids_of_nothing(molecule):
     with pytest.raises(InputError, match="no 'ms' here"):
         plots.ellipsoids(molecule, "ms")
-    with pytest.raises(InputError, match="no atom to draw"):
+    with pytest.raises(InputError, match="no atom of the species has"):
         plots.ellipsoids(molecule, species="Si")
-    with pytest.raises(InputError, match="no element"):
+    with pytest.raises(InputError, match="must be symbols of elements"):
         plots.ellipsoids(molecule, species="oxygen")
 
 

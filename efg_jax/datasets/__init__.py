@@ -1,4 +1,4 @@
-"""First-principles data that ship with the package: a compressed extended XYZ file and a data card each, in `data/`."""
+"""First-principles data shipped with the package: each a compressed extended XYZ file and a data card, in `data/`."""
 
 import difflib
 from collections import Counter
@@ -24,12 +24,12 @@ class DatasetRow:
     """One row of the table of data sets.
 
     Attributes:
-        name: what `load` takes.
-        title: what it is, in a line.
+        name: name for `load`.
+        title: description in one line.
         structures: number of structures.
         tensors: number of EFG tensors of each element.
         level_of_theory: how they were computed.
-        licence: under which they may be used.
+        licence: licence under which they may be used.
     """
 
     name: str
@@ -41,19 +41,20 @@ class DatasetRow:
 
 
 def names() -> list[str]:
-    """Names of the data sets that ship."""
+    """Names of the data sets."""
     return sorted(entry.name.removesuffix(SUFFIX) for entry in _folder().iterdir() if entry.name.endswith(SUFFIX))
 
 
 def load(name: str) -> list[Atoms]:
-    """Structures of a data set, with ``arrays["efg"]`` of shape (n, 3, 3) in V/Å² (of molecules ``arrays["ms"]`` in ppm besides), and energy and
-    forces as calculator results.
+    """Structures of a data set with ``arrays["efg"]``, (n, 3, 3), in V/Å², and energy and forces as calculator results.
+
+    Molecules also have ``arrays["ms"]``, (n, 3, 3), in ppm.
 
     Args:
         name: one of `names()`.
 
     Returns:
-        New structures at each call: yours to change.
+        New structures at each call, which may be changed.
 
     Raises:
         InputError: no data set has that name.
@@ -63,7 +64,7 @@ def load(name: str) -> list[Atoms]:
 
 @cache
 def _structures(name: str) -> list[Atoms]:
-    """Read once in a process: reading takes ten times as long as copying."""
+    """The structures, read once per process: reading takes ten times as long as copying."""
     with as_file(_entry(name, SUFFIX)) as path:
         frames = read(path)
     for atoms in frames:
@@ -77,7 +78,7 @@ def card(name: str) -> str:
 
 
 def describe() -> list[DatasetRow]:
-    """What ships: one row a data set, counted in the data."""
+    """One row for each data set, with numbers counted in the data."""
     return [_row(name) for name in names()]
 
 

@@ -1,4 +1,4 @@
-"""What a set of reference data covers: bond lengths, C_Q and η by element or site (Harper et al. 2025, Fig. 2 b and c)."""
+"""Figure of a set of field gradients: bond lengths, C_Q and η by element or site (Harper et al. 2025, Fig. 2b, c)."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

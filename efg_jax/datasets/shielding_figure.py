@@ -1,4 +1,4 @@
-"""What a set of shielding tensors covers: isotropic shielding and span of each element, and how large their antisymmetric parts are."""
+"""Figure of a set of shieldings: isotropic shielding, span, and size of the antisymmetric parts, by element."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,9 @@ COLUMNS = 3
 
 
 def shielding_figure(frames: Sequence[Atoms]) -> Picture:
-    """Span Ω against isotropic shielding, a panel an element and a point an atom; above it the number of tensors and the rms norm of their antisymmetric part.
+    """Span Ω against isotropic shielding: a panel for each element, a point for each atom.
+
+    The title of a panel has the number of tensors and the rms norm of their antisymmetric parts.
 
     Args:
         frames: structures with ``arrays["ms"]``, ppm.

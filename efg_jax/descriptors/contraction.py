@@ -1,4 +1,4 @@
-"""Fewer density channels: a start for `LambdaSOAP.contraction` from the densities of the training environments."""
+"""Fewer density channels: a starting point for `LambdaSOAP.contraction` from densities of training environments."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,37 +19,40 @@ from efg_jax.structures.environments import Neighbours, environments
 def principal_contraction(
     descriptor: LambdaSOAP, structures: Sequence[Atoms], channels: int, limit: int = 500
 ) -> LambdaSOAP:
-    """The descriptor with its (species, n) channels contracted to those, for each l, that carry most of the density's variance.
+    """Contract the (species, n) channels of a descriptor, for each l, to those with most of the density's variance.
 
-    The optimal radial basis of Goscinski et al. 2021 (J. Chem. Phys. 155, 104106), with all species in one basis: the leading eigenvectors of
-    Σ_i Σ_m c_{q l m} c_{q' l m} over environments i. A search by gradient then moves the matrix further.
+    This is the optimal radial basis of Goscinski et al. 2021 (J. Chem. Phys. 155, 104106), all species in one basis:
+    the leading eigenvectors of Σ_i Σ_m c_{q l m} c_{q' l m} over environments i. Gradients can improve it further.
 
     Args:
         descriptor: with species, without a contraction.
-        structures: whose environments (of all atoms) are looked at.
-        channels: number that is kept for each l.
-        limit: at most this many environments, evenly spread, are looked at.
+        structures: training structures, with all their atoms.
+        channels: number of channels that are kept for each l.
+        limit: number of environments, evenly spread, that are used at most.
+
+    Returns:
+        The descriptor with its contraction.
 
     Raises:
-        InputError: more channels than there are, or the descriptor has no species yet.
+        InputError: there are fewer channels, or the descriptor has no species yet.
     """
     if descriptor.species is None:
         raise InputError("the descriptor has no species yet; use with_species(...) first")
     available = len(descriptor.species) * descriptor.nmax
     if not 1 <= channels <= available:
-        raise InputError(f"cannot contract {available} channels to {channels}; give a number from 1 to {available}")
+        raise InputError(f"channels must be from 1 to {available} for this descriptor, got {channels}")
     descriptor = replace(settled(descriptor), contraction=None)
     with x64():
         batch = environments(structures, float(descriptor.cutoff), descriptor.species, _spread(structures, limit))
         spectra = np.asarray(_covariances(descriptor, batch.neighbours()))
     vectors = np.linalg.eigh(spectra)[1][:, :, ::-1][:, :, :channels]
-    # An eigenvector's sign is arbitrary: fixed, so that the same data give the same matrix.
+    # The sign of an eigenvector is arbitrary; it is fixed so that the same data give the same matrix.
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None, :], axis=1)
     return replace(descriptor, contraction=np.swapaxes(vectors * np.sign(largest), 1, 2))
 
 
 def _spread(structures: Sequence[Atoms], limit: int) -> list[np.ndarray]:
-    """Every n-th atom, counted through all structures."""
+    """Every n-th atom of all structures."""
     total = sum(len(atoms) for atoms in structures)
     stride, first, chosen = max(1, -(-total // limit)), 0, []
     for atoms in structures:

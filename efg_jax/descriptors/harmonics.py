@@ -1,4 +1,4 @@
-"""Real solid harmonics: polynomials in the displacement, so smooth everywhere and differentiable to any order."""
+"""Real solid harmonics: polynomials in the displacement, and so smooth everywhere."""
 
 from functools import cache
 from math import pi, sqrt
@@ -14,12 +14,12 @@ from efg_jax.tensors.coupling import real_clebsch_gordan
 def solid_harmonics(displacement: Float[Array, "*batch 3"], lmax: int) -> list[Float[Array, "*batch _"]]:
     """Real solid harmonics r^l Y_lm(r̂) for l = 0..lmax, m = −l..l.
 
-    The sign convention is that of TENSOAP and featomic (no Condon–Shortley phase): l = 1 is proportional to (y, z, x), l = 2 to
-    (xy, yz, 3z² − r², xz, x² − y²). Being polynomials, they have no singular point: the atom at the centre is an ordinary
+    The sign convention is that of TENSOAP and featomic (no Condon–Shortley phase): l = 1 is proportional to (y, z, x),
+    l = 2 to (xy, yz, 3z² − r², xz, x² − y²). Polynomials have no singular point: the atom at the centre is an ordinary
     neighbour at displacement zero.
 
-    Each order is the one before it coupled to the displacement itself, r^(l+1) Y_(l+1) ∝ (r^l Y_l ⊗ r)_(l+1): one small matrix product,
-    which compiles and differentiates faster than recursions over single components.
+    Each order is the previous one coupled to the displacement, r^(l+1) Y_(l+1) ∝ (r^l Y_l ⊗ r)_(l+1). This small matrix
+    product compiles and differentiates faster than recursions over single components.
 
     Args:
         displacement: from the centre, Å.
@@ -39,7 +39,7 @@ def solid_harmonics(displacement: Float[Array, "*batch 3"], lmax: int) -> list[F
 
 @cache
 def _raising(l: int) -> np.ndarray:
-    """Matrix from the products Y_lm r_k to Y_(l+1): Clebsch–Gordan coefficients over the value at the pole, where only m = 0 is not zero."""
+    """Matrix from the products Y_lm r_k to Y_(l+1): Clebsch–Gordan coefficients, normalised at the pole."""
     coupling = real_clebsch_gordan(l, 1, l + 1)
     at_pole = coupling[l + 1, l, 1] * sqrt((2 * l + 1) / (2 * l + 3))
     return coupling.reshape(2 * l + 3, -1).T / at_pole

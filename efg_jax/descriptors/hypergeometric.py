@@ -1,4 +1,4 @@
-"""Kummer's function, scaled so that it stays finite: e^(−z) ₁F₁(a; b; z), differentiable to any order in z."""
+"""Kummer's function, scaled to stay finite: e^(−z) ₁F₁(a; b; z), differentiable to any order in z."""
 
 from math import ceil, sqrt
 
@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 from scipy.special import gammaln
 
-# Below the switch the power series converges to rounding (all its terms are positive), above it the asymptotic series does.
+# The power series (of positive terms) converges to rounding below the switch, the asymptotic series above it.
 _SWITCH = 45.0
 _SERIES_TERMS = ceil(_SWITCH + 9 * sqrt(_SWITCH)) + 25
 _ASYMPTOTIC_TERMS = 40
@@ -20,12 +20,13 @@ def scaled_hyp1f1(
 ) -> Float[Array, "*shape"]:
     """e^(−z) ₁F₁(a; b; z) for a, b > 0 and z ≥ 0.
 
-    The derivative in z is ((a − b)/b) e^(−z) ₁F₁(a; b+1; z) (Kummer's transformation applied twice to DLMF 13.3.15): one more value of
-    the same function, without cancellation, so every order of differentiation is as accurate as the value. Parameters are constants
-    of the basis, known on the host, where their gamma functions are taken: within the program these would be a third of it.
+    The derivative in z is ((a − b)/b) e^(−z) ₁F₁(a; b+1; z) (Kummer's transformation applied twice to DLMF 13.3.15):
+    the same function again, without cancellation, so that derivatives are as accurate as the value. The parameters are
+    constants of the basis. Their gamma functions are computed on the host; compiled, they would be a third of the
+    program.
 
     Args:
-        a, b: parameters; below 20, with b at most 2a + 1, as they are in the radial integrals.
+        a, b: parameters; below 20, with b at most 2a + 1, as in the radial integrals.
         z: argument.
 
     Returns:
@@ -49,7 +50,7 @@ def _scaled_jvp(primals, tangents):
 
 def _power_series(a, b, z):
     """Σ_k (a)_k z^k / ((b)_k k!) by Horner's rule."""
-    z = jnp.minimum(z, _SWITCH)  # no overflow in the branch that is not taken
+    z = jnp.minimum(z, _SWITCH)  # prevents overflow in the unused branch
 
     def step(index, total):
         k = (_SERIES_TERMS - 1 - index).astype(z.dtype)

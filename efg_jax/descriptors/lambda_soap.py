@@ -1,4 +1,4 @@
-"""The λ-SOAP descriptor: hyperparameters as leaves, one environment as one pure function, atoms as a mapped axis."""
+"""The λ-SOAP descriptor: hyperparameters are leaves, one environment is one pure function, atoms are a mapped axis."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -23,50 +23,52 @@ from efg_jax.tensors.irreps import INVARIANT, Irrep
 
 Density = list[Float[Array, "channels _"]]
 
-# Environments that are worked on at a time: few enough to stay in a CPU's cache, many enough to fill an accelerator.
+# Environments per step: few enough for the cache of a CPU, enough to fill an accelerator.
 _CHUNK = {"cpu": 8}
 _ACCELERATOR_CHUNK = 256
 
 
 def leaf(value) -> Array | np.ndarray:
-    """A differentiable leaf: host numbers stay float64 on the host, whatever JAX's precision is now; JAX arrays pass."""
+    """A differentiable leaf: numbers become float64 on the host, whatever JAX's precision; JAX arrays stay."""
     return value if isinstance(value, jax.Array) else np.asarray(value, dtype=np.float64)
 
 
 def settled(tree):
-    """The same PyTree with its floating-point leaves as float64 on the host, as a fitted model keeps its hyperparameters."""
+    """The same PyTree with all leaves as float64 on the host, as a fitted model keeps its hyperparameters."""
     return jax.tree.map(lambda value: np.asarray(value, dtype=np.float64), tree)
 
 
 def _whole(value):
-    """NumPy's whole numbers as Python's; what is none is refused later."""
+    """NumPy's integers as Python's; anything else is refused later."""
     return int(value) if isinstance(value, np.integer) else value
 
 
 class LambdaSOAP(eqx.Module):
     """Hyperparameters of the symmetry-adapted SOAP power spectrum (Grisafi et al. 2018), as a PyTree.
 
-    Every continuous hyperparameter is an array leaf, so `jax.grad` with respect to the descriptor is the gradient with respect to
-    all of them; what shapes arrays (``nmax``, ``lmax``, ``species``) is static.
+    Every continuous hyperparameter is an array leaf, so that `jax.grad` with respect to the descriptor is the gradient
+    with respect to all of them. What determines shapes (``nmax``, ``lmax``, ``species``) is static.
 
     Args:
         cutoff: radius r_c of an environment, Å.
         nmax: number of radial functions.
         lmax: highest angular momentum of the density.
         sigma: width of the Gaussian on each atom, Å.
-        cutoff_width: width of the smooth cutoff, Å; None: the hard step of TENSOAP (and no gradient through the cutoff).
+        cutoff_width: width of the smooth cutoff, Å; None: the hard step of TENSOAP, without a gradient.
         scaling_rate: c of the radial scaling c/(c + (r/r0)^m).
         scaling_radius: r0 of that scaling, Å.
-        scaling_exponent: m of that scaling; 0 switches it off (u = 1, not the limit c/(c + 1) of small m: a jump, so do not
-            start tuning there).
+        scaling_exponent: m of that scaling. 0 switches it off: u = 1, which is not the limit c/(c + 1) of small m,
+            so do not start tuning there.
         centre_weight: weight of the atom at the centre in its own density.
         species: the neighbour species; None: those of the training set, filled in by a model's ``fit``.
         species_weights: weight of each neighbour species' density; None: ones.
-        contraction: for each l a matrix that mixes the (species, n) channels of the density into fewer, (lmax + 1, contracted,
-            species · nmax): features shrink with its square. None: no mixing. `principal_contraction` is where to start from.
-        normalise: "invariant": all λ by the norm of the λ = 0 features, so that how far an environment is from isotropic, and with it
-            the size of its tensor, stays in the features; "environment" (the paper, TENSOAP): each λ by itself, so that every
-            environment's kernel with itself has norm 1; or "none". On the silica set "invariant" has the smaller error, for Si by almost half.
+        contraction: for each l a matrix that mixes the (species, n) channels of the density into fewer, (lmax + 1,
+            contracted, species · nmax). The number of features falls with its square. None: no mixing. Start from
+            `principal_contraction`.
+        normalise: "invariant": all λ by the norm of the λ = 0 features, so that the features keep how far an
+            environment is from isotropic, and with it the size of its tensor. "environment" (the paper, TENSOAP): each
+            λ by itself, so that the kernel of every environment with itself has norm 1. Or "none". On the silica set
+            "invariant" has the smaller error, for Si by almost half.
     """
 
     cutoff: Float[Array | np.ndarray, ""] = eqx.field(converter=leaf, default=5.0)
@@ -94,31 +96,33 @@ class LambdaSOAP(eqx.Module):
             value, least = getattr(self, name), 1 if name == "nmax" else 0
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(
-                    f"{name} = {value} is no whole number from {least} on; 8 and 6 are usual for nmax and lmax"
+                    f"{name} must be an integer from {least}, got {value}; 8 and 6 are usual for nmax and lmax"
                 )
         for name in ("cutoff", "sigma", "cutoff_width", "scaling_radius"):
             self._require(name, lambda value: value > 0, "positive, in Å")
         for name in ("scaling_rate", "scaling_exponent", "centre_weight", "species_weights"):
             self._require(name, lambda value: value >= 0, "zero or more")
         if self.normalise not in ("invariant", "environment", "none"):
-            raise InputError(f"normalise = {self.normalise!r} is unknown; choose 'invariant', 'environment' or 'none'")
+            raise InputError(f"normalise must be 'invariant', 'environment' or 'none', got {self.normalise!r}")
         if self.species is not None:
             self._check_species(self.species)
 
     def _check_species(self, species: tuple[str, ...]) -> None:
         if unknown := [symbol for symbol in species if symbol not in atomic_numbers]:
-            raise InputError(f"species {unknown[0]!r} is no element; give symbols such as 'O'")
+            raise InputError(f"species must be symbols of elements such as 'O', got {unknown[0]!r}")
         if len(set(species)) != len(species):
             raise InputError(f"species {species} names an element twice; name each once")
         if self.species_weights is not None and self.species_weights.shape != (len(species),):
             raise InputError(
-                f"species_weights has shape {self.species_weights.shape}; give one weight for each of {', '.join(species)}"
+                f"species_weights has shape {self.species_weights.shape}; "
+                f"give one weight for each of {', '.join(species)}"
             )
         expected = (self.lmax + 1, len(species) * self.nmax)
         if self.contraction is not None and self.contraction.shape[::2] != expected:
             raise InputError(
-                f"contraction has shape {self.contraction.shape}; give ({expected[0]}, contracted channels, {expected[1]}) for "
-                f"lmax = {self.lmax}, nmax = {self.nmax} and {len(species)} species"
+                f"contraction has shape {self.contraction.shape}; "
+                f"give ({expected[0]}, contracted channels, {expected[1]}) for lmax = {self.lmax}, nmax = {self.nmax} "
+                f"and {len(species)} species"
             )
 
     def _require(self, name: str, holds: Callable, what: str) -> None:
@@ -129,7 +133,7 @@ class LambdaSOAP(eqx.Module):
             and np.issubdtype(value.dtype, np.number)
             and not (np.isfinite(value).all() and np.all(holds(value)))
         ):
-            raise InputError(f"{name} = {value} is not {what}")
+            raise InputError(f"{name} must be {what}, got {value}")
 
     def __repr__(self) -> str:
         values = ", ".join(
@@ -157,7 +161,7 @@ class LambdaSOAP(eqx.Module):
             displacements: from the centre, Å.
             species, centre_species: index into ``self.species``.
             mask: False for padding.
-            table: from `radial_table`; None: made here.
+            table: from `radial_table`; None: computed here.
 
         Returns:
             One array per l of shape (species · nmax, 2l+1), species slowest; (contracted, 2l+1) with a contraction.
@@ -168,7 +172,7 @@ class LambdaSOAP(eqx.Module):
         parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=dtype), self)
         if table is None:
             table = parameters.radial_table()
-        # Padding is moved to where every function of the distance is smooth; its weight is zero.
+        # Padding is moved to a place where every function of the distance is smooth; its weight is zero.
         far = jnp.zeros(3, dtype=dtype).at[0].set(2.0)
         displacements = jnp.where(mask[:, None], displacements, far[None, :])
         distance = jnp.sqrt(jnp.sum(displacements**2, axis=-1))
@@ -219,13 +223,13 @@ class LambdaSOAP(eqx.Module):
     def _feature_blocks(
         self, density: list[Float[Array, "*batch channels _"]], irreps: tuple[Irrep, ...]
     ) -> dict[Irrep, list[Float[Array, "*batch _ _"]]]:
-        """Normalised features of environments in parts that only need to be joined."""
+        """Normalised features of environments, in parts to be joined."""
         if self.normalise == "none":
             return {irrep: power_spectrum_blocks(density, *irrep) for irrep in irreps}
         norm = invariant_norm(density)
         # Padding and a lone weightless atom have no density at all: their features stay zero, with zero gradients.
         exists = norm > jnp.finfo(norm.dtype).tiny
-        # Features are quadratic in the density, so that it is cheaper to scale it than them.
+        # Features are quadratic in the density, which is cheaper to scale.
         scale = jnp.where(exists, norm, 1.0) ** -0.25
         density = [part * scale for part in density]
         blocks = {irrep: power_spectrum_blocks(density, *irrep) for irrep in irreps}
@@ -236,7 +240,7 @@ class LambdaSOAP(eqx.Module):
     def __call__(
         self, environments: Environments | Neighbours, irreps: tuple[Irrep, ...] = (INVARIANT,)
     ) -> dict[Irrep, Float[Array, "centres _ _"]]:
-        """Features of a batch of environments, for each (λ, parity) of ``irreps``; pure, jit-able and differentiable.
+        """Features of a batch of environments for each (λ, parity); pure and differentiable, also under `jax.jit`.
 
         Rows of padded centres are zero.
         """
@@ -251,7 +255,7 @@ class LambdaSOAP(eqx.Module):
     def _blocks_of_piece(
         self, irreps: tuple[Irrep, ...], table: RadialTable, piece: Neighbours
     ) -> dict[Irrep, list[Float[Array, "centres _ _"]]]:
-        """`_feature_blocks` of a piece of a batch; those of padded centres are zero."""
+        """`_feature_blocks` of a piece of a batch; zero for padded centres."""
         density = jax.vmap(self.density, in_axes=(0, 0, 0, 0, None))(
             piece.displacements, piece.species, piece.mask, piece.centre_species, table
         )
@@ -263,11 +267,11 @@ class LambdaSOAP(eqx.Module):
 def _features_of_pieces(
     descriptor: LambdaSOAP, irreps: tuple[Irrep, ...], table: RadialTable, pieces: Neighbours
 ) -> dict[Irrep, Float[Array, "centres _ _"]]:
-    """Features of all pieces, each block of each piece written in place; pieces of padding at the end cost nothing."""
+    """Features of all pieces, each block written in place; pieces of padding at the end cost nothing."""
     count, chunk = pieces.centre_mask.shape
     piece = partial(_piece, pieces)
     shapes = jax.eval_shape(lambda: descriptor._blocks_of_piece(irreps, table, piece(0)))
-    empty = {  # like the displacements: spread over devices as they are
+    empty = {  # as the displacements: spread over devices in the same way
         irrep: jnp.zeros_like(
             pieces.displacements, shape=(count * chunk, parts[0].shape[1], sum(part.shape[2] for part in parts))
         )
@@ -284,10 +288,10 @@ def _features_of_pieces(
 
 @_features_of_pieces.defjvp
 def _features_of_pieces_jvp(irreps, primals, tangents):
-    """Derivatives are those of the plain map: writing in place would have to be undone block by block."""
+    """Derivatives of the plain map, because those of writing in place would go back block by block."""
 
     def mapped(descriptor, table, pieces):
-        @jax.checkpoint  # a gradient through many environments keeps their inputs, not all that was computed on the way
+        @jax.checkpoint  # a gradient through many environments keeps their inputs, and recomputes the rest
         def joined(piece):
             blocks = descriptor._blocks_of_piece(irreps, table, piece)
             return {irrep: jnp.concatenate(parts, axis=-1) for irrep, parts in blocks.items()}
@@ -303,7 +307,7 @@ def _piece(pieces: Neighbours, index: Int[Array, ""] | int) -> Neighbours:
 
 
 def _in_pieces(array: Array, chunk: int) -> Array:
-    """Rows in pieces of equal length, the last filled up with zeros: a row of zeros is a padded centre."""
+    """Rows in pieces of equal length, the last filled up with zeros, which are padded centres."""
     rows = -(-array.shape[0] // chunk) * chunk
     filled = jnp.pad(array, [(0, rows - array.shape[0])] + [(0, 0)] * (array.ndim - 1))
     return filled.reshape(-1, chunk, *array.shape[1:])
@@ -314,7 +318,7 @@ def _written(
     parts: list[Float[Array, "piece components _"]],
     start: Int[Array, ""],
 ) -> Float[Array, "centres components features"]:
-    """The parts side by side in the rows from ``start`` on: in place, where joining them first would copy them twice."""
+    """Write the parts side by side into the rows from ``start``, in place: joining them first would copy them twice."""
     column = 0
     for part in parts:
         features = lax.dynamic_update_slice(features, part, (start, 0, column))
@@ -326,7 +330,7 @@ def _by_own_norm(
     parts: list[Float[Array, "*batch components _"]], exists: Bool[Array, "*batch 1 1"]
 ) -> list[Float[Array, "*batch components _"]]:
     gram = sum(jnp.einsum("...uf,...vf->...uv", part, part, precision=lax.Precision.HIGHEST) for part in parts)
-    # On a site of cubic symmetry the λ = 2 features vanish but for rounding, which must not be blown up to norm one.
+    # At a site of cubic symmetry the λ = 2 features are rounding errors, which must not be scaled up to norm one.
     floor = jnp.finfo(gram.dtype).eps ** 2.5
     total = jnp.sum(gram**2, axis=(-2, -1), keepdims=True) + floor
     scale = jnp.where(exists, total, 1.0) ** -0.25

@@ -1,4 +1,4 @@
-"""λ-SOAP: second-order features of a neighbour density that turn as a spherical tensor of order λ."""
+"""λ-SOAP: second-order features of a neighbour density that transform as a spherical tensor of order λ."""
 
 from math import sqrt
 
@@ -14,7 +14,7 @@ SQRT2 = sqrt(2.0)
 
 
 def coupled_pairs(lmax: int, order: int, parity: int = 1) -> list[tuple[int, int]]:
-    """The pairs l ≤ l' that couple to λ: |l − l'| ≤ λ ≤ l + l', and l + l' + λ even (parity +1) or odd (−1, pseudotensors)."""
+    """Pairs l ≤ l' that couple to λ: |l − l'| ≤ λ ≤ l + l', with l + l' + λ even (parity +1) or odd (−1)."""
     remainder = 0 if parity == 1 else 1
     return [
         (l1, l2)
@@ -27,22 +27,24 @@ def coupled_pairs(lmax: int, order: int, parity: int = 1) -> list[tuple[int, int
 def power_spectrum(
     density: list[Float[Array, "channels _"]], order: int, parity: int = 1
 ) -> Float[Array, "components features"]:
-    """λ-SOAP features of one environment: P^{λμ}_{q l, q' l'} = Σ C^{λμ}_{lm, l'm'} c_{q l m} c_{q' l' m'} (Grisafi et al. 2018, Eq. 8).
+    """λ-SOAP features of one environment (Grisafi et al. 2018, Eq. 8).
 
-    (l', l) carries what (l, l') does, and so do (q', q) and (q, q') where l = l': one of the two is kept and weighted by √2, so that
-    scalar products of features, and with them kernels, equal those of the full sum.
+    P^{λμ}_{q l, q' l'} = Σ C^{λμ}_{lm, l'm'} c_{q l m} c_{q' l' m'}. Of (l, l') and (l', l), and for l = l' of (q, q')
+    and (q', q), only one is kept, weighted by √2: scalar products of features, and so kernels, equal those of the full
+    sum.
 
     Args:
-        density: expansion coefficients c_{q l m}, one array per l; the channel q is neighbour species and radial function together.
+        density: expansion coefficients c_{q l m}, one array per l; a channel q is a neighbour species and a radial
+            function.
         order: λ.
-        parity: +1 for tensors with parity (−1)^λ under inversion (scalars, vectors, EFG), −1 for pseudotensors (the antisymmetric
-            part of a shielding tensor is λ = 1, −1).
+        parity: +1 for tensors with parity (−1)^λ under inversion (scalars, vectors, EFG), −1 for pseudotensors (the
+            antisymmetric part of a shielding tensor is λ = 1, −1).
 
     Returns:
-        Features, the first axis μ = −λ..λ, not normalised.
+        Features, not normalised; the first axis is μ = −λ..λ.
 
     Raises:
-        InputError: no pair couples, as lmax is too small.
+        InputError: lmax is too small for any pair to couple.
     """
     return jnp.concatenate(power_spectrum_blocks(density, order, parity), axis=-1)
 
@@ -50,7 +52,7 @@ def power_spectrum(
 def power_spectrum_blocks(
     density: list[Float[Array, "*batch channels _"]], order: int, parity: int = 1
 ) -> list[Float[Array, "*batch components _"]]:
-    """The parts of `power_spectrum`, one a pair (l, l'), of any number of environments: who writes them in place saves a copy."""
+    """The parts of `power_spectrum`, one per pair (l, l'), for a batch; writing them in place saves a copy."""
     pairs = coupled_pairs(len(density) - 1, order, parity)
     if not pairs:
         raise InputError(
@@ -68,7 +70,7 @@ def invariant_norm(density: list[Float[Array, "*batch channels _"]]) -> Float[Ar
 def _couple(
     left: Float[Array, "*batch channels _"], right: Float[Array, "*batch channels _"], l1: int, l2: int, order: int
 ) -> list[Float[Array, "*batch components _"]]:
-    # The coefficients first, where all is small; then one matrix product over m, of the smaller l.
+    # First the coupling coefficients, on small arrays; then one matrix product over m of the smaller l.
     coupled = _coupled(right, l1, l2, order)
     blocks = [SQRT2 * _product(coupled, left)] if l1 != l2 else _triangle(coupled, left)
     return [block.reshape(*block.shape[: left.ndim - 1], -1) for block in blocks]
@@ -94,8 +96,10 @@ def _product(
 def _triangle(
     coupled: Float[Array, "*batch components channels m"], left: Float[Array, "*batch channels m"]
 ) -> list[Array]:
-    """One of (q, q') and (q', q), without gathering. The first half of the channels is paired with all; the pairs of the second half fill
-    the places above the diagonal that this leaves free, all but their own diagonal where the halves are equal.
+    """One of (q, q') and (q', q) for all pairs, without gathering.
+
+    The first half of the channels is paired with all channels. The pairs of the second half fill the free places above
+    the diagonal; if the halves are equal, their diagonal is left over as a second block.
     """
     channels = left.shape[-2]
     half, odd = (channels + 1) // 2, channels % 2

@@ -1,4 +1,4 @@
-"""Radial part of the neighbour density: Gaussian-type orbitals with the analytic integral, cutoff function and radial scaling."""
+"""Radial part of the neighbour density: integrals over Gaussian-type orbitals, cutoff function and radial scaling."""
 
 from functools import cache
 from math import gamma, pi, sqrt
@@ -22,8 +22,8 @@ def gto_radial_integrals(
 
     c_nl(r) = 4π g ∫ x² R_n(x) exp(−(x² + r²)/2σ²) i_l(x r/σ²) dx, with i_l the modified spherical Bessel function,
     g = (πσ²)^(−3/4) the normalisation of the Gaussian, and R_n the Löwdin-orthonormalised GTOs x^n exp(−x²/2σ_n²),
-    σ_n = max(√n, 1)·r_c/n_max (Musil et al. 2021, Chem. Rev. 121, 9759, and the TENSOAP and featomic programs). In closed form a
-    ₁F₁; as a function of r² it is smooth at r = 0.
+    σ_n = max(√n, 1)·r_c/n_max (Musil et al. 2021, Chem. Rev. 121, 9759, and the programs TENSOAP and featomic). The
+    closed form is a ₁F₁, which as a function of r² is smooth at r = 0.
 
     Args:
         r_squared: squared distance, Å².
@@ -52,20 +52,20 @@ def gto_radial_integrals(
 
 
 class RadialTable(eqx.Module):
-    """The radial integrals of one set of hyperparameters as Chebyshev series in the distance, from 0 to the cutoff.
+    """Radial integrals of one set of hyperparameters as Chebyshev series in the distance, from 0 to the cutoff.
 
-    One matrix product gives all integrals of all neighbours. Derivatives with respect to distance and hyperparameters are those of what
-    is computed. The integrals are as smooth as a Gaussian of width σ, so that the error falls exponentially; with 64 terms it is, in units
-    of the function's size, below 1e-13 for σ/r_c = 0.08, 1e-11 for 0.03 and 1e-8 for 0.02.
+    One matrix product gives all integrals of all neighbours, and derivatives are exact for the computed values. The
+    integrals are as smooth as a Gaussian of width σ, so that the error falls exponentially: relative to the size of the
+    function, with 64 terms, it is below 1e-13 for σ/r_c = 0.08, 1e-11 for 0.03 and 1e-8 for 0.02.
     """
 
     coefficients: Float[Array, "terms integrals"]
-    at_centre: Float[Array, " radial"]  # of an atom at the centre: only l = 0 is felt there
+    at_centre: Float[Array, " radial"]  # of the atom at the centre, where only l = 0 is not zero
     cutoff: Float[Array, ""]  # Å
     nmax: int = eqx.field(static=True)
 
     def __call__(self, r: Float[Array, " neighbours"]) -> Float[Array, "neighbours _ {self.nmax}"]:
-        """What `gto_radial_integrals` gives for distances up to the cutoff; held constant beyond it."""
+        """`gto_radial_integrals` for distances up to the cutoff; constant beyond it."""
         x = jnp.minimum(2.0 * r / self.cutoff - 1.0, 1.0)
         terms = _chebyshev_polynomials(x, self.coefficients.shape[0])
         values = jnp.matmul(terms, self.coefficients, precision=lax.Precision.HIGHEST)
@@ -93,7 +93,7 @@ def radial_table(
 
 @cache
 def _chebyshev_nodes(terms: int) -> tuple[np.ndarray, np.ndarray]:
-    """Extrema of the last polynomial, from −1 to 1, and the matrix from values there to coefficients (discrete cosine transform)."""
+    """Extrema of the last polynomial, and the matrix from values there to coefficients (discrete cosine transform)."""
     order = np.arange(terms)
     angle = np.pi * order[::-1] / (terms - 1)
     ends = np.where((order == 0) | (order == terms - 1), 0.5, 1.0)
@@ -104,7 +104,7 @@ def _chebyshev_nodes(terms: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chebyshev_polynomials(x: Float[Array, " points"], terms: int) -> Float[Array, "points {terms}"]:
-    """T_0(x) to T_{terms−1}(x), twice as many in each step: T_{m+j} = 2 T_m T_j − T_{m−j}."""
+    """T_0(x) to T_{terms−1}(x); each step doubles their number by T_{m+j} = 2 T_m T_j − T_{m−j}."""
     known = jnp.stack([jnp.ones_like(x), x], axis=-1)
     while (last := known.shape[-1] - 1) < terms - 1:
         known = jnp.concatenate([known, 2.0 * known[:, last:] * known[:, 1:] - known[:, :last][:, ::-1]], axis=-1)
@@ -114,7 +114,7 @@ def _chebyshev_polynomials(x: Float[Array, " points"], terms: int) -> Float[Arra
 def cutoff_function(
     r: Float[Array, "*batch"], cutoff: Float[Array, ""], width: Float[Array, ""] | None
 ) -> Float[Array, "*batch"]:
-    """Smooth cutoff ½(1 + cos π(r − r_c + w)/w) over the last w before r_c, 1 inside; ``width=None``: the hard step of TENSOAP."""
+    """Smooth cutoff: 1, then ½(1 + cos π(r − r_c + w)/w) over the last w before r_c. No width: TENSOAP's hard step."""
     if width is None:
         return jnp.where(r < cutoff, 1.0, 0.0).astype(r.dtype)
     phase = jnp.clip((r - cutoff + width) / width, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Which atom sits where: two species on one sublattice, by Monte Carlo on an electrostatic lattice energy."""
+"""Occupational disorder: two species on one sublattice, by Monte Carlo with an electrostatic lattice energy."""
 
 from efg_jax.disorder.displacements import debye_displacement, relaxed, thermally_displaced
 from efg_jax.disorder.lattice_gas import LatticeGas, enumerate_occupations, lattice_gas

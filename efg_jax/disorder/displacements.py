@@ -11,21 +11,22 @@ from scipy.integrate import quad
 from efg_jax.errors import InputError
 
 DEBYE_TEMPERATURE = 700.0
-"""K; a guess for a stiff oxide, to start from: not a measured property of any compound."""
+"""K; a guess for a stiff oxide, not measured for any compound."""
 
 
 def debye_displacement(mass: float, temperature: float, debye_temperature: float = DEBYE_TEMPERATURE) -> float:
-    """Root mean square displacement along one direction of an atom in a Debye solid, Å, zero-point motion included.
+    """Root mean square displacement of an atom in a Debye solid along one direction, Å, with zero-point motion.
 
-    ⟨u²⟩ = 3ħ²/(m k Θ) · [1/4 + (T/Θ)² ∫₀^{Θ/T} x/(eˣ − 1) dx] (Willis and Pryor, Thermal Vibrations in Crystallography, 1975).
+    ⟨u²⟩ = 3ħ²/(m k Θ) · [1/4 + (T/Θ)² ∫₀^{Θ/T} x/(eˣ − 1) dx] (Willis and Pryor, Thermal Vibrations in Crystallography,
+    1975).
 
     Args:
         mass: in atomic mass units.
-        temperature: K; 0: the zero-point motion.
+        temperature: K; 0 leaves the zero-point motion.
         debye_temperature: Θ, K.
 
     Raises:
-        InputError: a negative temperature, or a Debye temperature that is not positive.
+        InputError: the temperature is negative, or the Debye temperature not positive.
     """
     if not (temperature >= 0 and debye_temperature > 0):
         raise InputError(
@@ -42,9 +43,9 @@ def debye_displacement(mass: float, temperature: float, debye_temperature: float
 def thermally_displaced(
     atoms: Atoms, temperature: float, seed: int, debye_temperature: float = DEBYE_TEMPERATURE
 ) -> Atoms:
-    """The crystal with every atom displaced by itself, normally, by what its mass gives at a temperature (`debye_displacement`).
+    """Displace every atom independently, with a normal distribution of the width `debye_displacement`.
 
-    Atoms of a real crystal move together; distances between neighbours fluctuate less than here.
+    In a real crystal atoms move together, and distances between neighbours fluctuate less.
     """
     masses, kind = np.unique(atoms.get_masses(), return_inverse=True)
     sigma = np.array([debye_displacement(float(mass), temperature, debye_temperature) for mass in masses])[kind]
@@ -54,17 +55,17 @@ def thermally_displaced(
 
 
 def relaxed(atoms: Atoms, calculator: Calculator, force: float = 0.05, steps: int = 500, cell: bool = False) -> Atoms:
-    """The crystal at the nearest minimum of a calculator's energy.
+    """Relax a crystal to the nearest minimum of a calculator's energy.
 
     Args:
-        atoms: where to start.
-        calculator: of ASE's interface: an interatomic potential, a first-principles code.
-        force: largest force that may be left, eV/Å.
-        steps: at most.
-        cell: relax the cell too.
+        atoms: initial structure.
+        calculator: ASE calculator: an interatomic potential, a first-principles code.
+        force: largest remaining force, eV/Å.
+        steps: largest number of steps.
+        cell: relax the cell as well.
 
     Raises:
-        InputError: forces are still larger after as many steps: an unfinished structure is never handed on.
+        InputError: forces are still larger after these steps; an unfinished structure is never returned.
     """
     moving = atoms.copy()
     moving.calc = calculator

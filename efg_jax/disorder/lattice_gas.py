@@ -1,4 +1,4 @@
-"""Energy of two species on one sublattice as a quadratic form of the occupations: what a Monte Carlo step needs is one row of a matrix."""
+"""Energy of two species on one sublattice as a quadratic form of the occupations, made for Monte Carlo steps."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -19,10 +19,10 @@ MOST_ENUMERATED = 2_000_000
 
 
 class LatticeGas(eqx.Module):
-    """E(x) = constant + h·x + ½ xᵀ W x in eV, where x is 1 on sites that the first species holds and 0 on those of the second.
+    """E(x) = constant + h·x + ½ xᵀ W x in eV, where x is 1 on sites of the first species and 0 on those of the second.
 
     Attributes:
-        constant: energy with the second species everywhere.
+        constant: energy with the second species on all sites.
         field: h, (sites,).
         pair: W, (sites, sites), symmetric.
     """
@@ -37,7 +37,7 @@ class LatticeGas(eqx.Module):
         return self.field.shape[0]
 
     def energy(self, occupation: Bool[Array | np.ndarray, "*batch sites"]) -> Float[Array, "*batch"]:
-        """Energy of arrangements, eV, in float64."""
+        """Energy of arrangements, eV, computed in float64."""
         with x64():
             x = jnp.asarray(occupation).astype(self.field.dtype)
             pair = jnp.einsum("...i,ij,...j->...", x, jnp.asarray(self.pair), x)
@@ -51,31 +51,33 @@ def lattice_gas(
     dielectric: float = 1.0,
     sublattice_name: str = "16d",
 ) -> LatticeGas:
-    """The electrostatic energy of a crystal as a function of which of two species sits where on a sublattice.
+    """Electrostatic energy of a crystal as a function of the arrangement of two species on a sublattice.
 
     Args:
-        atoms: a crystal with ``arrays["site"]``, as `disorder.build_lto` makes it; its positions are those of all arrangements.
-        species: the first is counted by the occupation.
-        charges: formal charge of every element, in e.
-        dielectric: ε by which all energies are divided. Formal charges without screening (1) freeze the arrangement at any temperature at which the
-            crystal exists; ions that relax and electrons that polarise screen them.
+        atoms: crystal with ``arrays["site"]``, as from `disorder.build_lto`; all arrangements have its positions.
+        species: the two species; occupations count the first.
+        charges: formal charge of every element, e.
+        dielectric: ε, by which all energies are divided. Unscreened formal charges (1) freeze the arrangement at any
+            temperature at which the crystal exists; relaxing ions and polarising electrons screen them.
         sublattice_name: the value of ``arrays["site"]`` on the sublattice.
 
     Raises:
-        InputError: an element without charge, a crystal that is not neutral, species that are not those of the sublattice.
+        InputError: an element has no charge; the crystal is not neutral or not periodic; the sublattice holds others
+            than the two species.
     """
     if not dielectric > 0:
-        raise InputError(f"dielectric = {dielectric!r} is not positive")
+        raise InputError(f"dielectric is not positive: {dielectric!r}")
     check_species(atoms, species, sublattice_name)
     absent = sorted(set(atoms.symbols) - charges.keys())
     if absent:
-        raise InputError(f"no charge is given for {', '.join(absent)}")
+        raise InputError(f"no charge is given for {', '.join(absent)}; add it to charges")
     if not atoms.pbc.all():
         raise InputError("the crystal is not periodic in three directions; set atoms.pbc = True")
     every = np.array([float(charges[symbol]) for symbol in atoms.symbols])
     if abs(every.sum()) > 1e-9:
         raise InputError(
-            f"the charges add up to {every.sum():+g} e, and the energy of a charged crystal is not defined; change the composition or the charges"
+            f"the charges add up to {every.sum():+g} e, and a charged crystal has no defined energy; "
+            "change the composition or the charges"
         )
     sites = sublattice(atoms, sublattice_name)
     fixed = every.copy()
@@ -98,12 +100,13 @@ def enumerate_occupations(sites: int, occupied: int) -> Bool[np.ndarray, "arrang
     """All ways to put a number of atoms on a number of sites.
 
     Raises:
-        InputError: they are more than two million.
+        InputError: there are more than two million.
     """
     count = comb(sites, occupied)
     if count > MOST_ENUMERATED:
         raise InputError(
-            f"{occupied} atoms on {sites} sites can be arranged in {count:.2g} ways, too many to enumerate"
+            f"{occupied} atoms on {sites} sites can be arranged in {count:.2g} ways, too many to enumerate; "
+            "sample them with metropolis"
         )
     chosen = np.array(list(combinations(range(sites), occupied)), dtype=int).reshape(count, occupied)
     arrangements = np.zeros((count, sites), dtype=bool)

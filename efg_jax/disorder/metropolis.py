@@ -1,4 +1,4 @@
-"""Metropolis Monte Carlo in the canonical ensemble: atoms of two species change places, any number of chains side by side."""
+"""Metropolis Monte Carlo in the canonical ensemble: atoms of two species are exchanged, in any number of chains."""
 
 from functools import partial
 from typing import NamedTuple
@@ -16,13 +16,13 @@ from efg_jax.precision import x64
 
 
 class Sampled(NamedTuple):
-    """What chains left behind.
+    """Result of Metropolis chains.
 
     Attributes:
         occupation: last arrangement of each chain.
         energy: at the end of each sweep, eV.
-        acceptance: part of the attempts of each sweep that were accepted.
-        best: arrangement of the lowest energy that was met at the end of a sweep.
+        acceptance: fraction of accepted attempts in each sweep.
+        best: arrangement with the lowest energy at the end of a sweep.
         best_energy: its energy, eV.
     """
 
@@ -34,7 +34,7 @@ class Sampled(NamedTuple):
 
 
 class State(NamedTuple):
-    """One chain. ``potential`` is h + W x, kept up to date: an attempt looks at two of its elements, an accepted one changes it by two columns."""
+    """One chain. ``potential`` is h + W x: an attempt reads two elements, an accepted one adds two columns of W."""
 
     first: Int[Array, " firsts"]  # sites of the first species, in any order
     second: Int[Array, " seconds"]
@@ -48,16 +48,16 @@ def metropolis(
     temperatures: Float[np.ndarray, " sweeps"],
     seed: int,
 ) -> Sampled:
-    """Exchange atoms of the two species at given temperatures; as many attempts a sweep as there are sites.
+    """Exchange atoms of the two species at given temperatures; a sweep has as many attempts as there are sites.
 
     Args:
         gas: the energy.
-        occupation: where each chain starts; all have the same composition.
-        temperatures: K, of each sweep.
-        seed: of the random numbers; chains have their own.
+        occupation: start of each chain; all have the same composition.
+        temperatures: temperature of each sweep, K.
+        seed: seed of the random numbers, which differ between chains.
 
     Raises:
-        InputError: temperatures that are not positive, chains of different composition, or nothing to exchange.
+        InputError: a temperature is not positive; chains differ in composition; there is nothing to exchange.
     """
     temperatures = np.asarray(temperatures, dtype=float)
     if not (temperatures.size and (temperatures > 0).all() and np.isfinite(temperatures).all()):
@@ -86,7 +86,7 @@ def anneal(
 ) -> Sampled:
     """Metropolis sampling while the temperature falls geometrically from ``hot`` to ``cold`` (K)."""
     if not hot >= cold > 0:
-        raise InputError(f"an annealing goes from hot to cold, not from {hot:g} K to {cold:g} K")
+        raise InputError(f"annealing needs hot ≥ cold > 0, got {hot:g} K and {cold:g} K")
     return metropolis(gas, occupation, np.geomspace(hot, cold, sweeps), seed)
 
 
@@ -102,7 +102,7 @@ def starting_state(gas: LatticeGas, occupation: Bool[np.ndarray, " sites"]) -> S
 
 
 def proposal(gas: LatticeGas, state: State, key: Array) -> tuple[Int[Array, "2"], Float[Array, ""]]:
-    """Two atoms that may change places (places in ``first`` and ``second``), and the energy that it costs."""
+    """Two atoms to exchange, as indices into ``first`` and ``second``, and the energy that this costs."""
     pick = jnp.floor(jax.random.uniform(key, (2,)) * jnp.array([len(state.first), len(state.second)], dtype=float))
     pick = pick.astype(int)
     i, j = state.first[pick[0]], state.second[pick[1]]
@@ -122,7 +122,7 @@ def exchanged(gas: LatticeGas, state: State, pick: Int[Array, "2"], cost: Float[
 
 
 def occupation_from(state: State, sites: int) -> Bool[Array, " sites"]:
-    """Where the first species sits."""
+    """Sites of the first species."""
     return jnp.zeros(sites, dtype=bool).at[state.first].set(True)
 
 

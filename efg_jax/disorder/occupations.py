@@ -11,12 +11,10 @@ def sublattice(atoms: Atoms, name: str) -> Int[np.ndarray, " sites"]:
     """Indices of the atoms on a sublattice.
 
     Raises:
-        InputError: the atoms do not say on which site they are, or none is on this one.
+        InputError: the atoms have no sites, or none is on this one.
     """
     if "site" not in atoms.arrays:
-        raise InputError(
-            'the atoms do not say on which site they are; set atoms.arrays["site"], or use disorder.build_lto'
-        )
+        raise InputError('the atoms have no sites; set atoms.arrays["site"], or use disorder.build_lto')
     sites = np.flatnonzero(atoms.arrays["site"] == name)
     if len(sites) == 0:
         raise InputError(f"no atom is on site {name}; there are {', '.join(sorted(set(atoms.arrays['site'])))}")
@@ -24,10 +22,10 @@ def sublattice(atoms: Atoms, name: str) -> Int[np.ndarray, " sites"]:
 
 
 def check_species(atoms: Atoms, species: tuple[str, str], name: str) -> None:
-    """Refuse a sublattice that holds anything else than these two species.
+    """Check that a sublattice holds only these two species.
 
     Raises:
-        InputError: it does, or the two are one.
+        InputError: it holds others, or the two are the same.
     """
     first, second = species
     if first == second:
@@ -38,7 +36,7 @@ def check_species(atoms: Atoms, species: tuple[str, str], name: str) -> None:
 
 
 def occupation_of(atoms: Atoms, species: tuple[str, str], sublattice_name: str = "16d") -> Bool[np.ndarray, " sites"]:
-    """Where the first species sits on a sublattice that both share, in the order of the atoms."""
+    """Sites of the first species on a sublattice that both share, in the order of the atoms."""
     check_species(atoms, species, sublattice_name)
     return np.asarray(atoms.symbols)[sublattice(atoms, sublattice_name)] == species[0]
 

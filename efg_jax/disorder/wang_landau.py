@@ -1,4 +1,4 @@
-"""Density of states by Wang–Landau sampling, whose last stage is that of Belardinelli and Pereyra (ln f = 1/t), so that the error keeps falling."""
+"""Density of states by Wang–Landau sampling, with ln f = 1/t at the end (Belardinelli and Pereyra)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from efg_jax.disorder.metropolis import State, exchanged, occupation_from, propo
 from efg_jax.errors import InputError
 from efg_jax.precision import x64
 
-FLATNESS = 0.8  # of the least visited bin over the mean, after which ln f is halved
+FLATNESS = 0.8  # visits of the least visited bin over the mean at which ln f is halved
 _BLOCK = 20_000  # attempts between two looks at the histogram
 
 
 class Tally(NamedTuple):
-    """What is counted: logarithm of the density, sum of energies, visits in all and since ln f changed, the lowest arrangement."""
+    """Counts by bin: log density, energies, visits in total and since ln f changed; and the lowest arrangement."""
 
     log_count: Float[Array, " bins"]
     energy: Float[Array, " bins"]
@@ -37,10 +37,10 @@ class DensityOfStates:
     """Number of arrangements by energy.
 
     Attributes:
-        energies: mean energy of the arrangements that were met in each bin, eV; bins that were never met are left out.
-        log_count: natural logarithm of the number of arrangements in them; their counts add up to the number of all arrangements.
-        attempts: that were made.
-        lowest: arrangement of the lowest energy that was met.
+        energies: mean energy of the sampled arrangements in each bin, eV, without empty bins.
+        log_count: natural logarithm of the number of arrangements in them, which add up to that of all arrangements.
+        attempts: number of attempts.
+        lowest: sampled arrangement of lowest energy.
         lowest_energy: its energy, eV.
     """
 
@@ -75,19 +75,19 @@ def wang_landau(
     final: float = 1e-6,
     progress: Callable[[int, float], None] | None = None,
 ) -> DensityOfStates:
-    """Sample arrangements with a weight that becomes the inverse of their density of states (Wang and Landau 2001).
+    """Sample arrangements with weights that converge to the inverse density of states (Wang and Landau 2001).
 
     Args:
         gas: the energy.
-        occupation: where to start; its energy lies within the bounds.
-        bounds: lowest and highest energy (eV) that are counted; an attempt that leads outside is rejected.
-        seed: of the random numbers.
+        occupation: initial arrangement, with its energy within the bounds.
+        bounds: lowest and highest energy, eV; attempts that lead outside are rejected.
+        seed: seed of the random numbers.
         bins: number of bins of equal width between the bounds.
-        final: ln f at which sampling ends; the number of attempts is about the number of bins that are met over it.
-        progress: called now and then with (attempts, ln f).
+        final: ln f at which sampling ends; the number of attempts is about the number of visited bins over it.
+        progress: called from time to time with (attempts, ln f).
 
     Raises:
-        InputError: bounds that do not hold the start, or nothing to exchange.
+        InputError: the start is outside the bounds, or there is nothing to exchange.
     """
     low, high = map(float, bounds)
     if not low < high:

@@ -1,4 +1,4 @@
-"""Electrostatics of point charges in a periodic cell, as a matrix: computed once, it gives the energy of any arrangement of the charges."""
+"""Electrostatics of point charges in a periodic cell. The matrix gives the energy of any arrangement of charges."""
 
 from itertools import product
 from math import ceil, pi, sqrt
@@ -12,15 +12,15 @@ from efg_jax.structures.neighbour_lists import neighbour_pairs
 
 COULOMB = 14.399645478  # e²/(4π ε₀), eV Å (CODATA 2022)
 
-_REACH = 6.0  # what is left out beyond it is erfc(6) ≈ 2e-17
-_WAVES = 2048  # taken at a time
+_REACH = 6.0  # both sums end where their terms fall below erfc(6) ≈ 2e-17
+_WAVES = 2048  # per step
 
 
 def ewald_matrix(atoms: Atoms, sites: Int[np.ndarray, " sites"]) -> Float[np.ndarray, "sites sites"]:
-    """Potential at each site of a unit charge at each other and all its images, with a background that neutralises it (Ewald 1921).
+    """Potential at each site of unit charges on each site and their images, in a neutralising background (Ewald 1921).
 
-    Energy of charges q on the sites: ½ qᵀ ψ q · `COULOMB`, the self-interaction through the images included. Any cell will do, smaller than the range of
-    the sum or oblique: all images are summed.
+    Charges q on the sites have the energy ½ qᵀ ψ q · `COULOMB`, with the interaction of a charge with its own images.
+    Any cell will do, small or oblique.
 
     Args:
         atoms: periodic in three directions.
@@ -43,7 +43,16 @@ def ewald_matrix(atoms: Atoms, sites: Int[np.ndarray, " sites"]) -> Float[np.nda
 def ewald_potential(
     atoms: Atoms, sites: Int[np.ndarray, " sites"], charges: Float[np.ndarray, " atoms"]
 ) -> Float[np.ndarray, " sites"]:
-    """Potential at the sites of charges on all atoms, Σ_j ψ_ij q_j, without the matrix: in 1/Å, times e² (`COULOMB`) in eV."""
+    """Potential at the sites of charges on all atoms, Σ_j ψ_ij q_j, without the matrix.
+
+    Args:
+        atoms: periodic in three directions.
+        sites: indices of atoms.
+        charges: charges of all atoms, e.
+
+    Returns:
+        Potential in e/Å; `COULOMB` times it is in eV/e.
+    """
     sources = np.flatnonzero(charges)
     row, column, value = _near(atoms, sites, sources)
     potential = np.bincount(row, value * charges[sources][column], minlength=len(sites))
@@ -57,17 +66,17 @@ def ewald_potential(
 
 
 def _alpha(atoms: Atoms) -> float:
-    """Width of the screening charges, 1/Å: the larger the cell, the more of the sum is done in real space."""
+    """Inverse width of the screening charges, 1/Å."""
     return _REACH / _range(atoms)
 
 
 def _range(atoms: Atoms) -> float:
-    """Of the sum in real space, Å: balances the number of pairs, ∝ range³, with that of waves, ∝ volume/range³."""
+    """Range of the sum in real space, Å: balances the numbers of pairs, ∝ range³, and of waves, ∝ volume/range³."""
     return 3.0 * atoms.cell.volume ** (1 / 6)
 
 
 def _near(atoms: Atoms, sites: np.ndarray, sources: np.ndarray):
-    """Pairs of the sum in real space: (place among sites, place among sources, erfc(α r)/r)."""
+    """Pairs of the sum in real space: (index among sites, index among sources, erfc(α r)/r)."""
     place = np.full(len(atoms), -1)
     place[sources] = np.arange(len(sources))
     pairs = neighbour_pairs(atoms, sites, _range(atoms))
@@ -77,7 +86,7 @@ def _near(atoms: Atoms, sites: np.ndarray, sources: np.ndarray):
 
 
 def _waves(atoms: Atoms):
-    """Wave vectors of one half space with the weights 2 · 4π/V · exp(−k²/4α²)/k², some at a time."""
+    """Wave vectors of one half space with their weights 2 · 4π/V · exp(−k²/4α²)/k², in steps."""
     reciprocal = 2.0 * pi * np.linalg.inv(atoms.cell.array).T
     longest = 2.0 * _alpha(atoms) * _REACH
     count = [ceil(longest * length / (2.0 * pi)) for length in atoms.cell.lengths()]
@@ -85,7 +94,7 @@ def _waves(atoms: Atoms):
     plane = np.array(list(product(*ranges)), dtype=float)
     for first in range(count[0] + 1):
         index = np.column_stack([np.full(len(plane), float(first)), plane])
-        if first == 0:  # of a pair k and −k one stays, and k = 0 is the background's
+        if first == 0:  # one of k and −k; k = 0 belongs to the background
             index = index[(index[:, 1] > 0) | ((index[:, 1] == 0) & (index[:, 2] > 0))]
         wave = index @ reciprocal
         square = (wave**2).sum(axis=1)

@@ -1,8 +1,8 @@
-"""Many devices, one code: rows over the devices of a process, work over processes, one file a part of the work.
+"""The same code on one device or many: rows over the devices of a process, structures over processes, a file per part.
 
-Within a process a mesh of its devices shares out the rows of a batch (`sharded`, `summed`); between processes each takes its share
-of the structures (`my_share`) and sums go over all of them (`total`). A single device in a single process takes the same path, and
-pays nothing for it.
+Within a process a mesh of its devices shares the rows of a batch (`sharded`, `summed`). Each of several processes takes
+its share of the structures (`my_share`), and sums go over all of them (`total`). A single device in a single process
+takes the same path at no cost.
 """
 
 from efg_jax.parallel.devices import data_mesh, replicated, sharded, summed

@@ -1,7 +1,7 @@
 """Rows of a batch over the devices of this process.
 
-Pure functions of a batch work on chunks of its rows, one after the other (`lax.map`). An automatic partitioner sees a loop there, and
-gathers all rows on every device; `jax.shard_map` gives each device its own rows and its own loop.
+Pure functions of a batch process its rows in chunks (`lax.map`). JAX's automatic partitioner would gather all rows of
+such a loop on every device; `jax.shard_map` gives each device its own rows and its own loop.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
 ROWS, WHOLE = PartitionSpec(AXIS), PartitionSpec()
-_KEPT = 64  # compiled functions by (function, mesh); their shapes are counted by JAX
+_KEPT = 64  # compiled functions by (function, mesh), of any number of shapes
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Mesh with the one axis "data".
 
     Args:
-        devices: of this process; None: all of them.
+        devices: devices of this process; None: all of them.
     """
     return Mesh(np.asarray(jax.local_devices() if devices is None else list(devices)), (AXIS,))
 
@@ -32,7 +32,8 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 def replicated(tree: Any, mesh: Mesh) -> Any:
     """The same PyTree with its arrays on every device of the mesh.
 
-    Do this once with what many calls share (a model), as `sharded` and `summed` otherwise copy it at every call.
+    Do this once for arguments that many calls share (a model): `sharded` and `summed` otherwise copy them at every
+    call.
     """
     arrays, rest = eqx.partition(tree, _is_array)
     place = mesh.devices.flat[0] if mesh.size == 1 else NamedSharding(mesh, WHOLE)
@@ -41,27 +42,28 @@ def replicated(tree: Any, mesh: Mesh) -> Any:
 
 @lru_cache(maxsize=_KEPT)
 def sharded(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """A pure function of the rows of a batch, each device working on its own rows; compiled once a shape.
+    """Distribute a pure function of the rows of a batch over devices; it is compiled once per shape.
 
     Args:
-        function: ``function(*shared, batch)``. Every array of ``batch`` and of the result has one row a centre first; of two rows
-            neither sees the other. ``shared`` are PyTrees that every device has (see `replicated`); what is no array in them is
-            static. Pass a function of a module, not a new closure each time, or it is compiled anew.
+        function: ``function(*shared, batch)``. The first axis of every array in ``batch`` and in the result is the
+            centre, and rows are independent. ``shared`` are PyTrees that every device has (see `replicated`); anything
+            in them besides arrays is static. Pass a function defined in a module: a new closure is compiled each time.
         mesh: from `data_mesh`.
 
     Returns:
-        A function of the same arguments with the same result. Rows that do not divide among the devices are padded with zeros
-        (masks False), and the results of these cut off. On a mesh of the one default device: `equinox.filter_jit` of the function.
+        A function of the same arguments with the same result. If rows do not divide among the devices, zeros are added
+        (masks False) and their results cut off. On a mesh of the one default device it is `equinox.filter_jit` of the
+        function.
     """
     return eqx.filter_jit(function) if _is_default(mesh) else _over_devices(function, mesh, ROWS)
 
 
 @lru_cache(maxsize=_KEPT)
 def summed(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """The same for a function whose result is a PyTree of sums over rows (Gram matrices); the devices' sums are added up.
+    """Distribute a function whose result is a PyTree of sums over rows (Gram matrices); the sums of devices are added.
 
     Args:
-        function: as for `sharded`. A row of zeros (masks False) must add nothing.
+        function: as for `sharded`; a row of zeros (masks False) must add nothing.
         mesh: from `data_mesh`.
     """
     return eqx.filter_jit(function) if _is_default(mesh) else _over_devices(partial(_added, function), mesh, WHOLE)
@@ -79,7 +81,7 @@ def _over_devices(function: Callable[..., Any], mesh: Mesh, result: PartitionSpe
         def own(arrays: tuple, rows_of_one: Any) -> Any:
             return function(*eqx.combine(arrays, static), rows_of_one)
 
-        # Without check_vma, which refuses loops whose carry starts as a constant.
+        # check_vma refuses loops whose carry starts as a constant.
         mapped = jax.shard_map(own, mesh=mesh, in_specs=(WHOLE, ROWS), out_specs=result, check_vma=False)
         return mapped(arrays, batch)
 
@@ -89,7 +91,7 @@ def _over_devices(function: Callable[..., Any], mesh: Mesh, result: PartitionSpe
         missing = -rows % mesh.size
         padded = jax.tree.map(lambda leaf: _padded(leaf, missing), batch)
         values = compiled(replicated(tuple(shared), mesh), jax.device_put(padded, NamedSharding(mesh, ROWS)))
-        # Cut outside of what is compiled, which then serves all numbers of rows that are padded to the same.
+        # Cut outside the compiled function, which then serves all numbers of rows that are padded to the same one.
         return jax.tree.map(lambda value: value[:rows], values) if missing and result is ROWS else values
 
     return call
@@ -98,16 +100,14 @@ def _over_devices(function: Callable[..., Any], mesh: Mesh, result: PartitionSpe
 def _rows(batch: Any) -> int:
     rows = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(batch)}
     if len(rows) != 1 or rows == {()}:
-        raise ValueError(f"the arrays of a batch must have as many rows each; they have {sorted(rows)}")
+        raise ValueError(f"the arrays of a batch must have the same number of rows, got {sorted(rows)}")
     return rows.pop()[0]
 
 
 def _padded(leaf: Any, missing: int) -> Any:
     if missing == 0:
         return leaf
-    pad = (
-        jnp.pad if isinstance(leaf, jax.Array) else np.pad
-    )  # host arrays stay on the host until their rows are shared out
+    pad = jnp.pad if isinstance(leaf, jax.Array) else np.pad  # host arrays stay on the host until they are shared out
     return pad(leaf, [(0, missing)] + [(0, 0)] * (np.ndim(leaf) - 1))
 
 

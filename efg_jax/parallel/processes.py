@@ -1,8 +1,8 @@
-"""Several processes, on one machine or many, through `jax.distributed`: who is who, shares of the work, sums over all.
+"""Several processes, on one machine or many, through `jax.distributed`: ranks, shares of the work, sums over all.
 
-Without `initialise` there is one process, of rank 0. All processes run the same program, and meet in the same order at `barrier`,
-`total` and `first`. When one dies the others end with an error: at once where it was rank 0, else when it has been silent for as
-long as `initialise` says.
+Without `initialise` there is one process, of rank 0. All processes run the same program, and meet in the same order at
+`barrier`, `total` and `first`. When one dies, the others end with an error: at once if it was rank 0, otherwise after
+the time of silence given to `initialise`.
 """
 
 import logging
@@ -22,7 +22,7 @@ from efg_jax.precision import x64
 
 logger = logging.getLogger(__name__)
 
-# Not public: a barrier that has a timeout, and who is who without a device being touched.
+# JAX has no public barrier with a timeout, and no public rank that leaves devices alone.
 _state = distributed.global_state
 
 Result = TypeVar("Result")
@@ -41,36 +41,38 @@ def initialise(
 ) -> None:
     """Join the other processes; call this before JAX computes anything.
 
-    Under Slurm, Open MPI and the other launchers that JAX knows nothing need be given. Elsewhere all three arguments are, or the
-    environment's JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    Under Slurm, Open MPI and other launchers that JAX knows, no arguments are needed. Elsewhere give all three, or set
+    the variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 
     Args:
-        coordinator: HOST:PORT of rank 0, a free port there.
-        processes: how many there are.
-        rank: which of them this is, from 0.
-        start: seconds in which all must have come.
+        coordinator: HOST:PORT of rank 0, with a port that is free there.
+        processes: number of processes.
+        rank: number of this process, from 0.
+        start: seconds within which all processes must start.
         silence: seconds without a sign of life after which a process counts as dead, and the others end.
 
     Raises:
-        InputError: there is neither a launcher nor the three arguments, they are wrong, or rank 0 does not answer.
+        InputError: there is neither a launcher nor the three arguments; they are wrong; or rank 0 does not answer.
     """
     given = _given(coordinator, processes, rank)
     if None not in given and given[2] > 0:
         _require_answer(given[0], start)
     logger.info("waiting for the other processes")
-    # The service would swallow the SIGTERM by which a scheduler ends a process.
+    # This service would catch the SIGTERM with which a scheduler ends a process.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             *given, initialization_timeout=start, heartbeat_timeout_seconds=silence, shutdown_timeout_seconds=silence
         )
-        jax.local_devices()  # they tell each other what they have, best done while all are here
+        jax.local_devices()  # the processes exchange what they have, best done while all are here
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"the processes cannot be joined ({error}); start them with srun or mpirun, or set {', '.join(_VARIABLES)}"
+            f"cannot join the other processes ({error}); start with srun or mpirun, or set {', '.join(_VARIABLES)}"
         ) from error
     except jax.errors.JaxRuntimeError as error:
-        raise InputError(f"not all processes came within {start} s ({_first_line(error)}); see their logs") from error
+        raise InputError(
+            f"not all processes started within {start} s ({_first_line(error)}); see their logs"
+        ) from error
 
 
 def rank() -> int:
@@ -84,14 +86,14 @@ def count() -> int:
 
 
 def share(size: int, part: int, parts: int) -> slice:
-    """The part-th of ``parts`` contiguous pieces of ``size`` things; all together cover them, and differ by one at most."""
+    """Piece number ``part`` when ``size`` items are cut into ``parts`` contiguous pieces that differ by one at most."""
     each, left = divmod(size, parts)
     start = part * each + min(part, left)
     return slice(start, start + each + (part < left))
 
 
 def my_share(size: int) -> slice:
-    """The piece of ``size`` things that is this process's."""
+    """The piece of ``size`` items that belongs to this process."""
     return share(size, rank(), count())
 
 
@@ -99,11 +101,11 @@ def barrier(name: str, timeout: int = LONGEST_WAIT) -> None:
     """Wait until all processes are here.
 
     Args:
-        name: the same in all.
+        name: the same in all processes.
         timeout: seconds; a process that has died is noticed sooner.
 
     Raises:
-        InputError: one of them has ended, or did not come in time.
+        InputError: a process has ended, or did not come in time.
     """
     if count() == 1:
         return
@@ -111,16 +113,16 @@ def barrier(name: str, timeout: int = LONGEST_WAIT) -> None:
         _state.client.wait_at_barrier(name, 1000 * timeout)
     except jax.errors.JaxRuntimeError as error:
         raise InputError(
-            f"another process has ended, or did not come to '{name}' within {timeout} s ({_first_line(error)}); its own output "
-            "says why. What is written is whole: run the same command again to go on"
+            f"another process has ended, or did not come to '{name}' within {timeout} s ({_first_line(error)}); "
+            "its own output says why. Written files are complete: run the same command again to resume"
         ) from error
 
 
 def total(tree: Any) -> Any:
-    """Sum over processes of a PyTree of host arrays of the same shapes everywhere; added up in the order of ranks, the same in all.
+    """Sum a PyTree of host arrays over processes, in the order of ranks, so that all get the same result.
 
     Args:
-        tree: arrays; floating-point ones travel as they are, float64 too.
+        tree: arrays of the same shapes everywhere; float64 stays float64.
 
     Returns:
         NumPy arrays.
@@ -131,7 +133,7 @@ def total(tree: Any) -> Any:
     tree = jax.tree.map(np.asarray, tree)
     if count() == 1:
         return tree
-    barrier("total")  # collectives themselves wait for half a minute only
+    barrier("total")  # collectives themselves wait only half a minute
     try:
         with x64():
             return jax.tree.map(lambda leaf: np.add.reduce(process_allgather(leaf), axis=0, dtype=leaf.dtype), tree)
@@ -140,7 +142,7 @@ def total(tree: Any) -> Any:
 
 
 def first(function: Callable[[], Result]) -> Result | None:
-    """Let rank 0 do something while the others wait; they return None.
+    """Call a function on rank 0 while the others wait; these return None.
 
     Raises:
         InputError: rank 0 has ended.
@@ -153,20 +155,20 @@ def first(function: Callable[[], Result]) -> Result | None:
 def _given(
     coordinator: str | None, processes: int | None, rank: int | None
 ) -> tuple[str | None, int | None, int | None]:
-    """Arguments, else the environment, else None (which leaves them to JAX)."""
+    """The arguments, or else the variables, or else None, which leaves them to JAX."""
     texts = [os.environ.get(name) for name in _VARIABLES]
     try:
         numbers = [None if text is None else int(text) for text in texts[1:]]
     except ValueError:
-        raise InputError(f"{' and '.join(_VARIABLES[1:])} must be whole numbers") from None
+        raise InputError(f"{' and '.join(_VARIABLES[1:])} must be integers") from None
     coordinator = texts[0] if coordinator is None else coordinator
     if coordinator is not None and not coordinator.rpartition(":")[2].isdigit():
-        raise InputError(f"the coordinator {coordinator!r} is not of the form HOST:PORT, such as node001:29400")
+        raise InputError(f"the coordinator must be HOST:PORT, such as node001:29400, got {coordinator!r}")
     return coordinator, numbers[0] if processes is None else processes, numbers[1] if rank is None else rank
 
 
 def _require_answer(coordinator: str, timeout: int) -> None:
-    """Make sure that rank 0 is there: JAX itself ends the process where it is not."""
+    """Wait for rank 0 to answer, because JAX itself would end this process if it does not."""
     host, _, port = coordinator.rpartition(":")
     deadline = time.monotonic() + timeout
     while True:
@@ -176,7 +178,8 @@ def _require_answer(coordinator: str, timeout: int) -> None:
         except OSError as error:
             if time.monotonic() > deadline:
                 raise InputError(
-                    f"rank 0 does not answer at {coordinator} within {timeout} s ({error}); start it, and check the address"
+                    f"rank 0 does not answer at {coordinator} within {timeout} s ({error}); "
+                    "start it, and check the address"
                 ) from error
             time.sleep(0.2)
 

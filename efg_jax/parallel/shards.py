@@ -1,4 +1,4 @@
-"""One file a part of the work: what is there is whole, what is missing is done by the next run."""
+"""One file per part of the work: existing files are complete, and the next run adds the missing ones."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ from efg_jax.storage.atomic_write import atomic_write
 class Shards:
     """The files ``out.part-0003-of-0008.extxyz`` beside ``out.extxyz``, of which the latter is the concatenation.
 
-    Frames follow each other in extended XYZ, and so do the members of a gzip file: joining is copying. A shard is written atomically
-    (`efg_jax.io.write` does so), so that one that exists is complete.
+    Extended XYZ and gzip files can be joined by copying. `efg_jax.io.write` writes a shard atomically, so that an
+    existing one is complete.
 
     Args:
-        out: the file that all become.
-        parts: number of shards; as many as processes is usual, more is fine.
-        key: short text that goes into the names, where shards of other inputs must not be taken for these: a digest of
-            model, inputs and options (see `efg_jax.storage.fingerprints.digest`).
+        out: file into which all shards are joined.
+        parts: number of shards; usually that of the processes, or more.
+        key: short text in the names that tells shards of other inputs apart: a digest of model, inputs and options (see
+            `efg_jax.storage.fingerprints.digest`).
     """
 
     out: Path
@@ -31,20 +31,20 @@ class Shards:
     key: str = ""
 
     def path(self, part: int) -> Path:
-        """File of a part, from 0 on; names count from 1."""
+        """File of a part, counted from 0; names count from 1."""
         suffix = "".join(self.out.suffixes[-2:] if self.out.suffix == ".gz" else self.out.suffixes[-1:])
         stem = self.out.name.removesuffix(suffix)
         key = f"-{self.key}" if self.key else ""
         return self.out.with_name(f"{stem}.part-{part + 1:04d}-of-{self.parts:04d}{key}{suffix}")
 
     def missing(self) -> list[int]:
-        """Parts that are not there yet."""
+        """Parts that do not exist yet."""
         return [part for part in range(self.parts) if not self.path(part).exists()]
 
     def mine(self) -> list[int]:
-        """Of the missing parts those that this process is to write; all processes call this together, and none has two owners.
+        """Missing parts that this process is to write; all processes call this together, and each part has one owner.
 
-        What is missing is what rank 0 sees: the file systems of a cluster do not show everybody the same at the same time.
+        Rank 0 decides which are missing, because a cluster's file system may show processes different states.
         """
         wanted = np.zeros(self.parts, dtype=np.int32)
         if rank() == 0:
@@ -53,7 +53,7 @@ class Shards:
         return [int(part) for part in missing[my_share(len(missing))]]
 
     def join(self) -> None:
-        """Make ``out`` of the shards, atomically, and remove them; for one process, when all are there.
+        """Join the shards into ``out``, atomically, and remove them. One process calls this when all exist.
 
         Raises:
             InputError: a shard is missing, or ``out`` cannot be written.
@@ -62,7 +62,7 @@ class Shards:
             names = ", ".join(self.path(part).name for part in missing[:3])
             raise InputError(
                 f"{len(missing)} of {self.parts} parts are missing ({names}{', ...' if len(missing) > 3 else ''}); "
-                "run the same command again, and only these are done",
+                "run the same command again to compute only these",
                 file=str(self.out),
             )
         with atomic_write(self.out) as temporary, temporary.open("wb") as whole:
@@ -70,6 +70,6 @@ class Shards:
                 with self.path(part).open("rb") as stream:
                     shutil.copyfileobj(stream, whole, 1 << 20)
             whole.flush()
-            os.fsync(whole.fileno())  # the shards go next
+            os.fsync(whole.fileno())  # before the shards are removed
         for part in range(self.parts):
             self.path(part).unlink()

@@ -1,4 +1,4 @@
-"""What every picture shares: canvas, colours, scenes of atoms, ellipsoids. A figure lives beside the result that it shows."""
+"""Shared by all figures: canvas, colours, scenes of atoms, ellipsoids. Each figure is in the package of its result."""
 
 from efg_jax.plots.canvas import (
     BLACK,

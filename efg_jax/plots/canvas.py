@@ -1,6 +1,7 @@
 """The canvas that all pictures share: figures without pyplot, one style, colours that colour-blind readers tell apart.
 
-Nothing global is touched, no display is needed, and threads do not meet. Colours are Okabe and Ito's; the reference is always grey.
+No global settings are changed, no display is needed, and threads do not interfere. Colours are those of Okabe and Ito;
+the reference is always grey.
 """
 
 import base64
@@ -57,7 +58,7 @@ STYLE = {
 
 
 class Picture(Figure):
-    """A figure that a notebook shows although pyplot knows nothing of it."""
+    """A figure that a notebook shows without pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -67,7 +68,7 @@ class Picture(Figure):
 
 
 class Figures(list):
-    """Figures that a notebook shows one below the other."""
+    """A list of figures that a notebook shows below each other."""
 
     def _repr_html_(self) -> str:
         images = (base64.b64encode(figure._repr_png_()).decode() for figure in self)
@@ -75,7 +76,7 @@ class Figures(list):
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure, whole or not at all; the suffix (.png, .pdf, .svg) chooses the format."""
+    """Write a figure; the suffix (.png, .pdf, .svg) chooses the format."""
     suffix = Path(path).suffix.lstrip(".").lower() or "png"
     if suffix not in figure.canvas.get_supported_filetypes():
         raise InputError("is no picture that can be written; name it *.png, *.pdf or *.svg", file=str(path))
@@ -84,10 +85,10 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def nucleus_name(isotope: Isotope) -> str:
-    """A nucleus as mathtext, its mass number raised: ¹⁷O."""
+    """A nucleus as mathtext with its mass number as superscript: ¹⁷O."""
     return f"$^{{{isotope.mass_number}}}${isotope.symbol}"
 
 
 def style() -> AbstractContextManager:
-    """The library's matplotlib settings, as a context that leaves the user's own alone."""
+    """Context with the library's matplotlib settings; those of the user stay as they are."""
     return mpl.rc_context(STYLE)

@@ -18,9 +18,9 @@ from efg_jax.structures.targets import find, missing, shaped
 
 POSITIVE, NEGATIVE = to_rgb(TENSOR), to_rgb(SCALAR)
 LARGEST = 0.85  # Å; longest semi-axis of a picture
-THINNEST = 0.12  # of an ellipsoid's longest semi-axis: where an eigenvalue is zero, something is still to be seen
+THINNEST = 0.12  # shortest over longest semi-axis, so that an eigenvalue of zero stays visible
 LATITUDES, LONGITUDES = 60, 90
-# n·V·n over its largest value across which one colour becomes the other, or the border would show the faces.
+# Range of n·V·n, over its largest value, in which the colours blend; a sharp border would show the faces.
 BLEND = 0.2
 BOND = 1.2
 FACE = ((0, 0), (1, 0), (1, 1), (0, 1))
@@ -36,25 +36,25 @@ def ellipsoids(
     cell: bool = True,
     title: str = "",
 ) -> Picture:
-    """Ellipsoids along the principal axes of each atom's tensor (symmetric part), their semi-axes the magnitudes of the principal values.
+    """Draw the tensor (symmetric part) of each atom as an ellipsoid with the principal values as semi-axes.
 
-    Blue: the tensor is positive in that direction (n·V·n > 0); orange: negative. An EFG has both colours, and its longest axis is that of V_zz; a
-    shielding is blue but where it is negative.
+    Blue directions have a positive tensor (n·V·n > 0), orange ones a negative one. An EFG has both colours, and its
+    longest axis is that of V_zz; a shielding is mostly blue.
 
     Args:
         atoms: structure with the tensors; atoms without one (NaN) are discs.
         tensor: name of the array: "efg" (V/Å²), "ms" (ppm), or any of 3×3 tensors.
         species: elements that get ellipsoids; None: all with a tensor.
         scale: Å per V/Å² or ppm; None: the longest semi-axis is `LARGEST`.
-        view: direction from which one looks.
-        cell: draw its edges.
+        view: direction towards the viewer.
+        cell: whether to draw the edges of the cell.
         title: heading.
 
     Returns:
         The figure; `plots.save` writes it.
 
     Raises:
-        InputError: no such array, no tensor for the species, or a view of length zero.
+        InputError: there is no such array, or no tensor of the species; the view is zero.
     """
     found = find(atoms, tensor, "atom")
     if found is None:
@@ -64,10 +64,10 @@ def ellipsoids(
     if species is not None:
         wanted = (species,) if isinstance(species, str) else tuple(species)
         if unknown := [symbol for symbol in wanted if symbol not in atomic_numbers]:
-            raise InputError(f"{unknown[0]!r} is no element; write species='O'")
+            raise InputError(f"species must be symbols of elements such as 'O', got {unknown[0]!r}")
         chosen &= np.isin(atoms.numbers, [atomic_numbers[symbol] for symbol in wanted])
     if not chosen.any():
-        raise InputError(f"no atom to draw has a tensor '{tensor}'; it is there for none of the species, or all NaN")
+        raise InputError(f"no atom of the species has a tensor '{tensor}'; choose other species or structures")
     tensors = 0.5 * (tensors + tensors.swapaxes(1, 2))
     largest = float(np.abs(np.linalg.eigvalsh(tensors[chosen])).max())
     factor = (LARGEST / largest if largest > 0.0 else 1.0) if scale is None else float(scale)
@@ -92,14 +92,14 @@ def ellipsoids(
 
 
 def draw_ellipsoid(ax: Axes, view: View, centre: Float[np.ndarray, "3"], tensor: Float[np.ndarray, "3 3"]) -> None:
-    """One ellipsoid: the visible half of its surface, lit from above the left shoulder, coloured by the sign of n·V·n.
+    """Draw the visible half of an ellipsoid, lit from the upper left, coloured by the sign of n·V·n.
 
     Args:
         centre: Å.
-        tensor: symmetric; the magnitudes of its eigenvalues are the semi-axes, Å.
+        tensor: symmetric tensor, scaled so that its eigenvalues are semi-axes in Å.
     """
     values, axes = np.linalg.eigh(tensor)
-    # Poles on the axis of the largest magnitude: the border of the colours of an EFG runs about it, as the rows of faces do.
+    # Poles on the axis of largest magnitude, so that rows of faces run along the border of the colours of an EFG.
     order = np.argsort(np.abs(values))
     values, axes = values[order], axes[:, order]
     lengths = np.maximum(np.abs(values), THINNEST * np.abs(values).max())
@@ -141,7 +141,7 @@ def _mean(unit: np.ndarray) -> np.ndarray:
 
 
 def _key(ax: Axes, tensor: str, factor: float) -> None:
-    """What the colours mean, and how long one is."""
+    """Legend of colours and scale."""
     unit = {"efg": "V/Å²", "ms": "ppm"}.get(tensor, "")
     letter = "σ" if tensor == "ms" else "V"
     handles = [
@@ -149,4 +149,13 @@ def _key(ax: Axes, tensor: str, factor: float) -> None:
         for colour, sign in ((POSITIVE, ">"), (NEGATIVE, "<"))
     ]
     step = 1.0 / factor
-    ax.legend(handles=handles, loc="upper right", bbox_to_anchor=(1.0, 0.0), ncols=2, handletextpad=0.1, columnspacing=0.9, title=f"semi-axes: 1 Å = {step:.3g} {unit}", title_fontsize=8)  # fmt: skip
+    ax.legend(
+        handles=handles,
+        loc="upper right",
+        bbox_to_anchor=(1.0, 0.0),
+        ncols=2,
+        handletextpad=0.1,
+        columnspacing=0.9,
+        title=f"semi-axes: 1 Å = {step:.3g} {unit}",
+        title_fontsize=8,
+    )

@@ -1,4 +1,4 @@
-"""A structure on paper: orthographic projection, spheres, bonds and cell edges drawn from back to front."""
+"""Drawing a structure: orthographic projection; spheres, bonds and cell edges from back to front."""
 
 from collections.abc import Sequence
 from itertools import combinations, product
@@ -15,12 +15,12 @@ from efg_jax.errors import InputError
 from efg_jax.plots.canvas import BLACK, GREY
 
 SPHERE = 0.38  # radius of a drawn atom over its covalent radius
-FRONT = 1000.0  # zorder beyond everything that lies in the structure
+FRONT = 1000.0  # zorder in front of the whole structure
 DEPTH = 10.0  # zorder per Å
 
 
 class View(NamedTuple):
-    """Where one looks from.
+    """Point of view.
 
     Attributes:
         axes: rows are the directions to the right, upwards, and towards the eye.
@@ -38,14 +38,14 @@ class View(NamedTuple):
 
 
 def view_from(direction: Sequence[float | int] | Float[np.ndarray, "3"]) -> View:
-    """A view from a direction, with z upwards as far as it can be (y where one looks along z).
+    """View from a direction, with z upwards (y if one looks along z).
 
     Raises:
         InputError: the direction is zero.
     """
     eye = np.asarray(direction, dtype=float)
     if eye.shape != (3,) or not np.linalg.norm(eye) > 0.0:
-        raise InputError(f"view = {direction} is no direction; give three numbers, not all zero: (1, 0.4, 0.3)")
+        raise InputError(f"view must be three numbers, not all zero, such as (1, 0.4, 0.3), got {direction}")
     eye = eye / np.linalg.norm(eye)
     up = np.array([0.0, 0.0, 1.0]) if abs(eye[2]) < 0.99 else np.array([0.0, 1.0, 0.0])
     up = up - (up @ eye) * eye
@@ -61,7 +61,7 @@ def draw_atoms(
     scale: float = SPHERE,
     alpha: float = 1.0,
 ) -> None:
-    """Atoms as discs, the nearer over the farther, and the paler the farther they are."""
+    """Draw atoms as discs, near ones over far ones; far ones are paler."""
     if len(points) == 0:
         return
     flat, depth = view.flat(points), view.depth(points)
@@ -79,7 +79,7 @@ def draw_atoms(
 
 
 def draw_bonds(ax: Axes, view: View, points: Float[np.ndarray, "n 3"], pairs: Sequence[tuple[int, int]]) -> None:
-    """Bonds as sticks, behind the nearer of their atoms."""
+    """Draw bonds as sticks behind the nearer of their atoms."""
     flat, depth = view.flat(points), view.depth(points)
     for i, j in pairs:
         line = flat[[i, j]]
@@ -93,7 +93,7 @@ def draw_bonds(ax: Axes, view: View, points: Float[np.ndarray, "n 3"], pairs: Se
 
 
 def draw_cell(ax: Axes, view: View, cell: Float[np.ndarray, "3 3"]) -> None:
-    """The twelve edges of a cell."""
+    """Draw the twelve edges of a cell."""
     corners = np.array(list(product((0.0, 1.0), repeat=3)))
     flat = view.flat(corners @ cell)
     lowest = float(view.depth(corners @ cell).min())
@@ -103,7 +103,7 @@ def draw_cell(ax: Axes, view: View, cell: Float[np.ndarray, "3 3"]) -> None:
 
 
 def draw_legend(ax: Axes, symbols: Sequence[str]) -> None:
-    """One disc an element, below the picture."""
+    """Draw a legend of elements below the picture."""
     handles = [
         ax.plot([], [], "o", color=jmol_colors[atomic_numbers[s]], markeredgecolor=BLACK, markeredgewidth=0.5, label=s)[
             0
@@ -123,7 +123,7 @@ def draw_legend(ax: Axes, symbols: Sequence[str]) -> None:
 
 
 def finish(ax: Axes) -> None:
-    """Equal scales and no frame."""
+    """Set equal scales and remove the frame."""
     ax.set_aspect("equal")
     ax.autoscale_view()
     ax.margins(0.04)

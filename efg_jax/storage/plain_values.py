@@ -26,7 +26,8 @@ def to_plain(value: Any) -> Any:
 def from_plain(cls: type[T], values: Any) -> T:
     """A dataclass from what `to_plain` made of it; ``values`` come from a file and may be anything.
 
-    A field whose default is a dataclass becomes one again, and a list a tuple (or what the field's converter makes of it).
+    A field whose default is a dataclass becomes one again, and a list a tuple (or what the field's converter makes of
+    it).
 
     Raises:
         KeyError, TypeError: a field is missing, or there are others.

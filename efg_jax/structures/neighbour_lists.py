@@ -62,8 +62,8 @@ def neighbour_blocks(
 ) -> Iterator[Pairs]:
     """Neighbours of the centres block by block, with memory for one block and time linear in the number of atoms.
 
-    A large structure is cut into slabs across its longest direction. A slab is searched with a cutoff to either side, and
-    with images by one cell translation where it is periodic. A structure of at most ``block`` atoms, or one
+    A large structure is cut into slabs across its longest direction. A slab is searched with a cutoff to either side,
+    and with images by one cell translation where it is periodic. A structure of at most ``block`` atoms, or one
     too thin to be cut, is a single block.
 
     Args:

@@ -1,4 +1,4 @@
-"""Electrostatics against Madelung constants, another code and the freedom of describing one crystal by several cells."""
+"""Electrostatics against Madelung constants, another code, and several cells of one crystal."""
 
 import numpy as np
 import pytest

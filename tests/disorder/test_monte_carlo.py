@@ -46,7 +46,7 @@ def test_energies_are_those_of_all_charges(small, every):
 
 
 def test_six_configurations_have_five_energies(every):
-    """The multiplicities of Harper et al. (2025) are 3, 9, 9, 9, 18, 18; for point charges two of the six share an energy."""
+    """Multiplicities of Harper et al. (2025) are 3, 9, 9, 9, 18, 18; for point charges two of the six share an energy."""
     _, count = np.unique(every[1].round(8), return_counts=True)
     assert sorted(count) == [9, 9, 12, 18, 18]
 
@@ -139,7 +139,7 @@ def without_sites():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: lattice_gas(without_sites(), DISORDERED, CHARGES), "do not say on which site"),
+        (lambda: lattice_gas(without_sites(), DISORDERED, CHARGES), "have no sites"),
         (lambda: lattice_gas(build_lto(3), DISORDERED, CHARGES, sublattice_name="4a"), "no atom is on site 4a"),
         (lambda: lattice_gas(build_lto(CELL_42), ("Li", "Na"), CHARGES), "also holds Ti"),
         (lambda: lattice_gas(build_lto(CELL_42), ("Li", "Li"), CHARGES), "both Li"),

@@ -1,6 +1,7 @@
 """Energies and canonical averages against icet, where it is installed (`pip install 'efg-jax[icet]'`).
 
-icet expands the energy in clusters of the crystal's symmetry and samples it with mchammer, a program that shares nothing with ours.
+icet expands the energy in clusters of the crystal's symmetry and samples it with mchammer, a program that shares
+nothing with ours.
 """
 
 import numpy as np

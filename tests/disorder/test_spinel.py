@@ -56,11 +56,11 @@ def test_seeds_make_different_cells_and_the_same_ones_again():
         (1, {}, "a sixth of the 16d sites, and this cell has 16 of them; take cells in multiples of 3"),
         (1, {"lithium": 17}, "17 Li cannot be placed on 16 16d sites"),
         (1, {"lithium": -1}, "-1 Li cannot be placed"),
-        ((1.5, 1, 1), {}, "no integer"),
-        ((1, 2), {}, "no integer"),
+        ((1.5, 1, 1), {}, "must be an integer"),
+        ((1, 2), {}, "must be an integer"),
         (0, {}, "without volume"),
         (((1, 0, 0), (1, 0, 0), (0, 0, 1)), {}, "without volume"),
-        (3, {"lattice": -1.0}, "not a length"),
+        (3, {"lattice": -1.0}, "a positive length"),
     ],
 )
 def test_what_cannot_be_built_is_refused(repeat, options, message):

@@ -196,7 +196,8 @@ def test_tensors_printed_with_three_decimals_pass():
     assert target_of("ms", checked).irreps == ((0, 1), (1, -1), (2, 1))
 
 
-# ---- other programs' dialects ------------------------------------------------------------------------------------------
+# ---- other programs' dialects
+# ------------------------------------------------------------------------------------------
 
 COUPLINGS = """  units isc 10^19.T^2.J^-1
   units isc_fc 10^19.T^2.J^-1

@@ -80,7 +80,8 @@ def test_the_shielding_is_minus_the_sum_of_what_pymatgen_reads(crystal, write):
 
 
 def test_the_cores_susceptibility_is_in_the_sum(crystal, write):
-    # VASP's manual, LCHIMAG: atoms of one crystal, all of which VASP's core susceptibility moves by -11.8431 - (-8.8429) ppm.
+    # VASP's manual, LCHIMAG: atoms of one crystal, all of which VASP's core susceptibility moves by -11.8431 -
+    # (-8.8429) ppm.
     atoms, _, shift, g0 = crystal
     without, with_it = (
         read(write(outcar(atoms, [], shift, g0, CORE, susceptibility=chi)), target="ms")[0].arrays["ms"]
@@ -184,7 +185,8 @@ def test_cut_right_after_a_heading(crystal, write):
             read(write(text[: text.index(heading) + len(heading)]), target="ms")
 
 
-# Two Mg of hydromagnesite, ions 73 and 74 of 74, as VASP 5.4.1 printed them: test_files/nmr/cs/core.diff/hydromagnesite/OUTCAR of pymatgen (MIT licence).
+# Two Mg of hydromagnesite, ions 73 and 74 of 74, as VASP 5.4.1 printed them:
+# test_files/nmr/cs/core.diff/hydromagnesite/OUTCAR of pymatgen (MIT licence).
 VALENCE = [
     [[-153.781288, 0.888055, -8.504286], [5.273574, -132.210699, 2.913303], [-8.497466, 0.460163, -139.557285]],
     [[-153.803459, -0.887630, -8.515392], [-5.270950, -132.195369, -2.927726], [-8.527458, -0.473284, -139.547450]],

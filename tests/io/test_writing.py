@@ -228,7 +228,8 @@ def test_what_simpson_cannot_be_given(tmp_path):
     refused("'colour' is no option of the format simpson, which takes species, sites", colour="red")
 
 
-# ---- chemiscope, csv, dispatch -----------------------------------------------------------------------------------------
+# ---- chemiscope, csv, dispatch
+# -----------------------------------------------------------------------------------------
 
 
 def test_chemiscope_s_ellipsoids_have_the_principal_axes(tmp_path):

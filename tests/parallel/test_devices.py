@@ -60,4 +60,4 @@ def test_what_is_shared_is_on_every_device(found):
 
 
 def test_a_batch_whose_arrays_differ_in_rows_is_refused(found):
-    assert "as many rows" in found["unequal rows"]
+    assert "same number of rows" in found["unequal rows"]

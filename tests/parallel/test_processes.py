@@ -137,7 +137,7 @@ def test_one_process_needs_no_others():
     ("values", "message"),
     [
         (("node001", None, None), "HOST:PORT"),
-        (("node001:1234", "two", None), "whole numbers"),
+        (("node001:1234", "two", None), "must be integers"),
         (("127.0.0.1:{port}", "2", "1"), "rank 0 does not answer"),
     ],
 )

@@ -170,7 +170,7 @@ def test_tuned_hyperparameters_survive_their_file(whole, model, frames, tmp_path
         (lambda text: text.replace("efg_jax hyperparameters", "recipe"), "holds no efg_jax hyperparameters"),
         (lambda text: text.replace('"version": 1', '"version": 7'), "version 7"),
         (lambda text: text.replace('"zeta"', '"beta"'), "lacks a hyperparameter"),
-        (lambda text: json.dumps(_with_sigma(json.loads(text), -1.0)), "sigma = -1.0 is not positive"),
+        (lambda text: json.dumps(_with_sigma(json.loads(text), -1.0)), "sigma must be positive"),
     ],
 )
 def test_a_spoiled_file_is_refused_with_its_name(whole, tmp_path, spoil, message):
