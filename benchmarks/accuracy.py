@@ -1,8 +1,9 @@
 """Accuracy against featomic with dense Gaussian-process regression, at the same hyperparameters, on the same split.
 
-featomic's equivariant power spectrum (with the √2 that symmetry-reduced features need) goes into the plainest possible regression: NumPy
-and SciPy, normalised kernel, ζ = 2, regularisation by the held-out structures of a fifth of the training set. efg_jax does the same job with
-the normalisation of the paper, which must give the same numbers, and with its defaults.
+featomic's equivariant power spectrum (with the √2 that symmetry-reduced features need) goes into the plainest
+possible regression: NumPy and SciPy, normalised kernel, ζ = 2, regularisation by the held-out structures of a fifth
+of the training set. efg_jax does the same job with the normalisation of the paper, which must give the same numbers,
+and with its defaults.
 
     python benchmarks/accuracy.py [--species O Si] [--seed 0]
 """

@@ -1,8 +1,8 @@
 """Speed, memory and agreement of the λ = 0 and λ = 2 descriptor with featomic: the same hyperparameters, the same atoms, in one run.
 
-Li environments of Li–Ti–O: cells of 42 atoms, one a call and 40 a call, and a supercell of 1512 atoms. Each measurement is a process of its own
-on one or two cores. Neighbour lists are included for both programs, the compilation of efg_jax is told apart; of a few calls the one with
-the least CPU time counts.
+Li environments of Li–Ti–O: cells of 42 atoms, one a call and 40 a call, and a supercell of 1512 atoms. Each
+measurement is a process of its own on one or two cores. Neighbour lists are included for both programs, the
+compilation of efg_jax is told apart; of a few calls the one with the least CPU time counts.
 
     python benchmarks/descriptor.py [--nmax 8] [--lmax 6] [--threads 1 2]
 """

@@ -1,6 +1,7 @@
 """How long one waits: for the first prediction in a notebook, and for `efg-jax predict` without and with compiled programs on disk.
 
-Everything in fresh processes; the folder of compiled programs is empty for the first command, and as it left it for the second.
+Everything in fresh processes; the folder of compiled programs is empty for the first command, and as it left it for
+the second.
 
 python benchmarks/latency.py [--structures 100]
 """

@@ -1,8 +1,9 @@
 """Speed and compile time of the network beside the same architecture written with e3nn-jax: the same sizes, the same pairs of atoms, one run.
 
-Li4Ti5O12 cells of 42 and 1512 atoms, field gradients of all atoms, float32, weights at random. Each measurement is a process of its own on one
-core. The peer is NequIP's layer as its users write it with e3nn-jax (`pip install e3nn-jax`): tensor products of gathered features with spherical
-harmonics, weighted by a radial network, summed by scattering. Neighbour lists are not timed.
+Li4Ti5O12 cells of 42 and 1512 atoms, field gradients of all atoms, float32, weights at random. Each measurement is a
+process of its own on one core. The peer is NequIP's layer as its users write it with e3nn-jax (`pip install
+e3nn-jax`): tensor products of gathered features with spherical harmonics, weighted by a radial network, summed by
+scattering. Neighbour lists are not timed.
 
     python benchmarks/network.py [--layers 2] [--channels 32] [--lmax 2]
 """

@@ -1,9 +1,11 @@
 """Speed and memory of prediction: Li sites of large Li–Ti–O cells, by a model of 1000 reference environments with ζ = 2.
 
-(a) all Li sites of twenty rattled 1512-atom cells, and featomic's features of such a cell; (b) cells of a
-thousand to a hundred thousand atoms; (c) float32 against float64. Each run is a process of its own; compilation is in the times, and said apart.
+(a) all Li sites of twenty rattled 1512-atom cells, and featomic's features of such a cell; (b) cells of a thousand to
+a hundred thousand atoms; (c) float32 against float64. Each run is a process of its own; compilation is in the times,
+and said apart.
 
-    python benchmarks/prediction.py [--cells 20] [--peer] [--largest 100000] [--figure docs/prediction-scaling.png] [--json FILE]
+    python benchmarks/prediction.py [--cells 20] [--peer] [--largest 100000] [--figure docs/prediction-scaling.png]
+    [--json FILE]
 """
 
 import argparse
@@ -143,7 +145,7 @@ def timed(model: str, frames: list, dtype: str) -> dict:
 
     def predicted() -> tuple[int, float, float]:
         start, cpu = time.perf_counter(), time.process_time()
-        sites = sum(len(found.centres) for found in fitted.predict_stream(iter(frames), precision=dtype))
+        sites = sum(len(found.centres) for found in fitted.predict_stream(iter(frames), dtype=dtype))
         return sites, time.perf_counter() - start, time.process_time() - cpu
 
     (sites, wall, cpu), (_, _, warm) = predicted(), predicted()
@@ -167,7 +169,7 @@ def precision(model: str) -> dict:
     import efg_jax as ej
 
     fitted, atoms = ej.load(model), rattled((2, 2, 2), 3)
-    single, double = (fitted.predict(atoms, precision=dtype) for dtype in ("float32", "float64"))
+    single, double = (fitted.predict(atoms, dtype=dtype) for dtype in ("float32", "float64"))
     return {"error": float(np.sqrt(np.nanmean((single - double) ** 2) / np.nanmean(double**2)))}
 
 

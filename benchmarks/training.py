@@ -1,8 +1,9 @@
 """Training at the size of Harper et al. (2025): 10,496 Li environments of 42-atom cells, and error against the number of inducing environments.
 
-(a) a sparse model of 1000 inducing environments, ζ = 2, n_max 8, l_max 6, from rattled Li–Ti–O cells with smooth equivariant labels (gradients of point
-charges within the cutoff); (b) silica's ¹⁷O: sparse models of growing size and primal ridge regression against the dense model, on held-out structures.
-Each run is a process of its own; compilation is in the wall time.
+(a) a sparse model of 1000 inducing environments, ζ = 2, n_max 8, l_max 6, from rattled Li–Ti–O cells with smooth
+equivariant labels (gradients of point charges within the cutoff); (b) silica's ¹⁷O: sparse models of growing size and
+primal ridge regression against the dense model, on held-out structures. Each run is a process of its own; compilation
+is in the wall time.
 
     python benchmarks/training.py [--environments 10496] [--inducing 1000] [--figure docs/sparse.png] [--json FILE]
 """
@@ -77,13 +78,13 @@ def speed(environments: int, inducing: int) -> dict:
     moments = []
     with tempfile.TemporaryDirectory() as folder:
         start, cpu = time.perf_counter(), time.process_time()
-        model = ej.TensorGPR(soap, species="Li", inducing=inducing).fit(
+        fitted = ej.TensorGPR(soap, species="Li", inducing=inducing).fit(
             frames, checkpoint=folder, progress=lambda *_: moments.append(time.perf_counter() - start)
         )
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    regression = model.fitted.regressions["Li",][2, 1]
+    regression = fitted.regressions["Li",][2, 1]
     return {
-        "environments": sites, "inducing": model.fitted.bases["Li"].size, "wall": wall, "cpu": cpu,
+        "environments": sites, "inducing": fitted.bases["Li"].size, "wall": wall, "cpu": cpu,
         "choosing": moments[0], "summing": moments[-1] - moments[0], "solving": wall - moments[-1],
         "chunks": len(moments), "regularisation": regression.regularisation, "held_out_rms": regression.held_out_rms,
     }  # fmt: skip
@@ -95,9 +96,9 @@ def error(options: dict) -> dict:
 
     train, test = ej.split(ej.datasets.load("silica-efg")[:247], test=0.2, seed=0)
     start = time.perf_counter()
-    model = ej.TensorGPR(species="O", **options).fit(train)
+    fitted = ej.TensorGPR(species="O", **options).fit(train)
     seconds = time.perf_counter() - start
-    report = model.evaluate(test).to_dict()["O"]
+    report = fitted.evaluate(test).to_dict()["O"]
     return {"options": options, "seconds": seconds, "rmse_percent": report["rmse_percent"]}
 
 

@@ -11,7 +11,7 @@ from efg_jax.errors import InputError
 from efg_jax.models.predicted import DType
 from efg_jax.models.protocol import FittedModel
 from efg_jax.storage.fingerprints import fingerprint
-from efg_jax.structures.units import drop_units
+from efg_jax.structures.declared_units import drop_units
 
 
 class TensorCalculator(Calculator):

@@ -26,8 +26,8 @@ class Learner(NamedTuple):
 
     Attributes:
         model: knows every element of the data, so that no test structure is foreign to a small training set.
-        counts: for each training structure the number of labelled atoms by element (those that add up to the target of a
-            structure).
+        counts: for each training structure the number of labelled atoms by element (those that add up to the target
+            of a structure).
         needed: what a training set cannot do without, and which of the training structures have it.
     """
 
@@ -88,8 +88,8 @@ def named(models: Model | Mapping[str, Model]) -> dict[str, Model]:
     for name, model in models.items():
         if len(model.targets) > 1:
             raise InputError(
-                f"model '{name}' learns {' and '.join(model.targets)}, and a learning curve is of one target; give each "
-                "target a model and a curve of its own"
+                f"model '{name}' learns {' and '.join(model.targets)}, and a learning curve is of one target; "
+                "give each target a model and a curve of its own"
             )
     if len(asked := {model.array or model.targets[0] for model in models.values()}) > 1:
         raise InputError(f"the models learn {' and '.join(sorted(asked))}; give each target a curve of its own")
@@ -100,8 +100,8 @@ def plan(models: Mapping[str, Model], structures: Atoms | Iterable[Atoms], test:
     """Check data and models, hold out the test set, and settle what depends on the whole data.
 
     Raises:
-        InputError: bad structures or labels, an element without labels to learn or to judge by, or a target that a model
-            cannot learn.
+        InputError: bad structures or labels, an element without labels to learn or to judge by, or a target that a
+            model cannot learn.
     """
     first = next(iter(models.values()))
     name, per = first.targets[0], next((model.per for model in models.values() if model.per), None)
@@ -140,8 +140,8 @@ def _learner(
     if unjudged and (model.species is not None or len(unjudged) == len(judged)):
         what = "" if target.per == "structure" else f"{unjudged[0]} labels of "
         raise InputError(
-            f"none of the {len(test)} held-out structures carries {what}'{target.name}'; choose another seed or test, or "
-            "add structures"
+            f"none of the {len(test)} held-out structures carries {what}'{target.name}'; "
+            "choose another seed or test, or add structures"
         )
     if target.per == "structure":
         labelled = _labels_of(training, target, PER_STRUCTURE) > 0

@@ -36,7 +36,7 @@ class LearningCurve:
         return list(self._summary)
 
     def slopes(self) -> list[Slope]:
-        """Power law of each error (see `efg_jax.learning_curves.curve_statistics.power_laws`); of correlations there is none."""
+        """Power law of each error, see `curve_statistics.power_laws`; correlations have none."""
         return list(self._slopes)
 
     @cached_property
@@ -142,10 +142,12 @@ class LearningCurve:
         return f"Errors: {of_repeats}; the slope is that of log error against log structures."
 
     def plot(self, species: str | None = None) -> Any:
-        """Error against training structures, both logarithmic, a panel a metric, all models overlaid (Harper et al. 2025, Fig. 5).
+        """Error against training structures, both logarithmic (Harper et al. 2025, Fig. 5).
+
+        One panel for each metric, with all models.
 
         Args:
-            species: of one element only; None: all, one below the other.
+            species: one element; None: all, one below the other.
 
         Returns:
             The figure (`efg_jax.plots.Picture`), which a notebook shows; `efg_jax.plots.save` writes it.

@@ -61,7 +61,8 @@ class Slope(NamedTuple):
 
     Attributes:
         slope: of log error against log structures.
-        standard_error: of the slope, from the scatter of the points about the line; None with two points, which have none.
+        standard_error: of the slope, from the scatter of the points about the line; None with two points, which have
+            none.
         prefactor: the law's error at one structure.
         points: number of sizes.
     """
@@ -80,8 +81,9 @@ def flatten(entry: Mapping[str, Any], scale: Scale | None = None) -> dict[str, f
 
     Args:
         entry: ``report.to_dict()[species]``.
-        scale: μ and σ of |V_zz| for C̃_Q and η̃ in place of the report's own, which are those of the structures that the model was
-            trained on: errors of models of different training sets compare only in one unit. Exact, as C̃_Q and η̃ are linear in 1/σ and 1/μ.
+        scale: μ and σ of |V_zz| for C̃_Q and η̃ in place of the report's own, which are those of the structures that
+            the model was trained on: errors of models of different training sets compare only in one unit. Exact, as
+            C̃_Q and η̃ are linear in 1/σ and 1/μ.
     """
     numbers = dict(_numbers("", {key: value for key, value in entry.items() if key not in DESCRIPTIVE}))
     if scale is not None:
@@ -123,9 +125,9 @@ def summarise(rows: Iterable[Row]) -> list[Point]:
 def power_laws(rows: Iterable[Row]) -> list[Slope]:
     """Least-squares lines through log error against log structures.
 
-    Each size counts once, with the mean of log error over its repeats: the subsets of one repeat contain each other, so that its
-    values are not independent, and taking them for such would make the slope look surer than it is. Curves of a single size, and those that
-    touch zero, which no power law does, are left out.
+    Each size counts once, with the mean of log error over its repeats: the subsets of one repeat contain each other,
+    so that its values are not independent, and taking them for such would make the slope look surer than it is.
+    Curves of a single size, and those that touch zero, which no power law does, are left out.
     """
     slopes = []
     for (model, species, metric), by_size in _curves(rows).items():

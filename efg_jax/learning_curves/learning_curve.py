@@ -60,26 +60,26 @@ def learning_curve(
 ) -> LearningCurve:
     """Errors on held-out structures against the number of training structures.
 
-    See Harper et al. 2025, Fig. 5, and Ben Mahmoud et al. 2024, Fig. 4. The test set is held out once, by structure. Each
-    repeat is a permutation of the remaining structures, of which the first 10, 20, ... are trained on, so that the
-    training sets of one repeat contain each other. μ and σ of C̃_Q and η̃ are those of the whole training part for all
-    sizes. Training sets of different repeats overlap more, the larger they are: the spread over repeats says little near
-    the size of the whole training part, and the whole is fitted once.
+    See Harper et al. 2025, Fig. 5, and Ben Mahmoud et al. 2024, Fig. 4. The test set is held out once, by structure.
+    Each repeat is a permutation of the remaining structures, of which the first 10, 20, ... are trained on, so that
+    the training sets of one repeat contain each other. μ and σ of C̃_Q and η̃ are those of the whole training part
+    for all sizes. Training sets of different repeats overlap more, the larger they are: the spread over repeats says
+    little near the size of the whole training part, and the whole is fitted once.
 
     All models are trained on the same structures and tested on the same structures. Networks take their validation set
     (`Training.validation`) from their training structures.
 
     Args:
         models: a model, or several by name, ``{"tensor": TensorGPR(...), "network": EquivariantNetwork(...)}``. Their
-            hyperparameters are kept; the regularisation "auto" is found for each fit. Every network starts from the same
-            random weights in each fit, in units that are measured on its training set.
+            hyperparameters are kept; the regularisation "auto" is found for each fit. Every network starts from the
+            same random weights in each fit, in units that are measured on its training set.
         structures: with labels of the models' target.
         sizes: numbers of training structures, in any order; None: `default_sizes`.
         repeats: number of permutations.
         test: part of the structures that is held out.
         seed: of the split and of the permutations; the same seed gives the same curve on the same machine.
-        cache: folder for finished fits and for the state of an unfinished one. An interrupted curve resumes from it, and a
-            longer curve (more sizes, repeats or models) uses the fits of a shorter one. Fits of other data,
+        cache: folder for finished fits and for the state of an unfinished one. An interrupted curve resumes from it,
+            and a longer curve (more sizes, repeats or models) uses the fits of a shorter one. Fits of other data,
             hyperparameters, test sets or seeds are told apart.
         callback: called with a `Fit` after each; what it raises stops the curve.
         resume: False: first discard what the cache has of these models and data.
@@ -89,8 +89,8 @@ def learning_curve(
         Every metric of the report by model, species, repeat and size.
 
     Raises:
-        InputError: sizes below 2 or above the training set, repeats below 1, bad structures, a training set that a model
-            cannot be fitted to, a model of several targets, or a fit that fails.
+        InputError: sizes below 2 or above the training set, repeats below 1, bad structures, a training set that a
+            model cannot be fitted to, a model of several targets, or a fit that fails.
     """
     models = named(models)
     if repeats < 1:

@@ -20,10 +20,10 @@ _TANH = _normalisation(np.tanh)
 
 
 def silu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """x/(1 + e^(−x)), for invariants and for the gates of all else."""
+    """x/(1 + e^(−x)), for invariants and for gates."""
     return _SILU * jax.nn.silu(x)
 
 
 def tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Odd, for pseudoscalars: they change sign under inversion, and so must what becomes of them."""
+    """Odd, for pseudoscalars, which change sign under inversion."""
     return _TANH * jnp.tanh(x)

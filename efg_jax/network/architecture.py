@@ -1,4 +1,4 @@
-"""What shapes a network: everything about it but the numbers that are learned."""
+"""Sizes of a network: everything but its weights."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ class Architecture:
     """Sizes of an equivariant message-passing network.
 
     Attributes:
-        species: elements that it knows; their order is that of its weights. None: those of the training set.
-        cutoff: how far an atom hears, Å; each layer hears as far again.
-        lmax: highest order of features and of the harmonics of a direction, 0 to 4. With 0 all features are invariants.
-        channels: features of each irrep.
-        layers: rounds of messages.
-        bessels: radial functions.
-        radial_width, radial_depth: hidden layers of the network that weights messages by distance.
-        decomposition: how tensors are made of features: "irreps", each part from features that turn as it does, or "products", all from
-            products of tensors of one order (Ben Mahmoud et al. 2024, Eqs. 1 and 3).
-        product_order: ℓ of the tensors that are multiplied, 1 to ``lmax``.
-        products: N², how many products are summed with weights that are learned.
+        species: elements that it knows, in the order of its weights. None: those of the training set.
+        cutoff: range of the messages of one layer, Å.
+        lmax: highest order of features and of spherical harmonics, 0 to 4. With 0 all features are invariants.
+        channels: number of features of each irrep.
+        layers: number of message-passing layers.
+        bessels: number of radial functions.
+        radial_width, radial_depth: hidden layers of the network that gives the weights of messages by distance.
+        decomposition: how tensors are made from features: "irreps", each part from features of the same irrep, or
+            "products", all parts from products of tensors of one order (Ben Mahmoud et al. 2024, Eqs. 1 and 3).
+        product_order: order ℓ of the tensors that are multiplied, 1 to ``lmax``.
+        products: N², the number of products that are summed with learned weights.
     """
 
     species: str | tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""The whole network: elements, rounds of messages, and a head for each target."""
+"""The network: embedding of elements, message-passing layers, and a head for each target."""
 
 from collections.abc import Mapping, Sequence
 from math import isqrt
@@ -15,21 +15,22 @@ from efg_jax.network.couplings import Features, hidden_irreps
 from efg_jax.network.edges import Edges
 from efg_jax.network.heads import IrrepHead, Parts, TensorProductHead
 from efg_jax.network.interaction import Interaction
+from efg_jax.network.linear import random_weights
 from efg_jax.network.rows import kinds_of_atoms
-from efg_jax.network.weights import random_weights
 from efg_jax.structures.environments import Environments
 
 Outputs = Mapping[str, Sequence[Irrep]]
 """Irreducible parts of each target, by its name."""
 
 Carried = tuple[tuple[Irrep, ...], ...]
-"""Irreps of the elements' features and of those after each layer."""
+"""Irreps of the embedding and of the features after each layer."""
 
 
 class Network(eqx.Module):
-    """Equivariant message passing as NequIP does it (Batzner et al. 2022), with a head for each tensor (Ben Mahmoud et al. 2024).
+    """Equivariant message passing, with a head for each target.
 
-    A pure function of its weights and the environments. Targets share all layers but the last linear map.
+    The layers are those of NequIP (Batzner et al. 2022), the heads those of Ben Mahmoud et al. 2024. A pure function
+    of its weights and the environments. Targets share everything but their heads.
     """
 
     embedding: Float[Array, "species channels"]
@@ -44,8 +45,9 @@ class Network(eqx.Module):
         Args:
             architecture: sizes.
             outputs: irreducible parts of each target.
-            key: of the random numbers: the same key, the same network.
-            irreps: what the elements and the layers carry; None: what these outputs need. (After fine-tuning the heads may need less.)
+            key: the same key gives the same network.
+            irreps: of embedding and layers; None: those that the outputs need. (After fine-tuning the heads may need
+                fewer.)
 
         Raises:
             InputError: no targets, or one with parts that these features cannot make.
@@ -67,13 +69,13 @@ class Network(eqx.Module):
         self.architecture, self.irreps = architecture, irreps
 
     def with_heads(self, outputs: Outputs, key: PRNGKeyArray) -> "Network":
-        """The same layers with heads for these targets: those that there are as they are, new ones with random weights.
+        """The same layers with heads for these targets: known heads as they are, new ones with random weights.
 
         Raises:
             InputError: a part of a target that the features of the last layer do not make.
         """
-        mend = "these layers were trained without it: train a network for both"
-        _check_reached(self.architecture, self.interactions[-1].results, outputs, mend)
+        advice = "these layers were trained without it: train a network for both"
+        _check_reached(self.architecture, self.interactions[-1].results, outputs, advice)
         keys = jax.random.split(key, len(outputs))
         heads = {
             name: self.heads[name] if name in self.heads else _head(self.architecture, outputs[name], k)
@@ -82,8 +84,11 @@ class Network(eqx.Module):
         return eqx.tree_at(lambda network: network.heads, self, heads)
 
     def calibrated(self, environments: Environments) -> "Network":
-        """The same weights in units that make messages between the atoms of these environments of size one (see `Interaction.calibrated`)."""
-        features, species, edges = self._begun(environments)
+        """The same weights, in units in which the messages of these environments have size one.
+
+        See `Interaction.calibrated`.
+        """
+        features, species, edges = self._embedded(environments)
         rows = jnp.asarray(environments.centre_mask)
         present = jnp.zeros(len(environments.positions), bool).at[edges.centre].max(rows)
         interactions = []
@@ -94,26 +99,26 @@ class Network(eqx.Module):
 
     @property
     def units(self) -> list:  # of arrays, or of what stands for them in trees of the same kind
-        """The sizes of messages, an array of the couplings for each layer: measured (`calibrated`), and not learned."""
+        """Sizes of messages, one array over couplings for each layer: measured (`calibrated`), not learned."""
         return [layer.sizes for layer in self.interactions]
 
     def __call__(self, environments: Environments) -> dict[str, Parts]:
         """Irreducible parts of each target for every atom, in units of the standardised labels.
 
         Args:
-            environments: of all atoms of the structures (`structures.environments` without centres), with at least the architecture's cutoff; the
-                same `in_rows` has less padding.
+            environments: of all atoms of the structures (`structures.environments` without centres), with at least the
+                architecture's cutoff; `in_rows` gives the same with less padding.
 
         Returns:
-            By target and irrep the components m = −λ..λ, one row an atom; rows of padding mean nothing.
+            Components m = −λ..λ by target and irrep, one row an atom; rows of padding mean nothing.
         """
-        features, species, edges = self._begun(environments)
+        features, species, edges = self._embedded(environments)
         for interaction in self.interactions:
             features = interaction(features, species, edges)
         return {name: head(features) for name, head in self.heads.items()}
 
-    def _begun(self, environments: Environments) -> tuple[Features, Int[Array, " atoms"], Edges]:
-        """Features of the elements, the elements, and who hears whom."""
+    def _embedded(self, environments: Environments) -> tuple[Features, Int[Array, " atoms"], Edges]:
+        """Features of the elements, the elements, and the edges."""
         edges = Edges.of(environments, self.architecture.lmax, self.architecture.cutoff)
         species = kinds_of_atoms(environments)
         return {INVARIANT: self.embedding[species][:, None, :]}, species, edges
@@ -127,7 +132,7 @@ def wanted(architecture: Architecture, outputs: Outputs) -> tuple[Irrep, ...]:
 
 
 def check_makes(architecture: Architecture, outputs: Outputs) -> None:
-    """Make sure that a network of these sizes makes every part of every target.
+    """Check that a network of these sizes can make every part of every target.
 
     Raises:
         InputError: it does not.
@@ -144,9 +149,9 @@ def _head(architecture: Architecture, irreps: Sequence[Irrep], key: PRNGKeyArray
 
 
 def _check_reached(
-    architecture: Architecture, reached: Sequence[Irrep], outputs: Outputs, mend: str | None = None
+    architecture: Architecture, reached: Sequence[Irrep], outputs: Outputs, advice: str | None = None
 ) -> None:
-    """Every part of every target can be made of what the last layer has."""
+    """Check that every part of every target follows from features of these irreps."""
     for name, irreps in outputs.items():
         for order, parity in irreps:
             if architecture.decomposition == "products":  # natural ⊗ natural of one order
@@ -154,10 +159,10 @@ def _check_reached(
             else:
                 made = (order, parity) in reached
             if not made:
-                if mend is None and architecture.decomposition == "products" and parity != (-1) ** order:
-                    mend = "products of two equal orders never do; take decomposition='irreps'"
-                mend = mend or ("take a higher lmax" if order > architecture.lmax else "take one layer more")
+                if advice is None and architecture.decomposition == "products" and parity != (-1) ** order:
+                    advice = "products of two equal orders never do; take decomposition='irreps'"
+                advice = advice or ("take a higher lmax" if order > architecture.lmax else "take one layer more")
                 raise InputError(
                     f"'{name}' has a part of order {order} ({'natural' if parity == 1 else 'pseudo'} parity), which "
-                    f"{architecture.layers} layers of lmax = {architecture.lmax} do not make; {mend}"
+                    f"{architecture.layers} layers of lmax = {architecture.lmax} do not make; {advice}"
                 )

@@ -1,4 +1,4 @@
-"""Structures as batches of one shape: packed whole, shuffled anew for every epoch."""
+"""Structures as batches of one shape. A structure is never divided."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -19,7 +19,7 @@ from efg_jax.structures.targets import Target, labels, place_of, to_irreps
 
 
 class Sample(NamedTuple):
-    """One structure: its environments in rows, and by target its labels in standard units and which atoms have them."""
+    """One structure: environments in rows, and for each target labels in standard units and which atoms have them."""
 
     environments: Environments
     labels: dict[str, Parts]
@@ -43,7 +43,10 @@ class Sample(NamedTuple):
 
 
 class Batch(eqx.Module):
-    """Several structures in arrays whose shape is that of every other batch; labels of padding and of unlabelled atoms are zero."""
+    """Several structures in arrays of one shape for all batches.
+
+    Labels of padding and of unlabelled atoms are zero.
+    """
 
     environments: Environments
     labels: dict[str, dict[tuple[int, int], Float[Array | np.ndarray, "atoms _"]]]  # in standard units
@@ -51,7 +54,7 @@ class Batch(eqx.Module):
 
 
 class Shape(NamedTuple):
-    """Of a batch."""
+    """Sizes of a batch, padding included."""
 
     atoms: int
     rows: int
@@ -65,7 +68,7 @@ def samples(
     standards: Mapping[str, Standard],
     wanted: Sequence[str] | None = None,
 ) -> list[Sample]:
-    """Structures as the network takes them (host).
+    """Samples of structures (host).
 
     Args:
         structures: by their position in the caller's list.
@@ -95,7 +98,7 @@ def samples(
 
 
 def named(found: Sequence[Sample]) -> str:
-    """Files and frames in words: "a.extxyz, frames 3, 7"."""
+    """Files and frames of samples as text: "a.extxyz, frames 3, 7"."""
     frames: dict[str, list[int]] = {}
     for sample in found:
         frames.setdefault(sample.place.get("file", ""), []).append(sample.place["frame"])
@@ -106,7 +109,7 @@ def named(found: Sequence[Sample]) -> str:
 
 
 def common_shape(found: Sequence[Sample], edges: int) -> Shape:
-    """The one shape of all batches: about this many pairs of atoms, and room for the largest structure."""
+    """The shape of all batches: for about this many pairs of atoms, and at least for the largest structure."""
     all_rows, all_atoms = sum(sample.rows for sample in found), sum(sample.atoms for sample in found)
     all_pairs = max(sum(sample.pairs for sample in found), 1)
     rows = bucket(max(min(edges * all_rows // all_pairs, all_rows), *(sample.rows for sample in found)))
@@ -115,7 +118,7 @@ def common_shape(found: Sequence[Sample], edges: int) -> Shape:
 
 
 def packed(found: Sequence[Sample], order: Sequence[int], shape: Shape) -> Iterator[list[Sample]]:
-    """Samples in this order, as many to a batch as its shape holds."""
+    """Samples in this order, as many in a batch as its shape holds."""
     waiting: list[Sample] = []
     for index in order:
         sample = found[index]
@@ -152,13 +155,13 @@ def joined(together: Sequence[Sample], shape: Shape, dtype: np.dtype) -> Batch:
 
 
 def _moved(environments: Environments, atom: int, structure: int) -> dict[str, np.ndarray]:
-    """Fields of a structure that begins with this atom and is this structure of the batch."""
+    """Fields of a structure with its indices shifted to its first atom and its place in the batch."""
     values = {field.name: np.asarray(getattr(environments, field.name)) for field in fields(environments)}
     by = {"centre": atom, "neighbour": atom, "structure": structure}
     return {name: value + value.dtype.type(by[name]) if name in by else value for name, value in values.items()}
 
 
 def _stacked(parts: Sequence[np.ndarray], length: int, dtype: np.dtype) -> np.ndarray:
-    """Rows one after another, padded with zeros; what is real gets the precision."""
+    """Rows one after another, padded with zeros; real numbers in this precision."""
     values = lengthen(np.concatenate(parts), length)
     return values.astype(dtype) if values.dtype.kind == "f" else values

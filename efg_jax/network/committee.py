@@ -1,4 +1,4 @@
-"""What training leaves behind, and how it goes to a file and back."""
+"""Trained networks with their units and histories, and how they are saved."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from efg_jax.structures.targets import Target
 
 
 class Committee(eqx.Module):
-    """One network, or a committee of them that differ in their seed, with all that is needed to use them."""
+    """One network, or several that differ in their seed, with all that predictions need."""
 
     architecture: Architecture = eqx.field(static=True)
     targets: dict[str, Target] = eqx.field(static=True)
@@ -82,19 +82,19 @@ class Committee(eqx.Module):
 
 
 def outputs(targets: Mapping[str, Target]) -> dict[str, tuple[Irrep, ...]]:
-    """Irreducible parts by target, as a network wants them."""
+    """Irreducible parts by target."""
     return {name: target.irreps for name, target in targets.items()}
 
 
 def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Arrays whose names begin so, without the beginning."""
+    """Arrays with this prefix, by their names without it."""
     return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
 
 def _network(
     architecture: Architecture, parts: Mapping[str, Sequence[Irrep]], carried: Carried, leaves: Mapping[str, np.ndarray]
 ) -> Network:
-    """The network of this architecture with these weights."""
+    """A network with these weights."""
     like = eqx.filter_eval_shape(Network, architecture, parts, jax.random.key(0), carried)
     shapes, structure = jax.tree.flatten(like)
     weights = [leaves[str(i)] for i in range(len(leaves))]

@@ -1,4 +1,4 @@
-"""The networks of a committee, trained one after another, each with a state that is kept."""
+"""Training of a committee: one network after another, each with a checkpoint."""
 
 import hashlib
 import logging
@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Keeping:
-    """Where the states of a committee in training are kept, and who is told.
+    """Checkpoints and progress of a training.
 
     Attributes:
-        folder: of the states; None: nothing is kept.
-        resume: False: forget first what the folder has of this committee.
+        folder: of the checkpoints; None: none are written.
+        resume: False: first discard the checkpoints of this committee.
         progress: called after each epoch, with the epochs of all members counted together.
         watch: called after each epoch with its row of the history.
     """
@@ -52,18 +52,19 @@ def train_committee(
     frozen: bool,
     keeping: Keeping,
 ) -> Committee:
-    """Every network trained.
+    """Train every network.
 
     Args:
-        begun: with the weights that training begins with.
-        data: of the same targets.
+        begun: initial weights.
+        data: training and validation set, with the same targets.
         wanted: elements whose labels count; None: all that have any.
-        options: how; the seed of a member is this one's and its number.
+        options: of the training; the seed of each member is one more than that of the one before.
         frozen: train the heads alone.
-        keeping: states and progress.
+        keeping: checkpoints and progress.
 
     Raises:
-        InputError: a structure with an element that the networks do not know, an objective that cannot be, or a loss that became infinite.
+        InputError: a structure with an element that the networks do not know, an impossible objective, or a loss that
+            became infinite.
     """
     architecture, targets = begun.architecture, list(begun.targets.values())
     sets = [samples(part, architecture, targets, begun.standards, wanted) for part in (data.training, data.validation)]
@@ -111,13 +112,14 @@ def train_committee(
 def _warn_of_others(folder: str) -> None:
     """Once a process: the fits of a learning curve share a folder."""
     logger.warning(
-        "%s holds states of trainings with other data, architecture or options only; they are left alone, and this one begins anew",
+        "%s holds checkpoints of trainings with other data, architecture or options only; they are kept, and this "
+        "training starts from the beginning",
         folder,
     )
 
 
 def _weights(network: Network) -> PyTree:
-    """Without the units: they follow from weights and data, and their last digits from the number of cores."""
+    """Weights without the units, whose last digits depend on the number of cores."""
     return eqx.tree_at(lambda n: n.units, network, [None] * len(network.units))
 
 

@@ -1,7 +1,8 @@
-"""Which irreducible parts a layer carries, and which couplings lead from one to another.
+"""Irreps of the features of each layer, and the couplings between them.
 
-An irrep is (order l, parity) as everywhere in this library: parity +1 is natural, that of the spherical harmonics (0e, 1o, 2e in the
-notation of e3nn), −1 the other one (0o, 1e, 2o): the antisymmetric part of a shielding tensor is (1, −1).
+An irrep is (order l, parity) as everywhere in this library: parity +1 is natural, that of the spherical harmonics
+(0e, 1o, 2e in the notation of e3nn), −1 the other one (0o, 1e, 2o). The antisymmetric part of a shielding tensor is
+(1, −1).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,11 +13,11 @@ from jaxtyping import Array, Float
 from efg_jax.descriptors import INVARIANT, Irrep
 
 Features = dict[Irrep, Float[Array, "atoms _ _"]]
-"""Of each irrep the components m = −l..l and the channels."""
+"""Features by irrep: (atoms, components m = −l..l, channels)."""
 
 
 class Coupling(NamedTuple):
-    """A neighbour's irrep and the harmonic of the direction to it make another irrep."""
+    """Features of a neighbour times the harmonics of the direction to it give another irrep."""
 
     source: Irrep
     order: int  # of the harmonic
@@ -24,9 +25,9 @@ class Coupling(NamedTuple):
 
 
 def couplings(sources: Iterable[Irrep], results: Iterable[Irrep], lmax: int) -> tuple[Coupling, ...]:
-    """Every coupling of these irreps with harmonics up to ``lmax`` that leads to one of the results, those of a result together.
+    """Every coupling of these irreps with harmonics up to ``lmax`` to one of the results, sorted by result.
 
-    The triangle rule holds, and so does parity: natural ⊗ natural is natural where l1 + l2 + l3 is even.
+    Couplings obey the triangle rule and parity: natural ⊗ natural is natural where l1 + l2 + l3 is even.
     """
     sources = tuple(sources)
     return tuple(
@@ -39,18 +40,18 @@ def couplings(sources: Iterable[Irrep], results: Iterable[Irrep], lmax: int) -> 
 
 
 def hidden_irreps(lmax: int, layers: int, wanted: Sequence[Irrep]) -> tuple[tuple[Irrep, ...], ...]:
-    """What each layer has to carry: what can be reached from the elements, and what leads to the irreps that are wanted.
+    """Irreps of each layer: those that the elements can reach and that contribute to the irreps wanted.
 
-    Two layers that predict field gradients carry natural irreps only, and the second of them λ = 2 and invariants: nothing is computed
-    that no output sees.
+    Nothing is computed that no output depends on: two layers that predict field gradients have natural irreps only,
+    and the second of them λ = 2 and invariants.
 
     Args:
         lmax: highest order of features and harmonics.
         layers: number of interactions.
-        wanted: irreps that the heads read.
+        wanted: irreps that the heads use.
 
     Returns:
-        For the elements and after each layer, sorted; invariants are always among them, as they gate the others.
+        Irreps of the embedding and after each layer, sorted. Invariants are always among them, as they gate the others.
     """
     every = [(order, parity) for order in range(lmax + 1) for parity in (1, -1)]
     reached = [{INVARIANT}]

@@ -1,4 +1,4 @@
-"""Who hears whom, how far away, and in which direction."""
+"""Neighbour edges: indices, distances, harmonics."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -7,25 +7,25 @@ from jaxtyping import Array, Float, Int
 from efg_jax.descriptors.harmonics import solid_harmonics
 from efg_jax.structures.environments import Environments
 
-COINCIDENT = 1e-6  # Å²: atoms in one place have no direction to each other
+COINCIDENT = 1e-6  # Å²: the direction between two atoms at one place is undefined
 
 
 class Edges(eqx.Module):
-    """Pairs of neighbours in rows, one or several an atom. Those of padding lie at the cutoff, where no message is heard."""
+    """Pairs of neighbours in rows, one row or several an atom. Padding has the distance of the cutoff: no messages."""
 
-    centre: Int[Array, " rows"]  # the atom that hears
-    neighbour: Int[Array, "rows neighbours"]  # those that it hears
+    centre: Int[Array, " rows"]  # the atom that receives messages
+    neighbour: Int[Array, "rows neighbours"]  # the atoms that send them
     distance: Float[Array, "rows neighbours"]  # Å
-    harmonics: list[Float[Array, "rows neighbours _"]]  # of the direction; the squares of an order sum to 2l+1
+    harmonics: list[Float[Array, "rows neighbours _"]]  # of the direction, by order; their squares sum to 2l+1
 
     @classmethod
     def of(cls, environments: Environments, lmax: int, cutoff: float) -> "Edges":
-        """From environments in which every atom is a centre.
+        """Edges of environments in which every atom is a centre.
 
         Args:
-            environments: as `structures.environments` makes them where no centres are named, or those `in_rows`.
+            environments: from `structures.environments` without centres, or from `in_rows`.
             lmax: highest order of the harmonics.
-            cutoff: Å; what lies beyond counts as padding.
+            cutoff: Å; pairs beyond it count as padding.
         """
         displacement = environments.displacements()
         squared = jnp.sum(displacement**2, axis=-1)

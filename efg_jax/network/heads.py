@@ -1,4 +1,4 @@
-"""From the features of an atom to the irreducible parts of a tensor: both decompositions of Ben Mahmoud et al. (2024)."""
+"""Irreducible parts of tensors from features: both decompositions of Ben Mahmoud et al. 2024."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from efg_jax.descriptors import Irrep
 from efg_jax.network.couplings import Features
-from efg_jax.network.linear import Linear
-from efg_jax.network.weights import random_weights
+from efg_jax.network.linear import Linear, random_weights
 from efg_jax.tensors.coupling import real_clebsch_gordan
 
 Parts = dict[Irrep, Float[Array, "atoms _"]]
 
 
 class IrrepHead(eqx.Module):
-    """Irreducible spherical decomposition (Eq. 1): each part is a linear function of the features that turn as it does."""
+    """Irreducible spherical decomposition (Eq. 1): each part is a linear function of features of the same irrep."""
 
     linear: Linear
 
@@ -31,11 +30,11 @@ class IrrepHead(eqx.Module):
 
 
 class TensorProductHead(eqx.Module):
-    """Σ w_{k1 k2} T_{k1} ⊗ T'_{k2} of N tensors of order ℓ twice, of which λ = 0, 1, 2 are kept (Eqs. 2 and 3).
+    """Σ w_{k1 k2} T_{k1} ⊗ T'_{k2} over two sets of N tensors of order ℓ; its parts λ = 0, 1, 2 (Eqs. 2 and 3).
 
-    One w serves all λ. Natural features are enough: that λ = 1 is a pseudovector is what coupling two equal orders makes of it. With ℓ = 1 an atom in a
-    mirror plane has nothing of its own out of that plane, as vectors have not, which ties λ = 0 to λ = 2; with any
-    odd ℓ all vanishes at a centre of inversion. Take 2 or 4 where there are such.
+    All λ share one w. Natural features are enough, as λ = 1 of the product of two equal orders is a pseudovector. Odd
+    orders have limits: with ℓ = 1 vectors in a mirror plane have no component out of it, which ties λ = 0 to λ = 2,
+    and with any odd ℓ everything vanishes at a centre of inversion. Use ℓ = 2 or 4 for such structures.
     """
 
     linear: Linear
@@ -49,9 +48,9 @@ class TensorProductHead(eqx.Module):
         Args:
             channels: of the features.
             irreps: parts of the target.
-            order: ℓ of the tensors that are multiplied, 1 or more.
-            count: N, of which N² products are made.
-            key: of the random numbers.
+            order: order ℓ of the tensors that are multiplied, 1 or more.
+            count: N; N² products are summed.
+            key: of the random weights.
         """
         keys = jax.random.split(key, 2)
         self.linear = Linear({(order, 1): channels}, {(order, 1): 2 * count}, keys[0])

@@ -1,4 +1,4 @@
-"""One round of messages: each atom sums what it hears of its neighbours, direction and distance included."""
+"""One message-passing layer: each atom sums messages of its neighbours, which depend on distance and direction."""
 
 import equinox as eqx
 import jax
@@ -17,23 +17,24 @@ from efg_jax.network.radial_weights import RadialNetwork
 from efg_jax.tensors.coupling import real_clebsch_gordan
 
 BLOCK = 128
-"""Rows of neighbours that are worked on at a time."""
+"""Number of rows of neighbours that are computed at a time."""
 LEAST = 0.03
-"""Least unit of a layer, in that of its largest. Couplings that vanish by symmetry hear their rounding alone, and in units of that they would drown
-all others in the first structure that is less symmetric."""
+"""Smallest size of a coupling over the largest in its layer. The messages of couplings that vanish by symmetry are
+rounding errors; divided by their own size they would drown all others in the first structure that is less symmetric."""
 
 
 class Interaction(eqx.Module):
-    """NequIP's interaction block and gate (Batzner et al. 2022, Fig. 1): linear, messages, linear, self-connection, gate.
+    """NequIP's interaction block and gate (Batzner et al. 2022, Fig. 1).
 
-    A message of neighbour j is Σ R(r_ij) (Y^l2(r̂_ij) ⊗ x_j^l1)^l3, with a weight R for every coupling and channel.
+    Linear map, messages, linear map, self-connection, gate. The message of neighbour j is Σ R(r_ij) (Y^l2(r̂_ij) ⊗
+    x_j^l1)^l3, with a weight R for every coupling and channel.
     """
 
     before: Linear
     radial: RadialNetwork
     after: Linear
     self_connection: SpeciesLinear
-    sizes: Float[Array, " couplings"]  # of what is heard; measured once, and never trained
+    sizes: Float[Array, " couplings"]  # of the sums of messages; measured once, not trained
     couplings: tuple[Coupling, ...] = eqx.field(static=True)
     results: tuple[Irrep, ...] = eqx.field(static=True)
 
@@ -46,86 +47,86 @@ class Interaction(eqx.Module):
         self.results, self.couplings = results, couplings(inputs, results, architecture.lmax)
         self.sizes = jnp.ones(len(self.couplings), jnp.float32)
         entering = dict.fromkeys(inputs, channels)
-        heard = {irrep: channels * sum(c.result == irrep for c in self.couplings) for irrep in results}
+        received = {irrep: channels * sum(c.result == irrep for c in self.couplings) for irrep in results}
         leaving = dict.fromkeys(results, channels) | {INVARIANT: channels * (1 + len(self._gated))}
         self.before = Linear(entering, entering, keys[0])
         self.radial = RadialNetwork(architecture, channels * len(self.couplings), keys[1])
-        self.after = Linear({irrep: count for irrep, count in heard.items() if count}, leaving, keys[2])
+        self.after = Linear({irrep: count for irrep, count in received.items() if count}, leaving, keys[2])
         self.self_connection = SpeciesLinear(len(architecture.species), entering, leaving, keys[3])
 
     def __call__(self, features: Features, species: Int[Array, " atoms"], edges: Edges) -> Features:
         """Features after this layer."""
-        return self._answer(features, species, self._heard(features, edges))
+        return self._updated(features, species, self._received(features, edges))
 
     def calibrated(
         self, features: Features, species: Int[Array, " atoms"], edges: Edges, present: Bool[Array, " atoms"]
     ) -> tuple["Interaction", Features]:
-        """The layer in whose units these features hear messages of size one, and the features after it.
+        """The layer in units in which the messages of these features have size one, and the features after it.
 
-        How large a sum over neighbours is depends on how many there are, how near, and how alike; without units, the features of random weights grow or
-        shrink from layer to layer by orders of magnitude, and training has to undo that first.
+        The size of a sum over neighbours depends on their number, distances and likeness. Without units, features of
+        random weights grow or shrink by orders of magnitude from layer to layer, and training has to undo that first.
 
         Args:
             features, species, edges: of some structures.
-            present: which atoms are no padding.
+            present: False for padding.
         """
-        heard = self._heard(features, edges)
-        total = {irrep: self._mean_square(values, present) for irrep, values in heard.items()}
+        received = self._received(features, edges)
+        total = {irrep: self._mean_square(values, present) for irrep, values in received.items()}
         order = [coupling.result for coupling in self.couplings]
         sizes = jnp.stack([total[irrep][order[:i].count(irrep)] for i, irrep in enumerate(order)]) ** 0.5
         largest = jnp.max(sizes)
         sizes = jnp.where(largest > 0.0, jnp.maximum(sizes, LEAST * largest), 1.0)
         layer = eqx.tree_at(lambda own: own.sizes, self, sizes)
-        return layer, layer._answer(features, species, heard)
+        return layer, layer._updated(features, species, received)
 
-    def _mean_square(self, heard: Float[Array, "atoms _ _"], present: Bool[Array, " atoms"]) -> Float[Array, " own"]:
-        """Of each coupling that ends in an irrep, over atoms, components and channels."""
-        atoms, components, _ = heard.shape
-        squares = jnp.where(present[:, None, None], heard, 0.0) ** 2
+    def _mean_square(self, received: Float[Array, "atoms _ _"], present: Bool[Array, " atoms"]) -> Float[Array, " own"]:
+        """Mean square of each coupling to an irrep, over atoms, components and channels."""
+        atoms, components, _ = received.shape
+        squares = jnp.where(present[:, None, None], received, 0.0) ** 2
         own = jnp.sum(squares.reshape(atoms * components, -1, self._channels), axis=(0, 2))
-        return own / (jnp.sum(present, dtype=heard.dtype) * (components * self._channels))
+        return own / (jnp.sum(present, dtype=received.dtype) * (components * self._channels))
 
-    def _answer(self, features: Features, species: Int[Array, " atoms"], heard: Features) -> Features:
-        """Features after this layer, of those before and of what was heard."""
+    def _updated(self, features: Features, species: Int[Array, " atoms"], received: Features) -> Features:
+        """Features after this layer, from those before and the sums of messages."""
         inverse = 1.0 / self.sizes
         units = {
             irrep: jnp.repeat(inverse[np.array([c.result == irrep for c in self.couplings])], self._channels)
-            for irrep in heard
+            for irrep in received
         }
-        in_units = {irrep: values * units[irrep][None, None, :] for irrep, values in heard.items()}
+        in_units = {irrep: values * units[irrep][None, None, :] for irrep, values in received.items()}
         return self._gate(add(self.after(in_units), self.self_connection(features, species)))
 
-    def _heard(self, features: Features, edges: Edges) -> Features:
-        """Sum of the messages to each atom, the couplings of an irrep one after another along its channels."""
+    def _received(self, features: Features, edges: Edges) -> Features:
+        """Sums of messages to each atom; the couplings to an irrep follow each other along its channels."""
         atoms = features[INVARIANT].shape[0]
-        spoken = self.before(features)
+        sent = self.before(features)
         return {
             irrep: jax.ops.segment_sum(rows, edges.centre, atoms)
-            for irrep, rows in self._heard_by_rows(spoken, edges).items()
+            for irrep, rows in self._summed_by_rows(sent, edges).items()
         }
 
-    def _heard_by_rows(self, features: Features, edges: Edges) -> dict[Irrep, Float[Array, "rows _ _"]]:
-        """Their sum over each row, block by block: what is made of a block's pairs stays in the cache, and memory does not grow with them."""
+    def _summed_by_rows(self, sent: Features, edges: Edges) -> dict[Irrep, Float[Array, "rows _ _"]]:
+        """Sums of messages in each row, block by block, so that memory does not grow with the number of pairs."""
         rows = edges.distance.shape[0]
         block = min(rows & -rows, BLOCK)  # sizes have a large power of two in them
         if rows == block:
-            return self._heard_of(features, edges)
+            return self._summed(sent, edges)
         blocks = jax.tree.map(lambda values: values.reshape(-1, block, *values.shape[1:]), edges)
-        heard = lax.map(lambda own: self._heard_of(features, own), blocks)
-        return jax.tree.map(lambda values: values.reshape(rows, *values.shape[2:]), heard)
+        sums = lax.map(lambda own: self._summed(sent, own), blocks)
+        return jax.tree.map(lambda values: values.reshape(rows, *values.shape[2:]), sums)
 
-    def _heard_of(self, features: Features, edges: Edges) -> dict[Irrep, Float[Array, "block _ _"]]:
-        """Sum of the messages of each row of a block, the couplings of an irrep one after another along its channels."""
+    def _summed(self, sent: Features, edges: Edges) -> dict[Irrep, Float[Array, "block _ _"]]:
+        """Sums of messages in each row of one block."""
         weights = self.radial(edges.distance)
-        spoken = {irrep: values[edges.neighbour] for irrep, values in features.items()}
+        sources = {irrep: values[edges.neighbour] for irrep, values in sent.items()}
         parts: dict[Irrep, list] = {}
         for weight, coupling in zip(jnp.split(weights, len(self.couplings), axis=-1), self.couplings, strict=True):
-            message = _messages(coupling, weight, edges.harmonics[coupling.order], spoken[coupling.source])
+            message = _messages(coupling, weight, edges.harmonics[coupling.order], sources[coupling.source])
             parts.setdefault(coupling.result, []).append(message)
         return {irrep: jnp.concatenate(found, axis=-1) for irrep, found in parts.items()}
 
     def _gate(self, features: Features) -> Features:
-        """Invariants through silu; all else times invariants that are there for it, pseudoscalars besides through tanh."""
+        """silu of invariants, tanh of pseudoscalars, and all other features times gates."""
         own, *gates = jnp.split(features[INVARIANT], 1 + len(self._gated), axis=-1)
         gated = {irrep: features[irrep] * silu(gate) for irrep, gate in zip(self._gated, gates, strict=True)}
         pseudoscalars = {irrep: tanh(features[irrep]) for irrep in self.results if irrep == (0, -1)}
@@ -133,7 +134,7 @@ class Interaction(eqx.Module):
 
     @property
     def _channels(self) -> int:
-        """Of each coupling."""
+        """Number of channels of each coupling."""
         return self.before.weights[INVARIANT].shape[1]
 
     @property
@@ -145,13 +146,13 @@ def _messages(
     coupling: Coupling,
     weight: Float[Array, "rows neighbours channels"],
     harmonic: Float[Array, "rows neighbours _"],
-    spoken: Float[Array, "rows neighbours _ channels"],
+    source: Float[Array, "rows neighbours _ channels"],
 ) -> Float[Array, "rows _ channels"]:
     """Σ_j R(r_ij) (Y(r̂_ij) ⊗ x_j) of one coupling.
 
-    The harmonics are coupled first: then the sum over neighbours and over the components of what they say is one matrix product a row.
+    The harmonics are coupled first, so that the sum over neighbours and components is one matrix product for each row.
     """
     tensor = jnp.asarray(real_clebsch_gordan(coupling.source[0], coupling.order, coupling.result[0]), harmonic.dtype)
     matrices = jnp.einsum("umh,anh->aunm", tensor, harmonic, precision=lax.Precision.HIGHEST)
-    weighted = spoken * weight[:, :, None, :]
+    weighted = source * weight[:, :, None, :]
     return jnp.einsum("aunm,anmc->auc", matrices, weighted)

@@ -1,25 +1,30 @@
-"""Linear maps that commute with rotations: they mix the channels of an irrep, and nothing else."""
+"""Linear maps that commute with rotations: they mix the channels of each irrep."""
 
 from collections.abc import Mapping
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from efg_jax.descriptors import Irrep
 from efg_jax.network.couplings import Features
-from efg_jax.network.weights import random_weights
 
 Channels = Mapping[Irrep, int]
 
 
+def random_weights(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Standard normal numbers; float32 whatever JAX's configuration, so that a seed gives one network."""
+    return jax.random.normal(key, shape, dtype=jnp.float32)
+
+
 class Linear(eqx.Module):
-    """Mixes channels; weights are of size one, and the sum is scaled by the root of its number of terms."""
+    """Mixes channels. Weights have size one; sums are divided by the square root of their number of terms."""
 
     weights: dict[Irrep, Float[Array, "_ _"]]
 
     def __init__(self, inputs: Channels, outputs: Channels, key: PRNGKeyArray):
-        """Random weights for each irrep of the outputs that the inputs have."""
+        """Random weights for each irrep that inputs and outputs share."""
         shared = [irrep for irrep in outputs if irrep in inputs]
         keys = jax.random.split(key, max(len(shared), 1))
         self.weights = {
@@ -32,12 +37,12 @@ class Linear(eqx.Module):
 
 
 class SpeciesLinear(eqx.Module):
-    """The same with weights of its own for each element of the centre: NequIP's self-connection (Batzner et al. 2022)."""
+    """Mixes channels with different weights for each element: NequIP's self-connection (Batzner et al. 2022)."""
 
     weights: dict[Irrep, Float[Array, "species _ _"]]
 
     def __init__(self, species: int, inputs: Channels, outputs: Channels, key: PRNGKeyArray):
-        """Random weights for each irrep of the outputs that the inputs have."""
+        """Random weights for each irrep that inputs and outputs share."""
         shared = [irrep for irrep in outputs if irrep in inputs]
         keys = jax.random.split(key, max(len(shared), 1))
         self.weights = {
@@ -51,13 +56,13 @@ class SpeciesLinear(eqx.Module):
 
 
 def _mixed(values, weights, species):
-    """One product for all elements, in which each sees zeros where the atom is of another: cheaper than a matrix an atom."""
+    """One matrix product for all elements, with zeros for the other elements: cheaper than a matrix for each atom."""
     count, size = weights.shape[:2]
     own = jax.nn.one_hot(species, count, dtype=values.dtype)[:, None, :, None] * values[:, :, None, :]
     return own.reshape(*values.shape[:2], count * size) @ weights.reshape(count * size, -1) / size**0.5
 
 
 def add(first: Features, second: Features) -> Features:
-    """Sum of features of size one, of size one; an irrep that one of them lacks is the other's."""
+    """Sum of features of size one, again of size one; an irrep that one side lacks is that of the other."""
     both = {irrep: (first[irrep] + second[irrep]) * 0.5**0.5 for irrep in first.keys() & second.keys()}
     return {irrep: both.get(irrep, value) for irrep, value in (first | second).items()}

@@ -1,4 +1,4 @@
-"""What fitted networks say of structures, streamed: whole structures, several small ones at a time."""
+"""Predictions of fitted networks, streamed: whole structures, several small ones at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
@@ -22,7 +22,7 @@ from efg_jax.structures.environments import Environments, environments, species_
 from efg_jax.structures.targets import Target, from_irreps
 
 TOGETHER = 256
-"""Atoms that are worked on at a time, where structures are smaller than that."""
+"""Number of atoms that are predicted at a time, unless one structure has more."""
 
 
 def predict_stream(
@@ -36,7 +36,7 @@ def predict_stream(
     indices: Iterable[int] | None,
     chunk: int | Literal["auto"],
 ) -> Iterator[dict[str, Predicted]]:
-    """Predictions of several targets by their names, for each structure in turn; see `FittedModel.predict_targets`.
+    """Predictions of several targets by name, structure by structure; see `FittedModel.predict_targets`.
 
     Options are checked at once. A network runs once for all targets.
     """
@@ -49,7 +49,7 @@ def predict_stream(
 
 
 def _choice(fitted: Committee, target: Target, species, indices, several: bool) -> Choice:
-    """Atoms that are predicted; of several targets each is predicted for those of the elements that it was trained for."""
+    """Atoms that are predicted; each of several targets is predicted for the elements that it was trained for."""
     known = fitted.known(target.name)
     if several and species is not None:
         wanted = [species] if isinstance(species, str) else species
@@ -84,7 +84,7 @@ def _of_structure(number: int, atoms: Atoms, choose: Choice, values, spreads) ->
 
 
 def _grouped(structures: Iterator[Atoms], species: Sequence[str], most: int) -> Iterator[list[tuple[int, Atoms]]]:
-    """Structures with their numbers, as many at a time as have ``most`` atoms; all elements are among the species."""
+    """Structures with their numbers, in groups of at most ``most`` atoms (or one structure); elements are checked."""
     waiting: list[tuple[int, Atoms]] = []
     for number, atoms in enumerate(structures):
         species_of(atoms, species, number)
@@ -103,7 +103,7 @@ def _tensors(
     structures: Sequence[Atoms],
     precision: np.dtype,
 ) -> dict[str, tuple[Float[np.ndarray, "atoms ..."], Float[np.ndarray, " atoms"]]]:
-    """Of each target the mean over the networks of what they predict for all atoms, and the variance, summed over components."""
+    """By target the mean of the networks for all atoms, and their variance, summed over components."""
     architecture = fitted.architecture
     batch = filled(in_rows(environments(structures, architecture.cutoff, architecture.species, pad=False)))
     atoms = sum(map(len, structures))
@@ -123,5 +123,5 @@ def _tensors(
 
 @eqx.filter_jit
 def predicted_parts(network: Network, environments: Environments) -> dict[str, Parts]:
-    """Compiled prediction of all targets in standard units; heads cost little, another compilation much."""
+    """Prediction of all targets in standard units, compiled. A head costs little, another compilation much."""
     return network(environments)

@@ -1,4 +1,4 @@
-"""How a message depends on distance: Bessel functions under an envelope, and a small network of them."""
+"""Dependence of messages on distance: Bessel functions with an envelope, and a small network."""
 
 from itertools import pairwise
 from math import pi
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from efg_jax.network.activations import silu
 from efg_jax.network.architecture import Architecture
-from efg_jax.network.weights import random_weights
+from efg_jax.network.linear import random_weights
 
 ENVELOPE_POWER = 6
 
@@ -32,13 +32,13 @@ def bessel_basis(r: Float[Array, "*batch"], cutoff: float, count: int) -> Float[
 
 
 def envelope(r: Float[Array, "*batch"], cutoff: float) -> Float[Array, "*batch"]:
-    """Polynomial from 1 to 0 whose first two derivatives vanish at the cutoff too (Gasteiger et al. 2020, Eq. 8, p = 6)."""
+    """Polynomial from 1 to 0 with two vanishing derivatives at the cutoff (Gasteiger et al. 2020, Eq. 8, p = 6)."""
     p, x = ENVELOPE_POWER, jnp.minimum(r / cutoff, 1.0)
     return 1.0 - x**p * ((p + 1) * (p + 2) / 2 - p * (p + 2) * x + p * (p + 1) / 2 * x**2)
 
 
 class RadialNetwork(eqx.Module):
-    """Weights of messages as functions of distance: a multilayer perceptron of the Bessel functions, zero at the cutoff."""
+    """Weights of messages by distance: a multilayer perceptron of Bessel functions, zero at the cutoff."""
 
     layers: list[Float[Array, "_ _"]]
     cutoff: float = eqx.field(static=True)  # Å
@@ -52,9 +52,8 @@ class RadialNetwork(eqx.Module):
 
     def __call__(self, r: Float[Array, "*batch"]) -> Float[Array, "*batch outputs"]:
         """Weights at these distances, Å."""
-        flat = (
-            r.ravel()
-        )  # a derivative by weights that sums over one axis takes half the time of one that sums over two
+        # The derivative with respect to weights takes half the time when it sums over one axis instead of two.
+        flat = r.ravel()
         scale = self.cutoff**1.5 / 3.0**0.5  # the mean square over the ball becomes 1
         values = scale * bessel_basis(flat, self.cutoff, self.layers[0].shape[0])
         for weights in self.layers[:-1]:

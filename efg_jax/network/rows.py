@@ -1,4 +1,4 @@
-"""Environments in short rows: an atom with many neighbours has several of them, so that little is padding however densities differ."""
+"""Environments in short rows: an atom with many neighbours has several rows, which saves padding."""
 
 from dataclasses import fields, replace
 
@@ -10,16 +10,16 @@ from efg_jax.structures.environments import Environments
 from efg_jax.structures.padding import bucket, lengthen
 
 WIDTH = 16
-"""Neighbours in a row."""
+"""Number of neighbours in a row."""
 
 OF_ATOMS, OF_STRUCTURES = ("positions",), ("cells",)
-"""Fields with an entry for each atom or structure; all others have one for each row."""
+"""Fields with an entry for each atom or structure; all others have an entry for each row."""
 
 
 def in_rows(environments: Environments, width: int = WIDTH) -> Environments:
-    """The neighbours of every centre in rows of this width (host).
+    """Put the neighbours of every centre in rows of this width, without padding rows (host).
 
-    Rows of a centre follow each other; one without neighbours has one row. What was padding is gone.
+    Rows of a centre follow each other; a centre without neighbours has one row.
     """
     values = {field.name: np.asarray(getattr(environments, field.name)) for field in fields(environments)}
     centre, column = np.nonzero(values["mask"])
@@ -43,7 +43,7 @@ def in_rows(environments: Environments, width: int = WIDTH) -> Environments:
 
 
 def filled(environments: Environments) -> Environments:
-    """Padded to sizes that many structures share: of atoms, of rows for each of these, of structures."""
+    """Pad atoms, rows and structures to sizes that many structures share (host)."""
     atoms = bucket(len(environments.positions))
     ratio = -(-environments.size // atoms)
     return lengthened(
@@ -52,7 +52,7 @@ def filled(environments: Environments) -> Environments:
 
 
 def lengthened(environments: Environments, atoms: int, rows: int, structures: int) -> Environments:
-    """Padded to these sizes (host)."""
+    """Pad to these sizes (host)."""
     lengths = dict.fromkeys(OF_ATOMS, atoms) | dict.fromkeys(OF_STRUCTURES, structures)
     return replace(
         environments,

@@ -1,4 +1,4 @@
-"""Labels as a network learns them: irreducible parts of size one, which mean zero only where a mean is a scalar."""
+"""Labels in standard units, as a network learns them: irreducible parts of size one, scalars with mean zero."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,10 +18,10 @@ Parts = dict[Irrep, Float[np.ndarray, "atoms _"]]
 
 
 class Standard(eqx.Module):
-    """Units in which the parts of one target are learned: a scale for each part and element, and a mean of λ = 0.
+    """Units of one target: a scale for each part and element, and a mean of λ = 0.
 
-    A mean of each component would break equivariance: only what does not turn is centred. The scale of a part is one for all its
-    components, their root mean square.
+    Only λ = 0 is centred: a mean of other components would break equivariance. The scale of a part is the root mean
+    square of all its components.
     """
 
     scale: dict[Irrep, Float[np.ndarray, " species"]]  # in the target's unit; 1 for elements without labels
@@ -32,11 +32,11 @@ class Standard(eqx.Module):
     def of(
         cls, target: Target, structures: Sequence[Atoms], species: Sequence[str], wanted: Sequence[str] | None
     ) -> "Standard":
-        """From the labels of a training set.
+        """Units from the labels of a training set.
 
         Args:
-            target: what they are.
-            structures: that carry them.
+            target: of the labels.
+            structures: with labels.
             species: elements that the network knows.
             wanted: elements whose labels count; None: all that have any.
 
@@ -60,14 +60,14 @@ class Standard(eqx.Module):
                     mean[row] = part.mean()
                     part = part - mean[row]
                 size = np.sqrt(np.mean(part**2))
-                # What is there by rounding only has nothing to teach but its mean.
+                # A part that varies by rounding errors only must not be scaled up.
                 scale[irrep][row] = size if size > NEGLIGIBLE * largest else 1.0
         if not found.any():
             raise InputError(f"no atom carries '{target.name}'; pass structures that have labels")
         return cls(scale, mean, tuple(map(bool, found)))
 
     def extended(self, other: "Standard") -> "Standard":
-        """These units, and those of another standard for elements that have none here (of the same species and irreps)."""
+        """These units, with those of another standard (of the same species and irreps) for elements without any."""
         own = np.array(self.labelled)
         return Standard(
             {irrep: np.where(own, scale, other.scale[irrep]) for irrep, scale in self.scale.items()},
@@ -92,7 +92,7 @@ class Standard(eqx.Module):
 
     @staticmethod
     def _of(values, species, like):
-        """A number for each atom, as a column of the same kind of array."""
+        """The value of each atom's element, as a column of the same kind of array."""
         library = jnp if isinstance(like, jax.Array) else np
         return library.asarray(values, dtype=like.dtype)[species][:, None]
 

@@ -1,4 +1,4 @@
-"""What a training begins with: random networks, or those of a fitted model with heads for what is new."""
+"""Initial networks of a training: random ones, or those of a fitted model with heads for new targets."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from efg_jax.structures.environments import Environments, environments
 from efg_jax.structures.targets import Target
 
 CALIBRATING = 20
-"""Structures by which a random network gets its units."""
+"""Number of structures from which a random network gets its units."""
 
 
 def random_networks(
@@ -28,11 +28,11 @@ def random_networks(
     """A committee with random weights.
 
     Args:
-        architecture: sizes; what it leaves open is settled by the training set.
-        data: what it is for.
+        architecture: sizes; elements that it leaves open are those of the training set.
+        data: training set.
         wanted: elements whose labels count; None: all that have any.
-        members: networks.
-        seed: of the first; each has the next one.
+        members: number of networks.
+        seed: of the first network; each of the others has the next one.
 
     Raises:
         InputError: a target with parts that this architecture cannot make.
@@ -49,19 +49,19 @@ def random_networks(
 
 
 def known_networks(known: Committee, data: TrainingData, wanted: Sequence[str] | None, seed: int) -> Committee:
-    """A fitted committee as it goes on.
+    """A fitted committee, prepared for another training.
 
-    A target that it knows keeps its head and its units; elements that had no labels of it until now get theirs. A new target gets both.
+    A known target keeps its head and its units; elements that had no labels of it get units. A new target gets both.
 
     Args:
-        known: that was fitted.
+        known: the fitted committee.
         data: of the new training.
         wanted: elements whose labels count; None: all that have any.
-        seed: of the weights of new heads; each member has the next one.
+        seed: of the weights of new heads; each of the other members has the next one.
 
     Raises:
-        InputError: an element that the model does not know, a target of another shape than the known one of this name, or one with parts that
-            the features cannot make.
+        InputError: an element that the model does not know, a target of another shape than the known one of this
+            name, or one with parts that the features cannot make.
     """
     species = known.architecture.species
     data.check_known(species)
@@ -85,7 +85,7 @@ def _calibrated(network: Network, environments: Environments) -> Network:
 
 
 def _some(frames: Sequence[Atoms], architecture: Architecture) -> Environments:
-    """Environments of a few structures, from the first to the last."""
+    """Environments of a few structures, evenly spaced in the list."""
     chosen = [frames[number] for number in np.unique(np.linspace(0, len(frames) - 1, CALIBRATING, dtype=int))]
     found = in_rows(environments(chosen, architecture.cutoff, architecture.species, pad=False))
     return cast(filled(found), PRECISION)
@@ -99,7 +99,7 @@ def _same(known: Target, found: Target) -> Target:
         )
     if more := sorted(set(found.irreps) - set(known.irreps)):
         raise InputError(
-            f"'{known.name}' has a part of order {more[0][0]} in these structures, which those that the model was trained on "
-            "had not; give the array another name, so that it gets a head of its own"
+            f"'{known.name}' has a part of order {more[0][0]} in these structures, and had none in those that the "
+            "model was trained on; give the array another name, so that it gets a head of its own"
         )
     return known

@@ -1,4 +1,4 @@
-"""How a network is trained: AdamW with warm-up and cosine decay, averaged weights, early stopping, and checkpoints that resume exactly."""
+"""Training of a network: AdamW with warm-up and cosine decay, averaged weights, early stopping, exact checkpoints."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,30 +22,31 @@ from efg_jax.storage.checkpoint import Checkpoint
 
 PRECISION = np.dtype(np.float32)
 Watch = Callable[[Row], None]
-"""Called after each epoch with its row of the `History`; what it raises ends the training."""
+"""Called after each epoch with its row of the `History`; an exception ends the training."""
 
 
 class TrainingFailed(InputError):
-    """A loss that is no number ended a training."""
+    """A training ended because a loss was not finite."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """How long and how fast a network learns.
+    """Options of the training of a network.
 
     Attributes:
-        epochs: passes through the training set, at most.
-        steps: where these passes make fewer steps, there are as many passes as make this many; patience grows with them. (A small
-            training set has few batches a pass.)
-        learning_rate: highest step of AdamW (Loshchilov & Hutter 2019).
+        epochs: largest number of passes through the training set.
+        steps: least number of steps. A small training set has few batches in an epoch; epochs and patience are then
+            raised to reach this number.
+        learning_rate: largest learning rate of AdamW (Loshchilov & Hutter 2019).
         weight_decay: of AdamW.
-        warmup: part of all steps over which the learning rate rises from zero; then it falls to a hundredth along half a cosine.
-        clip: largest norm of a gradient; longer ones are shortened.
-        average: decay per step of the running mean of the weights, which is what is validated and kept.
-        batch_edges: pairs of neighbours in a batch, about.
-        validation: part of the structures that early stopping watches.
-        patience: epochs without a better validation loss after which training ends.
-        seed: of the first weights, of the split, and of the order of the batches.
+        warmup: part of all steps over which the learning rate rises from zero; then it falls to a hundredth along
+            half a cosine.
+        clip: largest norm of a gradient; longer gradients are scaled down to it.
+        average: decay per step of the running mean of the weights. The mean is validated and kept.
+        batch_edges: approximate number of pairs of neighbours in a batch.
+        validation: part of the structures that is held out for early stopping.
+        patience: number of epochs without a better validation loss after which training ends.
+        seed: of the initial weights, of the split, and of the order of the batches.
         loss: what is minimised, or its kind.
     """
 
@@ -83,30 +84,31 @@ class Training:
 
 
 class State(eqx.Module):
-    """Everything that the next step depends on."""
+    """Everything that changes from step to step."""
 
-    weights: PyTree  # of those that are trained
+    weights: PyTree  # those that are trained
     average: PyTree  # their running mean
     optimiser: PyTree
     step: Int[Array, ""]
 
 
 class Trained(NamedTuple):
-    """The best network, and how it came about."""
+    """The best network, and the history of its training."""
 
     network: Network
     history: History
 
 
 class Trainer:
-    """Trains networks of one kind on the same data, each until its validation loss has stopped to fall or the epochs are over.
+    """Trains networks of one architecture on the same data, each until early stopping or the last epoch.
 
-    What is compiled serves all of them. It must be made and used without x64 (`precision.x64(False)`).
+    All share one compilation. Make and use it without x64 (`precision.x64(False)`).
 
     Args:
         objective: what is minimised.
-        training_set, validation_set: of which the first moves the weights, the second decides which are kept.
-        options: how; the seed is that of each network.
+        training_set: its loss changes the weights.
+        validation_set: its loss decides which weights are kept.
+        options: of the training.
         trainable: a tree like a network, True where a weight may change.
     """
 
@@ -121,7 +123,7 @@ class Trainer:
         self._training, self._validation, self._options = training_set, validation_set, options
         self._objective, self._trainable = objective, trainable
         self._shape = common_shape([*training_set, *validation_set], options.batch_edges)
-        # However the structures are shuffled, a batch more or less is no matter to the schedule.
+        # Shuffling may give a batch more or less; the schedule does not depend on it.
         batches = sum(1 for _ in packed(training_set, range(len(training_set)), self._shape))
         self._epochs = max(options.epochs, ceil(options.steps / batches))
         self._patience = round(options.patience * self._epochs / options.epochs)
@@ -142,20 +144,20 @@ class Trainer:
         """Train one network.
 
         Args:
-            network: to begin with.
+            network: initial weights.
             seed: of the order of the batches.
-            checkpoint: where the state is kept after each epoch, and found again.
-            progress, watch: called after each epoch, when its state is in the checkpoint.
+            checkpoint: for the state after each epoch.
+            progress, watch: called after each epoch, when the checkpoint is written.
 
         Returns:
             The averaged weights of the epoch with the lowest validation loss.
 
         Raises:
-            TrainingFailed: a loss that is no number; the batch is named, and the checkpoint holds the epoch before.
+            TrainingFailed: a loss that is not finite; the batch is named, and the checkpoint holds the epoch before.
         """
         moving, still = eqx.partition(network, self._trainable)
         start = State(moving, moving, self._optimiser.init(moving), jnp.zeros((), jnp.int32))
-        # What does not move is kept too: the sizes of messages are sums, whose last digits depend on the number of cores.
+        # Fixed weights are kept too: the last digits of the units depend on the number of cores.
         state, best, still, history = _restored(checkpoint.load("state"), (start, moving, still))
         for epoch in range(len(history.rows), self._epochs):
             if history.since_best >= self._patience:
@@ -189,7 +191,7 @@ class Trainer:
             updates, optimiser = self._optimiser.update(gradient, state.optimiser, state.weights)
         weights = eqx.apply_updates(state.weights, updates)
         step = state.step + 1
-        # Nearly a plain mean at first: the weights that training began with would linger otherwise.
+        # Nearly a plain mean at first; otherwise the initial weights would linger.
         count = step.astype(PRECISION)
         decay = jnp.minimum(self._options.average, count / (count + 9.0))
         average = jax.tree.map(lambda mean, new: decay * mean + (1.0 - decay) * new, state.average, weights)
@@ -200,7 +202,7 @@ class Trainer:
         return self._objective(predicted, batch), predicted
 
     def _epoch(self, state: State, still: Network, epoch: int, seed: int) -> tuple[State, float]:
-        """All batches once, in the order of this epoch; the mean loss."""
+        """State and mean loss after all batches, in the order of this epoch."""
         order = np.random.default_rng([seed, epoch]).permutation(len(self._training)).tolist()
         losses, counts = [], []
         for number, together in enumerate(packed(self._training, order, self._shape)):
@@ -236,7 +238,7 @@ class Trainer:
         }
 
     def _learning_rate(self, state: State) -> float:
-        """Of the step to come."""
+        """Learning rate of the next step."""
         with jax.numpy_dtype_promotion("standard"):
             return float(self._rate(state.step))
 
@@ -244,7 +246,7 @@ class Trainer:
         return joined(together, self._shape, PRECISION)
 
     def _failure(self, network: Network, together: Sequence[Sample], what: str) -> TrainingFailed:
-        """The error that names the batch, or those of its structures whose own loss is no number."""
+        """The error that names the batch, or those of its structures whose own loss is not finite."""
         guilty = [s for s in together if not np.isfinite(self._judge(network, self._joined([s]))[0])] or together
         return TrainingFailed(
             f"training failed: {what} ({named(guilty)}); look at these labels, or lower the learning rate "
@@ -253,19 +255,19 @@ class Trainer:
 
 
 def _labels_of(batch: Batch) -> float:
-    """How many labels a batch has, by which its mean loss counts: with one target the mean over batches is then that over atoms, however packed."""
+    """Number of labels, the weight of a batch: the mean over batches of one target is then the mean over its atoms."""
     return float(sum(labelled.sum() for labelled in batch.labelled.values()))
 
 
 def _arrays(tree: PyTree, history: History) -> dict[str, np.ndarray]:
-    """What a checkpoint holds; `_restored` is the inverse."""
+    """Arrays of a checkpoint; `_restored` is the inverse."""
     return {f"leaf/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))} | history.arrays()
 
 
 def _restored(
     arrays: Mapping[str, np.ndarray], start: tuple[State, PyTree, PyTree]
 ) -> tuple[State, PyTree, PyTree, History]:
-    """State, best weights, what does not move, and history of a checkpoint, or those of the beginning."""
+    """State, best weights, fixed weights and history from a checkpoint, or the initial ones."""
     if not arrays:
         return *start, History()
     leaves, structure = jax.tree.flatten(start)

@@ -1,4 +1,4 @@
-"""How a network learned: losses and errors by epoch."""
+"""Figure of a training: losses and errors by epoch."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def training_figure(histories: "Sequence[History]", title: str = "") -> Picture:
-    """Losses, and the %RMSE of each part of each target on the validation set, by epoch; a line a network, a dot where its weights were kept.
+    """Losses, and %RMSE of each part of each target on the validation set, by epoch.
+
+    One line for each network; a dot marks the epoch whose weights were kept.
 
     Args:
-        histories: of the members of a committee, ``model.fitted.histories``.
+        histories: of the networks, ``fitted.histories``.
         title: heading.
 
     Raises:
@@ -40,7 +42,7 @@ def training_figure(histories: "Sequence[History]", title: str = "") -> Picture:
 
 
 def _draw(ax: Axes, histories: "Sequence[History]", columns: dict[str, tuple[str, str]]) -> None:
-    """One column of each history after another."""
+    """One line for each column and history."""
     for column, (label, colour) in columns.items():
         for member, history in enumerate(histories):
             values = np.array([row[column] for row in history.rows])

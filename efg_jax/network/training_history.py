@@ -1,4 +1,4 @@
-"""What became of a training: one row an epoch."""
+"""History of a training: one row for each epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class History:
     """Losses and errors by epoch.
 
     Attributes:
-        rows: a row an epoch: ``epoch``, ``learning_rate``, ``training_loss``, ``validation_loss``, and for each target and λ the %RMSE of
-            the validation set, as ``efg_2``.
+        rows: for each epoch ``epoch``, ``learning_rate``, ``training_loss``, ``validation_loss``, and for each target
+            and λ the %RMSE of the validation set, as ``efg_2``.
     """
 
     rows: tuple[Row, ...] = ()
 
     def with_row(self, row: Row) -> "History":
-        """One epoch more."""
+        """The history with another row."""
         return History((*self.rows, row))
 
     @property
@@ -34,11 +34,11 @@ class History:
 
     @property
     def since_best(self) -> int:
-        """Epochs since then."""
+        """Number of epochs since the best one."""
         return len(self.rows) - 1 - self.best if self.rows else 0
 
     def describe(self) -> str:
-        """The last row in words."""
+        """The last row as text."""
         row = self.rows[-1]
         errors = [
             f"{target} λ={order} {value:.1f} %"
@@ -53,12 +53,12 @@ class History:
         write_rows(path, list(self.rows[0]) if self.rows else _PLAIN, self.rows)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """A column each, by name; `from_arrays` is the inverse."""
+        """One array for each column, by name; `from_arrays` is the inverse."""
         return {f"history/{name}": np.array([row[name] for row in self.rows]) for name in (self.rows or ({},))[0]}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "History":
-        """Inverse of `arrays`; other arrays are left alone."""
+        """Inverse of `arrays`; other arrays are ignored."""
         columns = {
             name.removeprefix("history/"): values for name, values in arrays.items() if name.startswith("history/")
         }
@@ -71,7 +71,7 @@ class History:
 
 
 def write_histories(path: str | Path, histories: Sequence[History]) -> None:
-    """Those of all networks of a committee as one CSV file, with the number of the ``network`` (from 1) in front; whole or not at all."""
+    """Write the histories of all networks to one CSV file, whole or not at all; ``network`` counts from 1."""
     rows = [{"network": number, **row} for number, history in enumerate(histories, 1) for row in history.rows]
     write_rows(path, list(rows[0]) if rows else ("network", *_PLAIN), rows)
 

@@ -1,4 +1,4 @@
-"""What is minimised: errors of the irreducible parts, or of the observables that they mean."""
+"""Loss of a training: errors of the irreducible parts, or of the observables that follow from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,15 +23,16 @@ EXAMPLES = {"targets": "targets={'ms': 2.0}", "orders": "orders={0: 0.1}", "spec
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of the terms of a loss; what is not named has weight 1.
+    """Weights of the terms of a loss; terms that are not named have weight 1.
 
     Attributes:
-        kind: "irreps": mean squared error of the irreducible parts in units of their spread; "observables": of EFG tensors besides that the mean
-            of the MAEs of C̃_Q, η̃ and 1 − q̃ (Harper et al. 2025), made smooth (`metrics.observable_loss`).
+        kind: "irreps": mean squared error of the irreducible parts in units of their spread; "observables": for EFG
+            tensors, plus the mean of the MAEs of C̃_Q, η̃ and 1 − q̃ (Harper et al. 2025), smoothed
+            (`metrics.observable_loss`).
         targets: by name of the target.
         orders: by λ.
         species: by element.
-        observables: of the observables beside the squared error.
+        observables: of the observables, relative to the squared error.
     """
 
     kind: Literal["irreps", "observables"] = "irreps"
@@ -47,7 +48,7 @@ class Loss:
             weights = getattr(self, kind)
             if not isinstance(weights, Mapping):
                 raise InputError(f"{kind} = {weights!r}: give weights by name, as in Loss({EXAMPLES[kind]})")
-            # Orders come back from JSON as texts.
+            # In JSON keys are strings.
             names = {name: int(name) if kind == "orders" and str(name).isdecimal() else name for name in weights}
             object.__setattr__(self, kind, {names[n]: _as_weight(n, weight) for n, weight in weights.items()})
         object.__setattr__(self, "observables", _as_weight("observables", self.observables))
@@ -63,7 +64,7 @@ def _as_weight(name: Any, weight: Any) -> float:
 def squared_errors(
     predicted: Mapping[str, Parts], batch: Batch
 ) -> dict[str, dict[tuple[int, int], Float[Array, " atoms"]]]:
-    """By target and irrep the square error of each labelled atom in standard units, a mean over components; zero of others."""
+    """Squared error of each atom by target and irrep: in standard units, mean over components, zero without a label."""
     return {
         name: {
             irrep: batch.labelled[name] * jnp.mean((parts[irrep] - batch.labels[name][irrep]) ** 2, axis=-1)
@@ -74,17 +75,17 @@ def squared_errors(
 
 
 class Objective:
-    """A loss of these targets: (predictions, batch) → number, pure and differentiable.
+    """A loss of several targets: (predictions, batch) → number, pure and differentiable.
 
     Args:
         loss: weights.
-        targets: what is predicted.
+        targets: those that are predicted.
         standards: units of each.
-        scales: of EFG targets μ and σ of |V_zz| of each element that has labels, V/Å².
+        scales: μ and σ of |V_zz| by EFG target and element, V/Å².
         species: elements that the network knows.
 
     Raises:
-        InputError: a weight of something that is not there, or observables of what is no EFG or does not vary.
+        InputError: a weight of something that is not learned, or observables of a target that is no EFG or is constant.
     """
 
     def __init__(
@@ -102,7 +103,8 @@ class Objective:
         for kind, weights in (("target", loss.targets), ("element", loss.species), ("order", loss.orders)):
             if unknown := [name for name in weights if name not in names[kind]]:
                 raise InputError(
-                    f"the loss weighs the {kind} {unknown[0]}, which is not learned; there are {', '.join(map(str, names[kind]))}"
+                    f"the loss weighs the {kind} {unknown[0]}, which is not learned; there are "
+                    f"{', '.join(map(str, names[kind]))}"
                 )
         if loss.kind == "observables" and not scales:
             raise InputError("observables are those of an EFG, and no target is one; take the loss 'irreps'")
@@ -117,7 +119,7 @@ class Objective:
         self._species = np.array([loss.species.get(symbol, 1.0) for symbol in species])
 
     def __call__(self, predicted: Mapping[str, Parts], batch: Batch) -> Float[Array, ""]:
-        """Mean over the labelled atoms of a batch of their weighted errors; weights are factors, and do not add up to one."""
+        """Mean of the weighted errors of labelled atoms. Weights are factors; they are not normalised."""
         kinds = kinds_of_atoms(batch.environments)
         total = jnp.zeros((), next(iter(batch.labelled.values())).dtype)
         for name, errors in squared_errors(predicted, batch).items():
@@ -131,13 +133,13 @@ class Objective:
         return total
 
     def _of_observables(self, name: str, predicted: Parts, batch: Batch) -> Float[Array, " atoms"]:
-        """The paper's objective for every atom; of an unlabelled one, that of a perfect prediction."""
+        """Loss on observables of every atom; that of a perfect prediction for an unlabelled one."""
         kinds, labelled = kinds_of_atoms(batch.environments), jnp.asarray(batch.labelled[name]) > 0.0
         reference, model = (
             to_cartesian({irrep[0]: part for irrep, part in self._standards[name].restored(parts, kinds).items()})
             for parts in (jax.tree.map(jnp.asarray, batch.labels[name]), predicted)
         )
-        # Where there is no label, two tensors that are safe to decompose.
+        # Unlabelled atoms get two tensors that are safe to decompose.
         safe = jnp.diag(jnp.asarray([-0.4, -0.6, 1.0], model.dtype))
         mean, std = (jnp.asarray(values, model.dtype)[kinds] for values in self._scales[name])
         reference, model = (
@@ -159,7 +161,8 @@ def _by_species(scales: Mapping[str, Scale], species: Sequence[str]) -> Scale:
     """μ and σ as arrays in the order of the species, 1 where an element has no labels."""
     if still := [symbol for symbol, scale in scales.items() if not scale.std > 0.0]:
         raise InputError(
-            f"all |V_zz| of {still[0]} are the same, so that C̃_Q has no unit; take the loss 'irreps', or leave {still[0]} out"
+            f"all |V_zz| of {still[0]} are the same, so that C̃_Q has no unit; take the loss 'irreps', "
+            f"or leave {still[0]} out"
         )
     pairs = np.array([scales.get(symbol, Scale(1.0, 1.0)) for symbol in species], dtype=np.float64)
     return Scale(*pairs.T)

@@ -1,4 +1,4 @@
-"""What a network is trained on: structures whose labels are checked, and the part of them that is held back."""
+"""Training and validation sets of a network: structures with checked labels."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,12 +19,12 @@ from efg_jax.structures.targets import Target, find, labels, missing, place_of, 
 
 
 class TrainingData(NamedTuple):
-    """Structures under the targets' own names, by their position in the list that they come from (for messages).
+    """Structures with labels under the targets' own names, by their position in the caller's list (for messages).
 
     Attributes:
         targets: by name.
-        training: what moves the weights.
-        validation: what decides which are kept.
+        training: structures whose loss changes the weights.
+        validation: structures whose loss decides which weights are kept.
     """
 
     targets: dict[str, Target]
@@ -42,18 +42,20 @@ class TrainingData(NamedTuple):
         seed: int,
         species: Sequence[str] | None,
     ) -> "TrainingData":
-        """Check labels, and divide.
+        """Check labels, and split off the validation set.
 
         Args:
-            names: targets; a structure need not carry all of them, but one.
+            names: targets, of which each structure carries one or more.
             array: name under which a single target is found, where it differs.
             structures: the training set.
-            validation: the validation set; None: this ``part`` of the training set, drawn with ``seed``.
+            validation: the validation set; None: a part of the training set.
+            part: how large a part.
+            seed: of the split.
             species: elements whose labels count; None: all.
 
         Raises:
-            InputError: bad structures or labels, a structure without any target, a target that is none of atoms, an empty validation set, or
-                no labels in one of the two sets.
+            InputError: bad structures or labels, a structure without any target, a target of whole structures, an empty
+                validation set, or no labels in one of the two sets.
         """
         frames = labelled_frames(names, array, structures, "the training set")
         targets = {name: atomic_target(name, frames) for name in names}
@@ -64,7 +66,8 @@ class TrainingData(NamedTuple):
             numbered, held_back = split(numbered, part, seed)
         else:
             raise InputError(
-                "the validation set is empty: early stopping watches it; give validation structures, or a part such as 0.1"
+                "the validation set is empty, and early stopping needs one; give validation structures, or a part such "
+                "as 0.1"
             )
         found = cls(targets, dict(numbered), dict(held_back))
         found._check_elements(species)
@@ -72,7 +75,7 @@ class TrainingData(NamedTuple):
         return found
 
     def _check_elements(self, species: Sequence[str] | None) -> None:
-        """Every wanted element is there, and has labels of a target."""
+        """Check that every wanted element is there, and has labels of a target."""
         frames = list(self.training.values())
         present = sorted({symbol for atoms in frames for symbol in atoms.symbols})
         for symbol in species or ():
@@ -82,11 +85,12 @@ class TrainingData(NamedTuple):
                 )
             if not any(np.isfinite(labels(frames, target, symbol)).any() for target in self.targets.values()):
                 raise InputError(
-                    f"no {symbol} atom that is trained on carries {' or '.join(self.targets)}; leave {symbol} out, or add labels"
+                    f"no {symbol} atom that is trained on carries {' or '.join(self.targets)}; "
+                    f"leave {symbol} out, or add labels"
                 )
 
     def _check_labels(self, species: Sequence[str] | None) -> None:
-        """Both sets have labels of every target, that for validation of an element that is learned."""
+        """Check that both sets have labels of every target, the validation set of an element that is learned."""
         for name, target in self.targets.items():
             learned = species
             for where, frames in (("training", self.training), ("validation", self.validation)):
@@ -94,12 +98,13 @@ class TrainingData(NamedTuple):
                 if not found:
                     of = f" of {', '.join(learned)}" if learned else ""
                     raise InputError(
-                        f"no structure of the {where} set carries labels{of} of '{name}'; add some, or choose another seed"
+                        f"no structure of the {where} set carries labels{of} of '{name}'; add some, or choose another "
+                        "seed"
                     )
                 learned = found
 
     def check_known(self, species: Sequence[str]) -> None:
-        """Every element of both sets is among these, which the network knows.
+        """Check that the network knows every element of both sets.
 
         Raises:
             InputError: one is not.
@@ -109,7 +114,7 @@ class TrainingData(NamedTuple):
                 species_of(atoms, species, number)
 
     def settled(self, architecture: Architecture) -> Architecture:
-        """With the elements of the training set where none are given.
+        """The architecture with the elements of the training set where it names none.
 
         Raises:
             InputError: an element that is not among those given, or that only the validation set has.
@@ -120,12 +125,12 @@ class TrainingData(NamedTuple):
         return replace(architecture, species=species)
 
     def standards(self, species: Sequence[str], wanted: Sequence[str] | None) -> dict[str, Standard]:
-        """Units of each target by its labels in the training set."""
+        """Units of each target from its labels in the training set."""
         frames = list(self.training.values())
         return {name: Standard.of(target, frames, species, wanted) for name, target in self.targets.items()}
 
     def scales(self, standards: Mapping[str, Standard], species: Sequence[str]) -> dict[str, dict[str, Scale]]:
-        """Of EFG targets μ and σ of |V_zz| in the training set, by element."""
+        """μ and σ of |V_zz| in the training set by EFG target and element."""
         frames, found = list(self.training.values()), {}
         for name, target in self.targets.items():
             if target.is_efg:
@@ -137,13 +142,13 @@ class TrainingData(NamedTuple):
 def labelled_frames(
     names: Sequence[str], array: str | None, structures: Atoms | Iterable[Atoms], what: str
 ) -> list[Atoms]:
-    """Structures with all labels in one form and under the targets' names.
+    """Structures with all labels checked and under the targets' names.
 
     Args:
         names: targets, of which each structure carries one or more.
         array: name under which a single target is found, where it differs.
         structures: to be checked.
-        what: they are, for the message.
+        what: name of the set, for messages.
 
     Raises:
         InputError: no structures, bad ones, bad labels, or one without any of the targets.
@@ -165,10 +170,10 @@ def labelled_frames(
 
 
 def atomic_target(name: str, frames: Sequence[Atoms]) -> Target:
-    """The target as those frames have it that carry it.
+    """The target as the frames carry it; some may carry none.
 
     Raises:
-        InputError: none does, or it is not one an atom.
+        InputError: no frame carries it, or it belongs to whole structures.
     """
     carrying = [atoms for atoms in frames if find(atoms, name, "atom") is not None]
     if not carrying:
@@ -180,6 +185,6 @@ def atomic_target(name: str, frames: Sequence[Atoms]) -> Target:
 def _check_per_atom(key: str, atoms: Atoms, number: int) -> None:
     if find(atoms, key, "structure") is not None:
         raise InputError(
-            f"'{key}' belongs to the whole structure, and networks learn what belongs to atoms; take a kernel model for it",
+            f"'{key}' belongs to the whole structure, and networks learn targets of atoms; take a kernel model for it",
             **place_of(atoms, number),
         )

@@ -1,7 +1,8 @@
 """Learning curves of the EFG in silica: the comparison of Harper et al. 2025, Fig. 5, on ¹⁷O and Si.
 
-Trains, on growing sets of structures, one model of the whole tensor and one model for each of the scalars C̃_Q, η̃, θ, φ (and ν_Q itself); judges all on the
-same structures, which none has seen; writes rows, means, slopes and figures. A run that was stopped goes on where it was.
+Trains, on growing sets of structures, one model of the whole tensor and one model for each of the scalars C̃_Q, η̃,
+θ, φ (and ν_Q itself); judges all on the same structures, which none has seen; writes rows, means, slopes and figures.
+A run that was stopped goes on where it was.
 
     python experiments/learning_curves/run.py [--out results/learning_curves] [--seed 0] [--quick]
 """
@@ -17,8 +18,9 @@ from rich.logging import RichHandler
 import efg_jax as ej
 from efg_jax import plots
 from efg_jax.learning_curves import Fit, LearningCurve
+from efg_jax.learning_curves.curve_metrics import quantity
 from efg_jax.learning_curves.curve_result import slope_text
-from efg_jax.learning_curves.quantities import quantity
+from efg_jax.storage import atomic_write
 from efg_jax.text import with_error
 
 SPECIES = ("O", "Si")
@@ -77,7 +79,7 @@ def write(curve: LearningCurve, out: Path) -> None:
     curve.to_json(out / "curve.json")
     for species in SPECIES:
         plots.save(curve.plot(species), out / f"curve-{species}.png")
-    with ej.storage.atomic_write(out / "tables.md") as temporary:
+    with atomic_write(out / "tables.md") as temporary:
         text = "\n\n".join(f"{species}:\n\n{markdown(curve, species)}" for species in SPECIES)
         Path(temporary).write_text(text + "\n", encoding="utf-8")
 

@@ -1,6 +1,7 @@
 """The Li4Ti5O12 study: reference data, models of three nuclei, twenty disordered 1512-atom cells, regions of ν_Q, and a report.
 
-Every stage is a folder below the results; one that is finished is not done again, and a run that was stopped goes on with the same command.
+Every stage is a folder below the results; one that is finished is not done again, and a run that was stopped goes on
+with the same command.
 
     python -m experiments.lto [--out results/lto] [--quick]
 """

@@ -23,7 +23,7 @@ def write(out: Path, frames: list[Atoms], counts: tuple[int, int], nuclei: dict[
         _cells(cells, states),
         _regions(sites),
     ]
-    with ej.storage.atomic_write(out / "report.md") as temporary:
+    with atomic_write(out / "report.md") as temporary:
         Path(temporary).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """Networks against λ-SOAP on the same tensors: decompositions, orders, an invariant control, learning curves, and a report.
 
-Every stage is a folder below the results; one that is finished is not done again, and a run that was stopped goes on with the same command, in
-the middle of a training too.
+Every stage is a folder below the results; one that is finished is not done again, and a run that was stopped goes on
+with the same command, in the middle of a training too.
 
     python -m experiments.network [--data silica-efg] [--target efg] [--species O] [--out results/network] [--quick]
 """
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import efg_jax as ej
 from efg_jax import plots
+from efg_jax.network import Architecture
 from efg_jax.storage.fingerprints import fingerprint
+from efg_jax.storage.plain_values import to_plain
 from efg_jax.tuning import Hyperparameters, read_hyperparameters, search, write_hyperparameters
 from experiments.network import figures, judge, report
 from experiments.network.subject import KINDS, Subject, species_of
@@ -53,7 +55,7 @@ def main() -> None:
 def study(
     out: Path,
     subject: Subject,
-    variants: Mapping[str, ej.Architecture],
+    variants: Mapping[str, Architecture],
     seed: int,
     repeats: int,
     small: bool,
@@ -107,8 +109,8 @@ def study(
             "searched",
             data
             | {
-                "architecture": base.to_dict(),
-                "training": SEARCH_TRAINING.to_dict(),
+                "architecture": to_plain(base),
+                "training": to_plain(SEARCH_TRAINING),
                 "bounds": SEARCH_BOUNDS,
                 "trials": TRIALS,
             },
@@ -126,13 +128,13 @@ def study(
     for name, model in networks.items():
         folders[name] = stages.run(
             folder_of(name),
-            data | {"architecture": model.architecture.to_dict(), "training": training.to_dict()},
+            data | {"architecture": to_plain(model.architecture), "training": to_plain(training)},
             lambda folder, m=model: judge.train_network(m, train, test, species, folder),
         )
     controls = {
         name: stages.run(
             f"control-{name}",
-            data | {"architecture": control.to_dict(), "training": training.to_dict()},
+            data | {"architecture": to_plain(control), "training": to_plain(training)},
             lambda folder, n=name: judge.train_network(
                 ej.EquivariantNetwork(control, species, n, training),
                 judge.with_invariants(train),
@@ -163,8 +165,8 @@ def study(
         data
         | {
             "tuned": stages.of(hyperparameters.parent),
-            "networks": {name: networks[name].architecture.to_dict() for name in (*several, *once) if name in networks},
-            "training": training.to_dict(),
+            "networks": {name: to_plain(networks[name].architecture) for name in (*several, *once) if name in networks},
+            "training": to_plain(training),
             "sizes": list(sizes),
             "repeats": repeats,
         },

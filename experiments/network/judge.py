@@ -53,13 +53,13 @@ def train_network(
     ends = [time.perf_counter()]
     fitted = model.fit(train, checkpoint=folder / "cache", watch=lambda _: ends.append(time.perf_counter()))
     fitted.save(folder / "network.npz")
-    history = fitted.fitted.histories[0]
+    history = fitted.histories[0]
     history.to_csv(folder / "history.csv")
     plots.save(training_figure([history]), folder / "history.png")
     epochs = np.diff(ends)
     each = float(np.median(epochs)) if len(epochs) else None  # all epochs were in the checkpoint
     first = float(epochs[0]) - each if len(epochs) == len(history.rows) else None
-    network = fitted.fitted.networks[0]
+    network = fitted.committee.networks[0]
     costs = {
         "parameters": parameters(network),
         "epochs": len(history.rows),
@@ -95,8 +95,8 @@ def judge(model: Any, test: Sequence[Atoms], species: str, target: str) -> dict[
         target: array of the labels.
 
     Returns:
-        ``quantities``: MAE, RMSE and %RMSE by name; ``predict_ms``: per atom of the test set, neighbour lists included, and ``compile_s``: what the
-        first call takes longer.
+        ``quantities``: MAE, RMSE and %RMSE by name; ``predict_ms``: per atom of the test set, neighbour lists
+        included, and ``compile_s``: what the first call takes longer.
     """
     start = time.perf_counter()
     model.predict(test)
@@ -120,8 +120,8 @@ def of_species(predicted: Sequence[np.ndarray], test: Sequence[Atoms], species: 
 def scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, Any]:
     """``quantities`` of tensors (n, 3, 3) or of numbers (n,), and ``values`` to draw.
 
-    %RMSE is RMSE over the standard deviation of the reference (Ben Mahmoud et al. 2024, Eq. 7). An Euler angle's error is that of the nearest of
-    the equivalent sets.
+    %RMSE is RMSE over the standard deviation of the reference (Ben Mahmoud et al. 2024, Eq. 7). An Euler angle's
+    error is that of the nearest of the equivalent sets.
     """
     with x64():
         pairs = parts(truth, guess) if truth.ndim == 3 else {"value": (truth, guess)}

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import efg_jax as ej
-from efg_jax.learning_curves.points import Row, summarise
+from efg_jax.learning_curves.curve_statistics import Row, summarise
+from efg_jax.network import Architecture, Training
+from efg_jax.storage import atomic_write
 from efg_jax.text import digits, with_error
 from experiments.network.judge import INVARIANTS
 from experiments.network.subject import Subject
@@ -27,7 +28,7 @@ def write(
     controls: Mapping[str, dict],
     derived: Mapping[str, dict],
     curve: Path,
-    options: tuple[ej.Training, ej.Architecture, bool],
+    options: tuple[Training, Architecture, bool],
 ) -> None:
     """Write ``report.md`` into the folder of results."""
     training, base, tuned = options
@@ -59,7 +60,7 @@ def write(
         "%RMSE by the number of training structures, on the same held-out ones: means over the draws of each size, with the standard error in last digits where there are several.",
         f"![Learning curves]({curve.name}/curve.png)",
     ]
-    with ej.storage.atomic_write(out / "report.md") as temporary:
+    with atomic_write(out / "report.md") as temporary:
         Path(temporary).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-import efg_jax as ej
+from efg_jax.network import Architecture, EquivariantNetwork, Training
 
-BASE = ej.Architecture(layers=2, channels=32, lmax=2)
-TRAINING = ej.Training(epochs=60, steps=2000, batch_edges=1024)
+BASE = Architecture(layers=2, channels=32, lmax=2)
+TRAINING = Training(epochs=60, steps=2000, batch_edges=1024)
 
 SEARCH_TRAINING = replace(TRAINING, epochs=20, steps=0)
 SEARCH_BOUNDS = {
@@ -42,14 +42,14 @@ DEEP = "irreps, lmax 3, 3 layers"
 
 
 def with_found(
-    found: ej.EquivariantNetwork, training: ej.Training, *architectures: ej.Architecture
-) -> tuple[ej.Training, list[ej.Architecture]]:
+    found: EquivariantNetwork, training: Training, *architectures: Architecture
+) -> tuple[Training, list[Architecture]]:
     """The same with what a search has found: its cutoff, and its options of training."""
     values = {name: getattr(found.training, name) for name in SEARCH_BOUNDS if name != "cutoff"}
     return replace(training, **values), [replace(own, cutoff=found.architecture.cutoff) for own in architectures]
 
 
-def quick(architecture: ej.Architecture) -> ej.Architecture:
+def quick(architecture: Architecture) -> Architecture:
     """A small one of the same kind, to see the study run."""
     fewer = {"products": min(architecture.products, 4)} if architecture.decomposition == "products" else {}
     return replace(architecture, channels=4, layers=1, cutoff=3.5, bessels=4, radial_width=8, **fewer)

@@ -1,7 +1,7 @@
 """Workers that go through a list of structures: each result is a file of its own, written whole or not at all.
 
-Any number of workers may share a folder, and join or leave at any time: each takes the first structure that nobody else works on. One that
-is killed loses its current structure only, and the same command goes on.
+Any number of workers may share a folder, and join or leave at any time: each takes the first structure that nobody
+else works on. One that is killed loses its current structure only, and the same command goes on.
 """
 
 import fcntl
@@ -29,8 +29,8 @@ def label(atoms: Atoms) -> str:
 def work(todo: list[Atoms], folder: Path, setups: Path | None = None) -> None:
     """Compute every structure that has no result yet, and that no other worker computes: crystals with GPAW, molecules with PySCF.
 
-    A structure that does not converge, or fails otherwise, is recorded in ``NAME.failed`` with the reason, and passed over from then on;
-    delete that file to try again.
+    A structure that does not converge, or fails otherwise, is recorded in ``NAME.failed`` with the reason, and passed
+    over from then on; delete that file to try again.
 
     Raises:
         ValueError: crystals, and no ``setups`` to compute them with.

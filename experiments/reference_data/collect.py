@@ -35,8 +35,8 @@ def collect(paths: list[Path], adopt: bool = False) -> list[Atoms]:
         adopt: frames that do not say how they were made are taken to be at their material's level of theory.
 
     Returns:
-        The frames; energies and forces with their calculator. Those of files in their order, then those of folders, in the order of
-        `build`: a set that grows keeps the beginning that it had.
+        The frames; energies and forces with their calculator. Those of files in their order, then those of folders,
+        in the order of `build`: a set that grows keeps the beginning that it had.
 
     Raises:
         ValueError: with one line for each frame that is not as it should be.

@@ -32,10 +32,12 @@ def compute(
         atoms: with ``info["kind"]``.
         setups: folder of the PAW datasets that GPAW does not ship.
         log: file for GPAW's own protocol.
-        densities: folder of densities to start from, one a parent; that of this structure is kept where its parent has none. None: free atoms.
+        densities: folder of densities to start from, one a parent; that of this structure is kept where its parent
+            has none. None: free atoms.
 
     Returns:
-        The structure with energy (eV), forces (eV/Å), ``arrays["efg"]`` (n, 9) in V/Å², and how they were made in its info.
+        The structure with energy (eV), forces (eV/Å), ``arrays["efg"]`` (n, 9) in V/Å², and how they were made in its
+        info.
 
     Raises:
         Unconverged: the density did not settle.

@@ -1,7 +1,8 @@
 """The independent code: input for Elk (all-electron, full-potential LAPW) and the field gradients that it writes.
 
-Elk is `elk-lapw` on Debian; it knows neither PAW datasets nor pseudo-densities. It counts the charge of electrons as positive (its species files give
-silicon a nuclear charge of −14), so that its potentials and their gradients have the opposite sign of ours.
+Elk is `elk-lapw` on Debian; it knows neither PAW datasets nor pseudo-densities. It counts the charge of electrons as
+positive (its species files give silicon a nuclear charge of −14), so that its potentials and their gradients have the
+opposite sign of ours.
 """
 
 import os

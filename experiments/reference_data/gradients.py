@@ -1,8 +1,9 @@
 """Electric field gradient at every nucleus from a converged GPAW plane-wave calculation (PAW, all-electron), which GPAW itself does not have.
 
-V_ij = +∂²V/∂x_i∂x_j of the electrostatic potential of the electrons and the other nuclei. Two parts: the lattice sum of the compensated
-pseudo-density (reciprocal space) and, inside each augmentation sphere, the l = 2 part of the difference between the all-electron and the
-pseudo density, less that of the compensation charge (Petrilli, Blöchl, Blaha and Schwarz, Phys. Rev. B 57, 14690 (1998)).
+V_ij = +∂²V/∂x_i∂x_j of the electrostatic potential of the electrons and the other nuclei. Two parts: the lattice sum
+of the compensated pseudo-density (reciprocal space) and, inside each augmentation sphere, the l = 2 part of the
+difference between the all-electron and the pseudo density, less that of the compensation charge (Petrilli, Blöchl,
+Blaha and Schwarz, Phys. Rev. B 57, 14690 (1998)).
 """
 
 import numpy as np

@@ -22,7 +22,8 @@ class Material:
         setups: PAW datasets that are not GPAW's own, by element; `SETUPS` says how they are made.
         cutoff: of the plane waves, eV.
         kpoints: Monkhorst–Pack grid shifted off Γ; None: even, of spacing 0.8 Å⁻¹.
-        density: electrons per valence electron that may still move at self-consistency. The README has what that leaves in the tensors.
+        density: electrons per valence electron that may still move at self-consistency. The README has what that
+            leaves in the tensors.
         eigenstates: residual of the orbitals then, eV² per valence electron.
         smearing: width of Fermi–Dirac occupations, eV; 0: fixed occupations.
     """

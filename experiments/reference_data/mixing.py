@@ -1,13 +1,15 @@
 """Anderson mixing of density and atomic density matrices for cells in which charge moves easily between atoms.
 
-GPAW's Pulay mixer makes the smooth density's residual small, all waves alike, and does not look at the atomic density matrices at all; on
-rattled Li4Ti5O12 either the charge sloshes or the steps are so short that sixty are needed. Here
+GPAW's Pulay mixer makes the smooth density's residual small, all waves alike, and does not look at the atomic density
+matrices at all; on rattled Li4Ti5O12 either the charge sloshes or the steps are so short that sixty are needed. Here
 
-- small means: the Coulomb energy of the residual of the *whole* pseudo charge (smooth density and compensation charges), plus a little
+- small means: the Coulomb energy of the residual of the *whole* pseudo charge (smooth density and compensation
+charges), plus a little
   of the density matrices;
 - a step is 0.4 of the residual, but for the long waves of the whole charge down to 0.12: they are what sloshes.
 
-(Anderson, J. ACM 12 (1965) 547; Kerker, Phys. Rev. B 23 (1981) 3082; residuals in the Coulomb metric as in Quantum ESPRESSO.)
+(Anderson, J. ACM 12 (1965) 547; Kerker, Phys. Rev. B 23 (1981) 3082; residuals in the Coulomb metric as in Quantum
+ESPRESSO.)
 """
 
 from typing import NamedTuple

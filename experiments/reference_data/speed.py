@@ -2,9 +2,10 @@
 
 Three things cost more than the physics does, all measured on the 42-atom Li4Ti5O12 cell:
 
-- OpenBLAS 0.3.21 takes a processor that is younger than itself for one of 2004 ("Prescott"): 10 instead of 55 GFLOP/s in zgemm.
-- Every large temporary array is new memory of the kernel's, page by page, where the heap could be used again.
-- The starting orbitals are put on the grid ten bands at a time, each time with all basis functions evaluated anew; and the
+- OpenBLAS 0.3.21 takes a processor that is younger than itself for one of 2004 ("Prescott"): 10 instead of 55 GFLOP/s
+in zgemm. - Every large temporary array is new memory of the kernel's, page by page, where the heap could be used
+again. - The starting orbitals are put on the grid ten bands at a time, each time with all basis functions evaluated
+anew; and the
   projector functions are evaluated anew in reciprocal space each time they are used.
 """
 

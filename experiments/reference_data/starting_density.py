@@ -1,8 +1,8 @@
 """The converged density of one rattled crystal as the start for others of the same parent.
 
-What bonding does to the density of free atoms is much the same in all of them: the smooth part is carried over in fractional coordinates, the
-atomic density matrices turned with the crystal. A start of this kind is three times nearer to the result than free atoms are, and already has the right bands
-occupied. The result does not depend on it.
+What bonding does to the density of free atoms is much the same in all of them: the smooth part is carried over in
+fractional coordinates, the atomic density matrices turned with the crystal. A start of this kind is three times
+nearer to the result than free atoms are, and already has the right bands occupied. The result does not depend on it.
 """
 
 import os

@@ -1,7 +1,8 @@
 """Tensor against scalar learning of the EFG in silica: the comparison of Harper et al. 2025, Figs. 3 and 4, on ¹⁷O and Si.
 
-Trains, on the same structures and with the same descriptor, one model of the whole tensor and one model for each of the scalars
-C̃_Q, η̃, θ, φ (and ν_Q itself); judges both on structures that neither has seen; writes tables, figures and a JSON report.
+Trains, on the same structures and with the same descriptor, one model of the whole tensor and one model for each of
+the scalars C̃_Q, η̃, θ, φ (and ν_Q itself); judges both on structures that neither has seen; writes tables, figures
+and a JSON report.
 
     python experiments/silica/run.py [--out results] [--seed 0]
 """

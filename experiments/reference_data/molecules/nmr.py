@@ -1,7 +1,8 @@
 """Shielding and field gradients of one molecule with PySCF and pyscf-properties (which run under the Python that has them).
 
-Kohn–Sham equations with PBE have no coupled response to a magnetic field, which leaves no current in the functional: one step of perturbation theory
-in gauge-including atomic orbitals is exact (pyscf-properties does it). Coulomb energies are density-fitted, in the field as without it.
+Kohn–Sham equations with PBE have no coupled response to a magnetic field, which leaves no current in the functional:
+one step of perturbation theory in gauge-including atomic orbitals is exact (pyscf-properties does it). Coulomb
+energies are density-fitted, in the field as without it.
 """
 
 import time
@@ -29,8 +30,9 @@ def compute_molecule(atoms: Atoms) -> Atoms:
         atoms: not periodic; its info is kept.
 
     Returns:
-        The structure with energy (eV) and forces (eV/Å), ``arrays["ms"]`` (n, 9) in ppm, row the direction of the induced field and
-        column that of the applied one, ``arrays["efg"]`` (n, 9) in V/Å², and how they were made in its info.
+        The structure with energy (eV) and forces (eV/Å), ``arrays["ms"]`` (n, 9) in ppm, row the direction of the
+        induced field and column that of the applied one, ``arrays["efg"]`` (n, 9) in V/Å², and how they were made in
+        its info.
 
     Raises:
         Unconverged: the self-consistency did not converge.
@@ -115,7 +117,8 @@ def _fock_in_field(field) -> np.ndarray:
 def _coulomb_in_field(field, density: np.ndarray) -> np.ndarray:
     """Coulomb part of it, (g μν|P) d_P, with the fitted density d of the calculation without field.
 
-    The phases of μ and ν make the pair's derivative; the fitting functions carry none, so that this is independent of the gauge origin.
+    The phases of μ and ν make the pair's derivative; the fitting functions carry none, so that this is independent of
+    the gauge origin.
     """
     from pyscf import gto
     from pyscf.df import incore

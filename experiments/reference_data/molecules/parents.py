@@ -1,8 +1,9 @@
 """Molecules and hydrogen-bonded clusters that the rattled ones are made from.
 
-Bond lengths and angles are those that rotational spectra and electron diffraction give, rounded (Harmony et al., J. Phys. Chem. Ref. Data 8, 619
-(1979); disiloxane: Almenningen et al., Acta Chem. Scand. 17, 2455 (1963)); Si(OH)4, which has not been measured as a gas, has those of silica's
-silanols. Clusters are put together from monomers at O···O, N···O and F···O distances near the measured ones: all are rattled afterwards.
+Bond lengths and angles are those that rotational spectra and electron diffraction give, rounded (Harmony et al., J.
+Phys. Chem. Ref. Data 8, 619 (1979); disiloxane: Almenningen et al., Acta Chem. Scand. 17, 2455 (1963)); Si(OH)4,
+which has not been measured as a gas, has those of silica's silanols. Clusters are put together from monomers at
+O···O, N···O and F···O distances near the measured ones: all are rattled afterwards.
 """
 
 import io

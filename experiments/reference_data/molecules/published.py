@@ -21,7 +21,8 @@ class Published:
         atom: number of the nucleus in the molecule.
         value: shielding in ppm, or quadrupolar coupling in MHz.
         source: who measured it, and what differs from a molecule at rest.
-        along: the coupling along the line through two atoms, or along the normal of the plane of three, rather than the largest.
+        along: the coupling along the line through two atoms, or along the normal of the plane of three, rather than
+            the largest.
         coupling: whether it is a quadrupolar coupling.
     """
 
