@@ -1,12 +1,20 @@
-"""Numbers with their errors as text, and tables as plain text."""
+"""Numbers with their errors as text, labels of quantities, and tables as plain text."""
 
 import io
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Label(NamedTuple):
+    """How a quantity is written: in a table, as mathtext on an axis, and its unit."""
+
+    text: str
+    mathtext: str
+    unit: str = ""
 
 
 def with_error(mean: float, error: float | None) -> str:

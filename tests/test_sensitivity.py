@@ -21,13 +21,15 @@ import efg_jax as ej
 from efg_jax import InputError, sensitivity, tensors
 from efg_jax.cli import app
 from efg_jax.cli.sensitivity import parse_quantity
-from efg_jax.sensitivity import Cluster, efg_quantity, internal_coordinates, shielding_quantity
+from efg_jax.sensitivity import Cluster, differentiate, internal_coordinates
+from efg_jax.tensors import Context, Nuclei
 
 SOAP = ej.LambdaSOAP(cutoff=3.5, nmax=2, lmax=1, sigma=0.5, cutoff_width=0.5)
 DIRECTION = np.array([0.48, -0.6, 0.64])
 REFERENCE = 120.0
 STEP = 2e-3
 O17 = tensors.isotope("17O")
+CONTEXT = Context(Nuclei.of([O17]), REFERENCE, DIRECTION)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +50,7 @@ def atoms():
 def value_of(model, atoms, atom, quantity):
     """The quantity from a prediction of the whole structure."""
     tensor = model.predict(atoms, indices=[atom])[atom]
-    if model.target == "ms":
-        return shielding_quantity(quantity, tensor, REFERENCE).value
-    return efg_quantity(quantity, tensor, O17, DIRECTION).value
+    return differentiate(model.tensor_target().name, quantity, tensor, CONTEXT).value
 
 
 def strained(atoms, strain):
@@ -134,7 +134,7 @@ def test_slopes_of_an_efgs_numbers_are_those_of_the_tensor_library(name):
         "eta_squared": tensors.asymmetry_squared,
         "nu_q": lambda v: tensors.quadrupolar_frequency(v, jnp.asarray(DIRECTION), O17),
     }
-    found = efg_quantity(name, tensor, O17, DIRECTION)
+    found = differentiate("efg", name, tensor, CONTEXT)
     value, slope = jax.jit(jax.value_and_grad(functions[name]))(jnp.asarray(tensor))
     slope = np.asarray(slope)
     part = np.eye(3) * np.trace(slope - found.slope) / 3  # a traceless tensor has no derivative along the trace
@@ -145,8 +145,8 @@ def test_slopes_of_an_efgs_numbers_are_those_of_the_tensor_library(name):
 @pytest.mark.parametrize("name", ["span", "skew", "anisotropy", "eta", "sigma_iso", "delta_iso"])
 def test_slopes_of_a_shieldings_numbers(name):
     tensor = np.array([[30.0, 5, -8], [2, 60, 4], [-6, 7, 120]])
-    found = shielding_quantity(name, tensor, REFERENCE)
-    slope = gradient(lambda v: shielding_quantity(name, v, REFERENCE).value, tensor, 1e-3)
+    found = differentiate("ms", name, tensor, CONTEXT)
+    slope = gradient(lambda v: differentiate("ms", name, v, CONTEXT).value, tensor, 1e-3)
     assert_allclose(found.slope, slope, atol=1e-8 * np.abs(slope).max())
     known = {"span": 92.02753, "skew": 0.32432, "anisotropy": 76.48222, "eta": 0.60976, "sigma_iso": 70.0}
     if name in known:
@@ -156,18 +156,19 @@ def test_slopes_of_a_shieldings_numbers(name):
 def test_kinks_are_told():
     axial, rhombic = np.diag([-1.0, -1.0, 2.0]), np.diag([0.0, -1.0, 1.0])
     with pytest.raises(InputError, match=r"η is 0 here.*eta_squared"):
-        efg_quantity("eta", axial, O17, None)
-    assert_allclose(efg_quantity("eta_squared", axial, O17, None).slope, 0.0, atol=1e-15)
+        differentiate("efg", "eta", axial, CONTEXT)
+    assert_allclose(differentiate("efg", "eta_squared", axial, CONTEXT).slope, 0.0, atol=1e-15)
     with pytest.raises(InputError, match=r"η is 1 here.*p_q"):
-        efg_quantity("c_q", rhombic, O17, None)
-    assert np.isfinite(efg_quantity("p_q", rhombic, O17, None).slope).all()
+        differentiate("efg", "c_q", rhombic, CONTEXT)
+    assert np.isfinite(differentiate("efg", "p_q", rhombic, CONTEXT).slope).all()
     with pytest.raises(InputError, match="EFG is zero"):
-        efg_quantity("c_q", np.zeros((3, 3)), O17, None)
+        differentiate("efg", "c_q", np.zeros((3, 3)), CONTEXT)
     with pytest.raises(InputError, match="coincide"):
-        shielding_quantity("span", axial, None)
-    near = efg_quantity("eta", np.diag([-1.0, -1.01, 2.01]), O17, None)
-    assert "kink at 0" in near.at_kink
-    assert_allclose(near.kink, 0.01 / 2.01)
+        differentiate("ms", "span", axial, CONTEXT)
+    near = differentiate("efg", "eta", np.diag([-1.0, -1.01, 2.01]), CONTEXT)
+    (nearest,) = [one for one in near.kinks if "kink at 0" in one.kink.near]
+    assert nearest.distance == min(one.distance for one in near.kinks)
+    assert_allclose(nearest.distance, 0.01 / 2.01)
 
 
 def test_reach_is_where_the_kink_is(model, atoms, monkeypatch):

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from efg_jax.errors import InputError
-from efg_jax.report import SHIELDING_QUANTITIES, TargetReport
+from efg_jax.report import SHIELDING_SCORES, TargetReport
 from efg_jax.report.judging import target_report
 from efg_jax.report.parity_figures import parity_panel
 from efg_jax.structures.targets import KNOWN, Target
@@ -48,7 +48,7 @@ def test_a_tensor_that_is_turned_is_wrong_in_its_orientation_alone():
     reference = np.diag([10.0, 20, 60])[None]  # σ_iso 30; z along z, x along x (−20), y along y (−10)
     turn = Rotation.from_rotvec([np.radians(30), 0, 0]).as_matrix()
     entry = of_one(MS, reference, turn @ reference @ turn.T)
-    for key in SHIELDING_QUANTITIES:
+    for key in SHIELDING_SCORES:
         assert_allclose(entry[key]["mae"], 0.0, atol=1e-12, err_msg=key)
     assert_allclose(entry["z_axis_deg"]["mean"], 30.0)
     assert_allclose(entry["q_tilde"]["median"], np.cos(np.radians(15)))
@@ -115,7 +115,7 @@ def test_percentages_and_parameters_do_not_depend_on_the_frame(shieldings, repor
     for key in ("rmse_percent", "rmse"):
         assert_allclose(again[key], entry[key])
     assert_allclose(list(again["rmse_percent_by_order"].values()), list(entry["rmse_percent_by_order"].values()))
-    for key in SHIELDING_QUANTITIES:
+    for key in SHIELDING_SCORES:
         assert_allclose(list(again[key].values()), list(entry[key].values()), err_msg=key)
     for key in ("q_tilde", "z_axis_deg"):
         assert_allclose(list(again[key].values()), list(entry[key].values()), err_msg=key)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from efg_jax.learning_curves.curve_metrics import DIRECT, quantity
+from efg_jax.learning_curves.curve_metrics import DIRECT, label_of
 from efg_jax.learning_curves.curve_result import slope_text
 from efg_jax.learning_curves.curve_statistics import Point, Row, Slope
 from efg_jax.plots import BLACK, COLOURS, GREY, SERIES, Picture, style
@@ -92,7 +92,7 @@ def _draw_curve(
 
 def _finish(ax: Axes, curve: "LearningCurve", metric: str) -> None:
     """Logarithmic axes with plain numbers, labels, and the legend above."""
-    _, symbol, unit = quantity(metric, curve.settings["unit"])
+    _, symbol, unit = label_of(metric, curve.settings["unit"])
     sizes = curve.sizes
     ax.set_xscale("log")
     ax.set_xlim(sizes[0] / 1.2, sizes[-1] * 1.2)

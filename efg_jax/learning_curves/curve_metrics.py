@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from efg_jax.report.tables import QUANTITIES, SHIELDING_QUANTITIES, Quantity
+from efg_jax.report.scored_quantities import EFG_SCORES, SHIELDING_SCORES
+from efg_jax.text import Label
 
 OF_EFG = (
     "c_q_tilde.mae",
@@ -22,7 +23,7 @@ OF_TARGETS = (
     "mae",
     "rmse_percent",
     *(f"rmse_percent_by_order.{order}" for order in range(3)),
-    *(f"{key}.mae" for key in SHIELDING_QUANTITIES),
+    *(f"{key}.mae" for key in SHIELDING_SCORES),
     "z_axis_deg.mean",
     "one_minus_q_tilde.mean",
 )
@@ -30,12 +31,12 @@ DIRECT = {"nu_q_khz.mae": "nu_q_direct_khz.mae", "v_nn.mae": "v_nn_direct.mae"}
 """What scalar learning may also learn directly, by what it is compared with."""
 
 _OTHERS = {
-    "z_axis_deg": Quantity("angle between z axes", "angle between z axes", "°"),
-    "one_minus_q_tilde": Quantity("1 − q̃", r"$1 - \tilde{q}$"),
-    "mae_vij": Quantity("V_ij, upper six summed", r"$V_{ij}$", "V/Å²"),
-    "rmse_percent": Quantity("%RMSE", "%RMSE", "%"),
+    "z_axis_deg": Label("angle between z axes", "angle between z axes", "°"),
+    "one_minus_q_tilde": Label("1 − q̃", r"$1 - \tilde{q}$"),
+    "mae_vij": Label("V_ij, upper six summed", r"$V_{ij}$", "V/Å²"),
+    "rmse_percent": Label("%RMSE", "%RMSE", "%"),
 }
-_KNOWN = QUANTITIES | SHIELDING_QUANTITIES | _OTHERS
+_KNOWN = EFG_SCORES | SHIELDING_SCORES | _OTHERS
 
 
 def shown(metrics: Collection[str]) -> list[str]:
@@ -48,13 +49,13 @@ def shown(metrics: Collection[str]) -> list[str]:
     return chosen or sorted(metrics)
 
 
-def quantity(metric: str, unit: str = "") -> Quantity:
+def label_of(metric: str, unit: str = "") -> Label:
     """How a metric is written; ``unit`` is that of the target."""
     if metric.startswith("rmse_percent_by_order."):
         order = metric.rpartition(".")[2]
-        return Quantity(f"%RMSE, λ = {order}", rf"%RMSE, $\lambda = {order}$", "%")
+        return Label(f"%RMSE, λ = {order}", rf"%RMSE, $\lambda = {order}$", "%")
     if metric == "mae":
-        return Quantity("MAE, all components", "MAE, all components", unit)
+        return Label("MAE, all components", "MAE, all components", unit)
     key, _, statistic = metric.partition(".")
-    known = _KNOWN.get(key, Quantity(key, key))
-    return known._replace(symbol=f"MAE of {known.symbol}") if statistic == "mae" or key == "mae_vij" else known
+    known = _KNOWN.get(key, Label(key, key))
+    return known._replace(mathtext=f"MAE of {known.mathtext}") if statistic == "mae" or key == "mae_vij" else known

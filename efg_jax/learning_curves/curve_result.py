@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.table import Table
 
 from efg_jax.errors import InputError
-from efg_jax.learning_curves.curve_metrics import quantity, shown
+from efg_jax.learning_curves.curve_metrics import label_of, shown
 from efg_jax.learning_curves.curve_statistics import Point, Row, Slope, power_laws, summarise
 from efg_jax.storage.atomic_write import atomic_write
 from efg_jax.text import render, with_error
@@ -116,7 +116,7 @@ class LearningCurve:
             table.add_column(str(size), justify="right", no_wrap=True)
         table.add_column("slope", justify="right", no_wrap=True)
         for metric in self.metrics(species):
-            name, _, unit = quantity(metric, self.settings["unit"])
+            name, _, unit = label_of(metric, self.settings["unit"])
             label = rf"{name} \[{unit}]" if unit else name
             for model in self.models:
                 of_model = [points.get((metric, model, size)) for size in self.sizes]

@@ -4,8 +4,7 @@ Everything here is a pure function of JAX arrays. The reference always comes fir
 """
 
 from efg_jax.metrics.angles import euler_differences
-from efg_jax.metrics.losses import observable_loss, soft_abs, tilt, tilt_loss
-from efg_jax.metrics.observables import (
+from efg_jax.metrics.efg_metrics import (
     AxesErrors,
     Observables,
     Scale,
@@ -13,12 +12,11 @@ from efg_jax.metrics.observables import (
     c_q_tilde,
     direction_angle,
     eta_tilde,
-    field_projection,
-    frequency,
     q_tilde,
     scalar_observables,
     tensor_observables,
 )
+from efg_jax.metrics.losses import observable_loss, soft_abs, tilt, tilt_loss
 from efg_jax.metrics.scores import Scores, mae, mae_vij, pearson_r, rmse, rmse_percent, rmse_percent_by_order, scores
 from efg_jax.metrics.smooth import smooth_c_q_tilde, smooth_eta_tilde, smooth_q_tilde
 
@@ -32,8 +30,6 @@ __all__ = [
     "direction_angle",
     "eta_tilde",
     "euler_differences",
-    "field_projection",
-    "frequency",
     "mae",
     "mae_vij",
     "observable_loss",

@@ -6,7 +6,7 @@ Two of them are means of three errors, of size, shape and orientation, and diffe
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from efg_jax.metrics.observables import Scale
+from efg_jax.metrics.efg_metrics import Scale
 from efg_jax.metrics.smooth import smooth_c_q_tilde, smooth_eta_tilde, smooth_q_tilde
 from efg_jax.tensors.eigen import eigh3
 

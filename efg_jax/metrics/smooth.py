@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from efg_jax.metrics.observables import Scale
+from efg_jax.metrics.efg_metrics import Scale
 from efg_jax.tensors.eigen import eigh3
 
 HIGHEST = jax.lax.Precision.HIGHEST

@@ -38,7 +38,7 @@ def values_of(
 
 def values_and_gradients(
     functions: Sequence[Callable[[View], Any]], context: Context, tensor: str, values: Float[np.ndarray, "n 3 3"]
-) -> tuple[list[Float[np.ndarray, " n"]], list[Float[np.ndarray, "n 3 3"]]]:
+) -> tuple[tuple[Float[np.ndarray, " n"], ...], tuple[Float[np.ndarray, "n 3 3"], ...]]:
     """Functions of n tensors and their derivatives; see `efg_jax.tensors.quantities.evaluate_with_gradients`."""
 
     def compiled(context: Context, values: Any) -> Any:

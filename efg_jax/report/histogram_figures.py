@@ -9,8 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from efg_jax.errors import InputError
 from efg_jax.plots.canvas import BLACK, COLOURS, GREY, PANEL, RED, SERIES, TENSOR, Picture, style
-from efg_jax.report import QUANTITIES, Report
+from efg_jax.report.efg_report import Report
 from efg_jax.report.parity_figures import EXPERIMENT_KHZ
+from efg_jax.report.scored_quantities import EFG_SCORES
 from efg_jax.spectra.regions import Regions
 from efg_jax.text import digits
 
@@ -104,10 +105,10 @@ def _series(report: Report, species: str) -> Mapping[str, tuple]:
 
 
 def _draw_errors(ax: Axes, errors: Mapping[str, np.ndarray], colours: Sequence[str], key: str) -> None:
-    quantity = QUANTITIES[key]
+    label = EFG_SCORES[key]
     reach = max(float(np.percentile(np.abs(values), SHOWN)) for values in errors.values()) or 1.0
     edges = np.linspace(-reach, reach, BINS + 1)
-    if quantity.unit == "kHz":
+    if label.unit == "kHz":
         ax.axvspan(-EXPERIMENT_KHZ, EXPERIMENT_KHZ, color=RED, alpha=0.12, linewidth=0)
     for (name, values), colour in zip(errors.items(), colours, strict=True):
         ax.hist(np.clip(values, -reach, reach), edges, color=colour, alpha=0.18)
@@ -115,8 +116,8 @@ def _draw_errors(ax: Axes, errors: Mapping[str, np.ndarray], colours: Sequence[s
         ax.hist(np.clip(values, -reach, reach), edges, color=colour, histtype="step", linewidth=1.1, label=text)
     ax.legend(loc="lower left", bbox_to_anchor=(-0.05, 1.0), borderpad=0.1, handlelength=1.0, labelspacing=0.25)
     ax.axvline(0.0, color=BLACK, linewidth=0.6)
-    unit = f" ({quantity.unit})" if quantity.unit else ""
-    ax.set_xlabel(f"error of {quantity.symbol}{unit}")
+    unit = f" ({label.unit})" if label.unit else ""
+    ax.set_xlabel(f"error of {label.mathtext}{unit}")
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlim(-reach, reach)
     ax.yaxis.set_visible(False)

@@ -1,6 +1,8 @@
 """Parity plots with the value distributions above them, as in Harper et al. 2025, Figs. 3 and 4; the reference is always grey."""
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -11,10 +13,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from efg_jax import metrics
-from efg_jax.plots.canvas import BLACK, COLOURS, DIRECT, GREY, PANEL, RED, SCALAR, TENSOR, Picture, nucleus_name, style
+from efg_jax.plots.canvas import (
+    BLACK,
+    COLOURS,
+    DIRECT,
+    GREY,
+    PANEL,
+    RED,
+    SCALAR,
+    TENSOR,
+    Figures,
+    Picture,
+    nucleus_name,
+    save,
+    style,
+)
 from efg_jax.precision import x64
-from efg_jax.report import QUANTITIES, SHIELDING_QUANTITIES, Report, TargetReport
+from efg_jax.report.efg_report import Report
+from efg_jax.report.scored_quantities import EFG_SCORES, SHIELDING_SCORES
 from efg_jax.report.summaries import number
+from efg_jax.report.target_report import TargetReport
 from efg_jax.text import digits
 
 Arrays = np.ndarray | jax.Array
@@ -94,7 +112,7 @@ def parity_panel(
         unit: of the quantities that the report does not know.
         columns: plots in a row; 0 for one row.
     """
-    known = QUANTITIES | SHIELDING_QUANTITIES
+    known = EFG_SCORES | SHIELDING_SCORES
     columns = columns or len(panels)
     rows = -(-len(panels) // columns)
     with style():
@@ -108,6 +126,15 @@ def parity_panel(
         if title:
             figure.suptitle(title, fontsize=11)
     return figure
+
+
+def figures_of(figures: Mapping[str, Figure], kind: str, directory: str | Path | None = None) -> Figures:
+    """Figures by species, for a notebook; also saved as ``<species>-<kind>.png`` where a folder is given."""
+    if directory is not None:
+        for species, figure in figures.items():
+            name = re.sub(r"[^\w.-]", "_", f"{species}-{kind}")  # a target may have any name
+            save(figure, Path(directory) / f"{name}.png")
+    return Figures(figures.values())
 
 
 def metrics_figure(report: Report, species: str) -> Figure:
@@ -267,11 +294,11 @@ def _panel(report: Report, species: str, key: str) -> Panel:
     if key not in series:
         raise KeyError(f"the report on {species} has no {key}; it has {', '.join(series)}")
     reference, predicted = series[key]
-    quantity = QUANTITIES[key]
-    band = EXPERIMENT_KHZ if quantity.unit == "kHz" else None
+    label = EFG_SCORES[key]
+    band = EXPERIMENT_KHZ if label.unit == "kHz" else None
     reassigned = report[species].metrics.get(f"{key}_reassigned")
     note = f"axes reassigned: MAE {digits(reassigned['mae'])} rad" if reassigned is not None else ""
-    return Panel(reference, predicted, quantity.symbol, quantity.unit, COLOURS[report.kind], band, note)
+    return Panel(reference, predicted, label.mathtext, label.unit, COLOURS[report.kind], band, note)
 
 
 def _inscription(panel: Panel) -> str:

@@ -2,23 +2,22 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from efg_jax import metrics
 from efg_jax.errors import InputError
+from efg_jax.observables.arrays import axes_of, values_of
 from efg_jax.precision import x64
+from efg_jax.report.scored_quantities import SHIELDING_SCORES
 from efg_jax.report.selection import Arrays, of_species, require_finite, require_length
 from efg_jax.report.summaries import Series, mean_and_median, scores_entry
-from efg_jax.report.tables import SHIELDING_QUANTITIES
 from efg_jax.structures.targets import Target, to_irreps
 from efg_jax.tensors.orientation import z_axis_angle
-from efg_jax.tensors.principal import principal_axes
-from efg_jax.tensors.shielding import haeberlen, maryland
+from efg_jax.tensors.quantities import QUANTITIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +42,6 @@ class TargetResult:
     angles: dict[str, np.ndarray]
     q_tilde: np.ndarray | None
     metrics: dict[str, Any]
-
-
-class ShieldingObservables(NamedTuple):
-    """The symmetric part of shielding tensors as Haeberlen (axes, Δ = 3ζ/2, η) and Maryland (Ω, κ) describe it; ppm."""
-
-    sigma_iso: Float[Array, "n"]
-    anisotropy: Float[Array, "n"]
-    eta: Float[Array, "n"]
-    span: Float[Array, "n"]
-    skew: Float[Array, "n"]
-    axes: Float[Array, "n 3 3"]
 
 
 def pairs(
@@ -96,10 +84,9 @@ def evaluate_target(target: Target, reference: np.ndarray, predicted: np.ndarray
     }
     series, angles, q_tilde = {}, {}, None
     if is_shielding(target):
-        truth, guess, z_axis, q_tilde = _compare_shielding(reference, predicted)
-        series = {key: (getattr(truth, key), getattr(guess, key)) for key in SHIELDING_QUANTITIES}
+        series, z_axis, q_tilde = _compare_shielding(reference, predicted)
         angles["z_axis_deg"] = z_axis
-        entry |= {key: scores_entry(series[key]) for key in SHIELDING_QUANTITIES}
+        entry |= {key: scores_entry(pair) for key, pair in series.items()}
         entry |= {"q_tilde": mean_and_median(q_tilde), "z_axis_deg": mean_and_median(z_axis)}
     return TargetResult(reference, predicted, components, series, angles, q_tilde, entry)
 
@@ -110,31 +97,21 @@ def is_shielding(target: Target) -> bool:
 
 
 @jax.jit
-def shielding_observables(tensors: Float[Array, "n 3 3"]) -> ShieldingObservables:
-    """What NMR reads off shielding tensors (n, 3, 3), ppm."""
-    by_haeberlen, by_maryland = haeberlen(tensors), maryland(tensors, sense="shielding")
-    return ShieldingObservables(
-        sigma_iso=by_haeberlen.iso,
-        anisotropy=by_haeberlen.anisotropy,
-        eta=by_haeberlen.eta,
-        span=by_maryland.span,
-        skew=by_maryland.skew,
-        axes=principal_axes(tensors, "haeberlen").axes,
-    )
-
-
-@jax.jit
 def _axes_errors(reference, predicted):
     return z_axis_angle(reference, predicted), metrics.q_tilde(reference, predicted)
 
 
-def _compare_shielding(reference: np.ndarray, predicted: np.ndarray):
-    """Observables of both sides, the angles between their z axes in degrees, and q̃ of their Haeberlen frames."""
+def _compare_shielding(
+    reference: np.ndarray, predicted: np.ndarray
+) -> tuple[dict[str, Series], np.ndarray, np.ndarray]:
+    """Parameters of both sides by name, the angles between their z axes in degrees, and q̃ of their Haeberlen frames."""
+    quantities = [QUANTITIES["shielding"][name] for name in SHIELDING_SCORES]
+    sides = (values_of(quantities, ms=side) for side in (reference, predicted))
+    series = dict(zip(SHIELDING_SCORES, zip(*sides, strict=True), strict=True))
     with x64():
-        truth, guess = (shielding_observables(jnp.asarray(side)) for side in (reference, predicted))
-        z_axis, q_tilde = _axes_errors(truth.axes, guess.axes)
-        truth, guess, z_axis, q_tilde = jax.tree.map(np.asarray, (truth, guess, z_axis, q_tilde))
-    return truth, guess, np.degrees(z_axis), q_tilde
+        axes = (jnp.asarray(axes_of(side, "haeberlen").axes) for side in (reference, predicted))
+        z_axis, q_tilde = map(np.asarray, _axes_errors(*axes))
+    return series, np.degrees(z_axis), q_tilde
 
 
 def _values(target: Target, values: Arrays, place: str, what: str) -> np.ndarray:

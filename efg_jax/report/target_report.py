@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from efg_jax.report.base import BaseReport
+from efg_jax.report.base_report import BaseReport
+from efg_jax.report.score_tables import target_table
 from efg_jax.report.selection import Arrays
-from efg_jax.report.tables import target_table
 from efg_jax.report.target_evaluation import TargetResult, evaluate_target, pairs
 from efg_jax.structures.targets import Target
 
@@ -68,7 +68,7 @@ class TargetReport(BaseReport[TargetResult]):
         return super().arrays(species)
 
     def _table(self, species: str) -> Table:
-        return target_table(self, species)
+        return target_table(self.heading(species), self.target, self[species].metrics)
 
     def _figure(self, species: str) -> Any:
         """Parity plots of every irreducible part, all components, and of σ_iso, Δ and η of a shielding."""

@@ -9,12 +9,13 @@ from jaxtyping import Float
 from efg_jax.errors import InputError
 from efg_jax.models.protocol import FittedModel
 from efg_jax.sensitivity.derivatives import tensor_derivatives
-from efg_jax.sensitivity.internal import Cluster, internal_coordinates
-from efg_jax.sensitivity.quantities import Quantity, efg_quantity, shielding_quantity
-from efg_jax.sensitivity.result import Sensitivity
+from efg_jax.sensitivity.differentiation import KinkDistance, differentiate
+from efg_jax.sensitivity.internal_coordinates import Cluster, internal_coordinates
+from efg_jax.sensitivity.sensitivity_result import Sensitivity
 from efg_jax.structures.crystal_frame import unit_direction
-from efg_jax.tensors.nuclei import Isotope, default_quadrupolar_isotope
+from efg_jax.tensors.nuclei import Isotope, Nuclei, default_quadrupolar_isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
+from efg_jax.tensors.quantities import Context
 
 BOND_SCALE = 1.25
 """Times the sum of two covalent radii: Si–O bonds up to 2.2 Å, Li–O up to 2.4 Å, and no Si–Si."""
@@ -34,15 +35,16 @@ def gradient(
 ) -> Sensitivity:
     """Exact derivatives of a quantity of one atom with respect to all positions and to strain, from a model.
 
-    Near a kink of the quantity (η at 0, V_zz and η at 1) the gradient is exact, but for small displacements only: `Sensitivity.reach` says
-    how small. On the kink there is none, and an error says what to ask for instead.
+    Near a kink of the quantity (η at 0, V_zz and η at η = 1) the gradient is exact, but holds for small displacements only:
+    `Sensitivity.reach` says how small. On the kink there is none; the error says what to ask for instead.
 
     Args:
         fitted: a model of EFG or shielding, see `tensor_derivatives`.
         atoms: structure.
         atom: index of the atom whose quantity it is.
-        quantity: of an EFG "c_q", "p_q", "nu_q" (Hz), "v_zz" (V/Å²), "eta", "eta_squared"; of a shielding "sigma_iso", "delta_iso", "span",
-            "anisotropy" (ppm), "skew", "eta". None: "c_q" ("v_zz" for an element without quadrupolar isotope), or "sigma_iso".
+        quantity: any of `efg_jax.tensors.QUANTITIES` but angles: of an EFG "c_q", "p_q", "nu_q" (Hz), "v_zz" (V/Å²), "eta",
+            "eta_squared", ...; of a shielding "sigma_iso", "delta_iso", "span", "anisotropy" (ppm), "skew", "eta", ....
+            None: "c_q" ("v_zz" for an element without quadrupolar isotope), or "sigma_iso".
         isotope: nucleus; None: the one that NMR uses.
         direction: of the field, for "nu_q"; fixed in space, whatever the strain.
         reference: σ_ref in ppm, for "delta_iso".
@@ -50,25 +52,28 @@ def gradient(
         bond_scale: atoms nearer than this times the sum of their covalent radii are bonded.
 
     Raises:
-        InputError: a model of another kind; not one structure; no such atom; an unknown quantity, or one without what it needs; a quantity on its kink.
+        InputError: a model of another target; not one structure; no such atom; an unknown quantity; a missing isotope,
+            direction or reference; a quantity on its kink.
     """
     if shells < 1 or not bond_scale > 0:
         raise InputError(f"shells = {shells} and bond_scale = {bond_scale} must be positive")
     found = tensor_derivatives(fitted, atoms, atom)
-    nucleus = None
-    if fitted.tensor_target().is_efg:
-        nucleus = _nucleus(isotope, str(atoms.symbols[atom]))
-        name = quantity or ("v_zz" if nucleus is None else "c_q")
-        number = efg_quantity(name, found.tensor, nucleus, None if direction is None else unit_direction(direction))
-    else:
-        number = shielding_quantity(
-            quantity or "sigma_iso", found.tensor, None if reference is None else float(reference)
-        )
+    kind = "efg" if fitted.tensor_target().is_efg else "ms"
+    nucleus = _nucleus(isotope, str(atoms.symbols[atom])) if kind == "efg" else None
+    default = "sigma_iso" if kind == "ms" else "v_zz" if nucleus is None else "c_q"
+    context = Context(
+        None if nucleus is None else Nuclei.of([nucleus]),
+        None if reference is None else float(reference),
+        None if direction is None else unit_direction(direction),
+    )
+    number = differentiate(kind, quantity or default, found.tensor, context)
     slopes = np.einsum("ij,ijkc->kc", number.slope, found.gradient)
     cluster = _cluster(atoms, atom, found.neighbour, found.displacement)
     in_cluster = np.concatenate([-slopes.sum(axis=0, keepdims=True), slopes])
     internal, missing = internal_coordinates(cluster, in_cluster, shells, float(bond_scale))
     positions = found.to_positions(slopes, atom, len(atoms))
+    reaches = {_reach(kink, found.gradient): kink.kink.near for kink in number.kinks}
+    reach = min(reaches, default=float("inf"))
     return Sensitivity(
         atoms=atoms.copy(),
         atom=atom,
@@ -81,14 +86,16 @@ def gradient(
         cluster_gradient=in_cluster,
         internal=tuple(internal),
         missing=missing,
-        reach=_reach(number, np.einsum("ij,ijkc->kc", number.kink_slope, found.gradient)),
+        reach=reach,
+        at_kink=reaches.get(reach, ""),
     )
 
 
-def _reach(number: Quantity, slopes: np.ndarray) -> float:
-    """Å by which the most sensitive neighbour may move before the quantity meets its kink, to first order."""
+def _reach(kink: KinkDistance, gradient: Float[np.ndarray, "3 3 neighbours 3"]) -> float:
+    """Å by which the most sensitive neighbour may move before the quantity meets the kink, to first order."""
+    slopes = np.einsum("ij,ijkc->kc", kink.slope, gradient)
     largest = float(np.linalg.norm(slopes, axis=1).max(initial=0.0))
-    return number.kink / largest if largest > 0.0 else float("inf")
+    return kink.distance / largest if largest > 0.0 else float("inf")
 
 
 def _cluster(atoms: Atoms, atom: int, neighbour: np.ndarray, displacement: np.ndarray) -> Cluster:

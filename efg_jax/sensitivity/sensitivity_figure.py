@@ -1,7 +1,6 @@
 """Sensitivities as arrows on the structure, beside the bonds and angles that matter."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -9,23 +8,17 @@ from matplotlib.axes import Axes
 
 from efg_jax.plots.canvas import BLACK, GREY, SCALAR, TENSOR, Picture, style
 from efg_jax.plots.scene import FRONT, View, draw_atoms, draw_bonds, draw_legend, finish, view_from
+from efg_jax.sensitivity.sensitivity_result import Sensitivity
 from efg_jax.structures.neighbour_lists import bonded_pairs
-
-if TYPE_CHECKING:
-    from efg_jax.sensitivity import Sensitivity
 
 LONGEST = 2.4  # Å on paper; the longest arrow
 SHORTEST = 0.06  # of the longest; arrows below are left out
 BARS = 10
 BOND = 1.25
-SYMBOLS = {
-    "c_q": "C_Q", "p_q": "P_Q", "v_zz": "V_{zz}", "eta": r"\eta", "eta_squared": r"\eta^2", "nu_q": r"\nu_Q", "sigma_iso": r"\sigma_\mathrm{iso}",
-    "delta_iso": r"\delta_\mathrm{iso}", "span": r"\Omega", "skew": r"\kappa", "anisotropy": r"\Delta",
-}  # fmt: skip
 
 
 def sensitivity_figure(
-    found: "Sensitivity",
+    found: Sensitivity,
     *,
     radius: float | int = 4.0,
     view: Sequence[float | int] | Float[np.ndarray, "3"] | None = None,
@@ -60,7 +53,7 @@ def sensitivity_figure(
         finish(left)
         if wide:
             _draw_bars(rest[0], found)
-        figure.suptitle(title or f"${SYMBOLS[found.quantity.name]}$ {found.heading.split(' ', 1)[1]}", fontsize=10)
+        figure.suptitle(title or f"${found.quantity.quantity.mathtext}$ {found.heading.split(' ', 1)[1]}", fontsize=10)
     return figure
 
 
@@ -113,7 +106,7 @@ def _name_atoms(ax: Axes, view: View, names: list[str], points: np.ndarray, pair
         )  # fmt: skip
 
 
-def _draw_bars(ax: Axes, found: "Sensitivity") -> None:
+def _draw_bars(ax: Axes, found: Sensitivity) -> None:
     unit, factor = found.unit
     largest = found.internal[:BARS]
     values = np.array([one.along for one in largest]) / factor
@@ -122,7 +115,7 @@ def _draw_bars(ax: Axes, found: "Sensitivity") -> None:
     ax.axvline(0.0, color=BLACK, linewidth=0.6)
     ax.set_yticks(np.arange(len(largest)), [one.name for one in largest])
     ax.invert_yaxis()
-    symbol = f"${SYMBOLS[found.quantity.name]}$"
+    symbol = f"${found.quantity.quantity.mathtext}$"
     ax.set_xlabel(f"derivative of {symbol} along bond or arc ({unit + '/Å' if unit else '1/Å'})")
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
+from efg_jax.text import SUPERSCRIPT
 
 PYYKKO_2008 = "P. Pyykkö, Mol. Phys. 106 (2008) 1965"
 HARRIS_2001 = "R. K. Harris et al., Pure Appl. Chem. 73 (2001) 1795"
@@ -54,6 +55,11 @@ class Isotope:
     def name(self) -> str:
         """Mass number and element, "17O"."""
         return f"{self.mass_number}{self.symbol}"
+
+    @property
+    def symbol_text(self) -> str:
+        """Mass number as a superscript, and element, "¹⁷O"."""
+        return self.name.translate(SUPERSCRIPT)
 
     def __str__(self) -> str:
         return self.name

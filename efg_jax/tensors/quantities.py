@@ -34,7 +34,7 @@ from efg_jax.tensors.efg import (
 from efg_jax.tensors.euler import euler_angles, relative_euler_angles, swap_sense
 from efg_jax.tensors.nuclei import Nuclei
 from efg_jax.tensors.orientation import polar_angles
-from efg_jax.tensors.principal import PrincipalAxes, principal_axes
+from efg_jax.tensors.principal import PrincipalAxes, identity_like, principal_axes
 from efg_jax.tensors.shielding import Decomposed, decompose_shielding, isotropic, shift_tensor
 
 # Units of tables: the unit of the values, and how many of these one is.
@@ -441,7 +441,7 @@ def evaluate_with_gradients(
         (gradient,) = pullback((*zeros[:k], jnp.ones_like(result), *zeros[k + 1 :]))
         if tensor == "efg":
             trace = jnp.trace(gradient, axis1=-2, axis2=-1)[..., None, None]
-            gradient = gradient - trace / 3.0 * jnp.eye(3, dtype=gradient.dtype)
+            gradient = gradient - trace / 3.0 * identity_like(gradient)
         gradients.append(gradient)
     return results, tuple(gradients)
 

@@ -8,6 +8,7 @@ published signs differ.
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
@@ -131,7 +132,9 @@ def principal_from_maryland(
     return jnp.stack([centre - 0.5 * sign * span, middle, centre + 0.5 * sign * span], axis=-1)
 
 
-def shift(shielding: Float[Array, "..."], reference: Float[Array, "..."] | float | int | None) -> Float[Array, "..."]:
+def shift(
+    shielding: Float[Array | np.ndarray, "..."], reference: Float[Array | np.ndarray, "..."] | float | int | None
+) -> Float[Array | np.ndarray, "..."]:
     """Chemical shift δ = (σ_ref − σ)/(1 − σ_ref·10⁻⁶) of isotropic or principal values.
 
     Args:
@@ -233,7 +236,7 @@ def decompose_shielding(tensor: Float[Array, "*batch 3 3"]) -> Decomposed:
     return Decomposed(iso, *principal_axes(tensor - iso[..., None, None] * identity_like(tensor), "haeberlen"))
 
 
-def _over_scale(difference: Float[Array, "..."], reference: Float[Array, "..."] | float | int) -> Float[Array, "..."]:
+def _over_scale(difference, reference):
     return difference / (1.0 - 1e-6 * reference)
 
 

@@ -7,8 +7,8 @@ from efg_jax.trajectories.continuity import JUMP
 from efg_jax.trajectories.correlator import Correlator
 from efg_jax.trajectories.distributions import Density, Reservoir, kernel_density
 from efg_jax.trajectories.relaxation import Relaxation, quadrupolar_t1, relaxation, running_integral
-from efg_jax.trajectories.result import TrajectoryAverage
-from efg_jax.trajectories.sites import Estimate, SiteAverage
+from efg_jax.trajectories.site_averages import Estimate, SiteAverage
+from efg_jax.trajectories.trajectory_average import TrajectoryAverage
 
 __all__ = [
     "JUMP",

@@ -1,24 +1,28 @@
-"""The sums of one pass over a trajectory. What is kept grows with the atoms, the labels and log₂ of the frames, not with the frames."""
+"""The sums of one pass over a trajectory. Memory grows with atoms, labels and log₂ of the frames, not with the frames."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from ase import Atoms
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from efg_jax.errors import InputError
+from efg_jax.observables.arrays import values_and_gradients, values_of
 from efg_jax.structures.crystal_frame import crystal_axes, has_crystal_frame
+from efg_jax.structures.padding import lengthen
 from efg_jax.structures.targets import place_of
+from efg_jax.tensors.quantities import Context, Quantity
+from efg_jax.trajectories.averaged_tensors import AveragedTensor, averaged_tensor
 from efg_jax.trajectories.blocks import BlockSums
 from efg_jax.trajectories.continuity import Continuity
 from efg_jax.trajectories.correlator import Correlator
 from efg_jax.trajectories.distributions import Reservoir
-from efg_jax.trajectories.history import History, Snapshot
-from efg_jax.trajectories.labels import Key, label_of, mask_of, tensors_of, tracked_atoms
-from efg_jax.trajectories.quantities import Described, kind_of
+from efg_jax.trajectories.frame_labels import Key, label_of, mask_of, tensors_of, tracked_atoms
+from efg_jax.trajectories.running_means import RunningMeans, Snapshot
 
 MOST_LABELS = 1000
+BATCH = 256  # tensors whose quantities are computed at once; a call of a compiled function costs as much as some frames
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,22 @@ class Options:
     seed: int
 
 
+class Waiting(NamedTuple):
+    """A frame whose quantities are not yet computed.
+
+    Attributes:
+        tensors: of the tracked atoms.
+        present: which of them count.
+        label: of the frame, or of each atom; None without labels.
+        place: of the frame, for messages.
+    """
+
+    tensors: Float[np.ndarray, "tracked 3 3"]
+    present: Bool[np.ndarray, " tracked"]
+    label: str | list[str] | None
+    place: dict[str, Any]
+
+
 class Places:
     """Mean positions and cell."""
 
@@ -59,20 +79,23 @@ class Accumulator:
     Attributes:
         frames: number of frames that were read.
         counted: number of those in which some atom was counted.
-        kind: how the target is described.
+        kind: what is averaged.
+        quantities: what is kept of single frames.
         tracked: indices of the atoms, once the first frame is there.
         reference: the first frame.
-        origin: its tensors (symmetric part), from which those that are correlated count.
+        origin: its tensors (symmetric part), from which the correlated tensors are measured.
         overall: sums of each tracked atom over all frames that count.
-        by_label: the same by label, one row an atom, or one for all of them where they are pooled.
+        by_label: the same by label, one row for each atom, or one for all where atoms are pooled.
         places: mean positions, overall (None) and by label of the frame.
         tensor_correlation, frequency_correlation: of V − V(0) (its traceless symmetric part) and of n·(V − V(0))·n.
-        samples: C_Q, η and the like of single frames, by label (None without) and element.
-        history: of the overall mean.
+        samples: quantities of single frames, by label (None without) and element.
+        running: the overall mean after more and more frames.
     """
 
     def __init__(self, options: Options):
-        self.options, self.kind = options, kind_of(options.target)
+        self.options, self.kind = options, averaged_tensor(options.target)
+        self.context = Context(direction=options.direction)
+        self.quantities = quantities_of(self.kind, options.direction)
         self.frames = self.counted = 0
         self.tracked: Int[np.ndarray, " tracked"] = np.zeros(0, dtype=int)
         self.reference: Atoms | None = None
@@ -80,7 +103,8 @@ class Accumulator:
         self.by_label: dict[str, BlockSums] = {}
         self.places: dict[str | None, Places] = {None: Places()}
         self.samples: dict[tuple[str | None, str], Reservoir] = {}
-        self.history = History()
+        self.running = RunningMeans()
+        self._waiting: list[Waiting] = []
 
     def add(self, atoms: Atoms) -> None:
         """One more frame.
@@ -98,12 +122,11 @@ class Accumulator:
         if options.frame == "crystal":
             if not has_crystal_frame(atoms):
                 raise InputError(
-                    "is no crystal (periodic in three directions, with a cell), and has no frame of its own; average with frame='fixed'",
+                    "is no crystal: it is not periodic in three directions, or has no cell; average with frame='fixed'",
                     **place_of(atoms, number),
                 )
             axes = crystal_axes(atoms)
             tensors = axes @ tensors @ axes.T
-        rows = rows_of(self.kind, tensors)
         present = np.ones(len(self.tracked), dtype=bool)
         if options.mask is not None:
             present = mask_of(atoms, number, options.mask, self.tracked).copy()
@@ -117,13 +140,33 @@ class Accumulator:
         if not present.any():
             return
         self.counted += 1
-        self.overall.add(rows, present)
-        self._add_labels(rows, present, label, atoms, number)
-        self._sample(rows, tensors, present, label)
         self.places[None].add(positions, atoms.cell.array)
         if isinstance(label, str):
             self.places.setdefault(label, Places()).add(positions, atoms.cell.array)
-        self.history.add(self._snapshot)
+        self._waiting.append(Waiting(tensors, present, label, place_of(atoms, number)))
+        if len(self._waiting) * len(tensors) >= BATCH:
+            self.finish()
+
+    def finish(self) -> None:
+        """Count the frames that wait.
+
+        Raises:
+            InputError: too many labels.
+        """
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        tensors = np.concatenate([frame.tensors for frame in waiting])
+        padded = lengthen(tensors, max(BATCH, len(tensors)))  # one shape, whatever the number of frames
+        values = np.stack(values_of(self.quantities, self.context, **{self.kind.name: padded}), axis=1)[: len(tensors)]
+        rows = np.concatenate([self.kind.pack(tensors), values[:, : len(self.kind.nonlinear)]], axis=1)
+        count = len(waiting[0].tensors)
+        for k, (_, present, label, place) in enumerate(waiting):
+            own = slice(k * count, (k + 1) * count)
+            self.overall.add(rows[own], present)
+            self._add_labels(rows[own], present, label, place)
+            self._sample(values[own], present, label)
+            self.running.add(self._snapshot)
 
     def _begin(self, atoms: Atoms, number: int) -> None:
         options = self.options
@@ -132,10 +175,11 @@ class Accumulator:
         self.symbols = np.asarray(atoms.symbols)[self.tracked]
         if options.pool and len(elements := sorted(set(self.symbols.tolist()))) > 1:
             raise InputError(
-                f"atoms of one element have a common tensor, not {' and '.join(elements)}; choose species= (command line: --species), or pool=False",
+                f"pool=True averages atoms of one element, not {' and '.join(elements)}; choose species= "
+                "(command line: --species), or pool=False",
                 **place_of(atoms, number),
             )
-        self.complete = True  # every tracked atom was counted in every frame: only then do steps of frames mean times
+        self.complete = True  # every atom was counted in every frame; only then are steps of frames times
         count = len(self.tracked)
         self.overall = BlockSums(count, self.kind.width + len(self.kind.nonlinear))
         self.tensor_correlation = Correlator(count, 9)
@@ -156,7 +200,7 @@ class Accumulator:
             self.frequency_correlation.add(vectors(moved, self.options.direction))
 
     def _add_labels(
-        self, rows: np.ndarray, present: np.ndarray, label: str | list[str] | None, atoms: Atoms, number: int
+        self, rows: np.ndarray, present: np.ndarray, label: str | list[str] | None, place: dict[str, Any]
     ) -> None:
         if label is None and not self.options.pool:
             return
@@ -166,7 +210,7 @@ class Accumulator:
                 if len(self.by_label) == MOST_LABELS:
                     raise InputError(
                         f"more than {MOST_LABELS} labels; label= must name a few phases or sites, not every frame",
-                        **place_of(atoms, number),
+                        **place,
                     )
                 self.by_label[text] = BlockSums(1 if self.options.pool else len(rows), rows.shape[1])
             chosen = present & (labels == text)
@@ -175,15 +219,9 @@ class Accumulator:
             else:
                 self.by_label[text].add(rows, chosen)
 
-    def _sample(
-        self, rows: np.ndarray, tensors: np.ndarray, present: np.ndarray, label: str | list[str] | None
-    ) -> None:
-        """Numbers of single frames: the nonlinear ones, σ_iso, and the component along the field."""
-        columns = [rows[:, self.kind.width :], np.trace(tensors, axis1=1, axis2=2)[:, None] / 3.0]
-        if self.options.direction is not None:
-            columns.append(along(tensors, self.options.direction)[:, None])
-        values = np.concatenate(columns, axis=1)
-        labels = np.full(len(rows), label) if isinstance(label, str | None) else np.array(label)
+    def _sample(self, values: np.ndarray, present: np.ndarray, label: str | list[str] | None) -> None:
+        """Keep the quantities of a frame."""
+        labels = np.full(len(values), label) if isinstance(label, str | None) else np.array(label)
         for text in set(labels[present].tolist()):
             for symbol in np.unique(self.symbols).tolist():
                 chosen = present & (labels == text) & (self.symbols == symbol)
@@ -197,27 +235,28 @@ class Accumulator:
         """V_zz, or Ω, with its error; NaN for atoms that were not counted yet."""
         width, counted = self.kind.width, self.overall.count > 0
         mean = np.nan_to_num(self.overall.mean)
-        name = self.kind.nonlinear[0]
-        found = self.kind.numbers(self.kind.unpack(mean[:, :width]))[name]
-        error = self.overall.errors(widened(self.kind.pack_gradient(found.gradient), mean.shape[1])).error
-        return Snapshot(*(np.where(counted, column, np.nan) for column in (found.value, error, mean[:, width])))
+        functions = (self.kind.nonlinear[0].function,)
+        tensors = self.kind.unpack(mean[:, :width])
+        (right,), (gradient,) = values_and_gradients(functions, self.context, self.kind.name, tensors)
+        error = self.overall.errors(widened(self.kind.pack_gradient(gradient), mean.shape[1])).error
+        return Snapshot(*(np.where(counted, column, np.nan) for column in (right, error, mean[:, width])))
 
 
-def rows_of(kind: Described, tensors: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n width"]:
-    """What is averaged of each tensor: its components, then the nonlinear numbers."""
-    numbers = kind.numbers(tensors)
-    return np.concatenate([kind.pack(tensors), *(numbers[name].value[:, None] for name in kind.nonlinear)], axis=1)
+def quantities_of(kind: AveragedTensor, direction: Float[np.ndarray, "3"] | None) -> tuple[Quantity, ...]:
+    """The quantities of single frames: nonlinear ones first, and those along the field if its direction is known."""
+    known = (one for one in kind.linear if direction is not None or "direction" not in one.needs)
+    return (*kind.nonlinear, *known)
 
 
 def widened(gradient: Float[np.ndarray, "n components"], width: int) -> Float[np.ndarray, "n width"]:
-    """A gradient with respect to the components as one with respect to the rows of `rows_of`."""
+    """A gradient with respect to the components as one with respect to the rows of the sums."""
     return np.pad(gradient, [(0, 0), (0, width - gradient.shape[1])])
 
 
 def vectors(
     tensors: Float[np.ndarray, "n 3 3"], direction: Float[np.ndarray, "3"] | None
 ) -> Float[np.ndarray, "n width"]:
-    """What is correlated: the nine components of the tensors without their isotropic part, or with a direction n·V·n."""
+    """What is correlated: the nine components without their isotropic part, or along a direction n·V·n."""
     if direction is not None:
         return along(tensors, direction)[:, None]
     return (tensors - np.trace(tensors, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)).reshape(-1, 9)

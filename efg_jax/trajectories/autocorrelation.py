@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from efg_jax.errors import InputError
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.trajectories.accumulation import Accumulator, vectors
-from efg_jax.trajectories.sites import frequency_factors
+from efg_jax.trajectories.site_averages import frequency_factors
 
 
 class Autocorrelation(NamedTuple):

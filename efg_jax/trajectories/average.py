@@ -16,8 +16,8 @@ from efg_jax.tensors.nuclei import Isotope, default_quadrupolar_isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.trajectories.accumulation import Accumulator, Options
 from efg_jax.trajectories.continuity import JUMP
-from efg_jax.trajectories.labels import Key
-from efg_jax.trajectories.result import TrajectoryAverage
+from efg_jax.trajectories.frame_labels import Key
+from efg_jax.trajectories.trajectory_average import TrajectoryAverage
 
 SAMPLE = 10_000
 
@@ -101,6 +101,7 @@ def average(
         sums.add(atoms)
         if progress is not None:
             progress(sums.frames)
+    sums.finish()
     if sums.frames == 0:
         raise InputError("there are no frames to average; check the file, or the iterator that was used up before")
     if sums.counted == 0:

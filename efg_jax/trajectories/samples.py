@@ -1,4 +1,4 @@
-"""Numbers of single frames, out of what was kept of them."""
+"""Values of quantities in single frames, from the samples that were kept."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,11 @@ from jaxtyping import Float
 
 from efg_jax.errors import InputError
 from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.quantities import QUANTITIES, Context, require
+from efg_jax.tensors.shielding import shift
 from efg_jax.trajectories.accumulation import Accumulator
 from efg_jax.trajectories.distributions import Reservoir
-from efg_jax.trajectories.sites import frequency_factors
+from efg_jax.trajectories.site_averages import frequency_factors
 
 
 def sampled(
@@ -44,24 +46,14 @@ def sampled(
 def _column(
     sums: Accumulator, quantity: str, rows: np.ndarray, nucleus: Isotope | None, reference: float | int | None
 ) -> np.ndarray:
-    names = [*sums.kind.nonlinear, "iso", *(["v_nn"] if sums.options.direction is not None else [])]
-    columns = dict(zip(names, rows.T, strict=True))
-    iso = columns.pop("iso")
-    if sums.kind.name == "ms":
-        columns["sigma_iso"] = iso
-        if quantity == "delta_iso":
-            if reference is None or not np.isfinite(reference):
-                raise InputError(
-                    "a chemical shift needs the shielding of a reference compound; pass reference=..., a number in ppm"
-                )
-            return (reference - iso) / (1.0 - 1e-6 * reference)
-        columns.pop("v_nn", None)
-    elif nucleus is not None:
+    columns = {one.name: column for one, column in zip(sums.quantities, rows.T, strict=True)}
+    if quantity == "delta_iso" and sums.kind.name == "ms":
+        require(QUANTITIES["shift"]["delta_iso"], Context(reference=reference))
+        return shift(columns["sigma_iso"], reference)
+    if nucleus is not None:
         factors = frequency_factors(nucleus)
-        columns["c_q"], columns["abs_c_q"] = (
-            columns["v_zz"] * factors["v_zz"],
-            columns["abs_v_zz"] * abs(factors["v_zz"]),
-        )
+        columns["c_q"] = columns["v_zz"] * factors["v_zz"]
+        columns["abs_c_q"] = columns["abs_v_zz"] * abs(factors["v_zz"])
         if "v_nn" in columns:
             columns["nu_q"] = columns["v_nn"] * factors["v_nn"]
     if quantity not in columns:

@@ -1,23 +1,22 @@
 """What a trajectory says, in pictures: running averages, distributions, autocorrelations, and the wrong order of averaging."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from efg_jax.errors import InputError
 from efg_jax.plots.canvas import BLACK, GREY, PANEL, SCALAR, SERIES, TENSOR, Picture, nucleus_name, style
-
-if TYPE_CHECKING:
-    from efg_jax.trajectories import TrajectoryAverage
+from efg_jax.tensors.quantities import QUANTITIES
+from efg_jax.trajectories.distributions import has_density
+from efg_jax.trajectories.trajectory_average import TrajectoryAverage
 
 MOST_LABELS = 6
 MARGIN = 0.1  # beyond the outermost points, of what they span
 MARK = {"s": 12, "linewidths": 0, "alpha": 0.8, "zorder": 3}
 
 
-def trajectory_figure(average: "TrajectoryAverage", species: str | None = None, title: str = "") -> Picture:
+def trajectory_figure(average: TrajectoryAverage, species: str | None = None, title: str = "") -> Picture:
     """Four panels: running average of one atom, right order against wrong, distribution of single frames, autocorrelation of the tensor.
 
     Args:
@@ -41,13 +40,13 @@ def trajectory_figure(average: "TrajectoryAverage", species: str | None = None, 
     return figure
 
 
-def running_figure(average: "TrajectoryAverage", atom: int | None = None) -> Picture:
+def running_figure(average: TrajectoryAverage, atom: int | None = None) -> Picture:
     """Running average of one atom with its standard error, and the mean over frames beside it; without an atom the first one."""
     return _single(lambda ax: draw_running(ax, average, None, atom))
 
 
 def distribution_figure(
-    average: "TrajectoryAverage",
+    average: TrajectoryAverage,
     quantity: str | None = None,
     *,
     species: str | None = None,
@@ -59,12 +58,12 @@ def distribution_figure(
     )
 
 
-def autocorrelation_figure(average: "TrajectoryAverage", species: str | None = None) -> Picture:
+def autocorrelation_figure(average: TrajectoryAverage, species: str | None = None) -> Picture:
     """Normalised autocorrelation of the tensor's fluctuation, of ν_Q's too where a direction was given."""
     return _single(lambda ax: draw_autocorrelation(ax, average, species or next(iter(average.isotopes))))
 
 
-def draw_running(ax: Axes, average: "TrajectoryAverage", species: str | None, atom: int | None = None) -> None:
+def draw_running(ax: Axes, average: TrajectoryAverage, species: str | None, atom: int | None = None) -> None:
     """C_Q(⟨V⟩) after more and more frames with its standard error, and ⟨C_Q⟩."""
     frames, series = average.running()
     symbols = average.sums.symbols
@@ -85,7 +84,7 @@ def draw_running(ax: Axes, average: "TrajectoryAverage", species: str | None, at
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def draw_orders(ax: Axes, average: "TrajectoryAverage", species: str) -> None:
+def draw_orders(ax: Axes, average: TrajectoryAverage, species: str) -> None:
     """The mean over frames against the number of the mean tensor, one point a site."""
     name, unit, divisor = _main(average, species)
     key = _key(average, species)
@@ -117,14 +116,12 @@ def draw_orders(ax: Axes, average: "TrajectoryAverage", species: str) -> None:
 
 def draw_distribution(
     ax: Axes,
-    average: "TrajectoryAverage",
+    average: TrajectoryAverage,
     species: str,
     quantity: str | None = None,
     reference: float | int | None = None,
 ) -> None:
     """Density of what single frames show, and where the averages lie."""
-    from efg_jax.trajectories.distributions import has_density
-
     key = quantity or _key(average, species)
     name, unit, divisor = _axis(key)
     labels: Sequence[str | None] = average.labels[:MOST_LABELS] if any(site.label for site in average.sites) else [None]
@@ -161,7 +158,7 @@ def draw_distribution(
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def draw_autocorrelation(ax: Axes, average: "TrajectoryAverage", species: str) -> None:
+def draw_autocorrelation(ax: Axes, average: TrajectoryAverage, species: str) -> None:
     """Normalised autocorrelation of the fluctuations on a logarithmic axis of lags; a line of text where there is none."""
     ax.spines[["top", "right"]].set_visible(False)
     if not average.sums.complete:
@@ -200,7 +197,7 @@ def _single(draw) -> Picture:
     return figure
 
 
-def _time(average: "TrajectoryAverage", values: np.ndarray, of_lags: bool = False) -> tuple[np.ndarray, str]:
+def _time(average: TrajectoryAverage, values: np.ndarray, of_lags: bool = False) -> tuple[np.ndarray, str]:
     """Frames, or picoseconds where the time step is known; lags come in fs then."""
     if average.timestep is None:
         return values, "lag (frames)" if of_lags else "frames"
@@ -214,7 +211,7 @@ def _ends(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
     return np.array([max(low - margin, 0.0), high + margin])
 
 
-def _key(average: "TrajectoryAverage", species: str) -> str:
+def _key(average: TrajectoryAverage, species: str) -> str:
     if species not in average.isotopes:
         raise InputError(f"{species} was not averaged; choose one of {', '.join(average.isotopes)}")
     if average.target == "ms":
@@ -222,18 +219,14 @@ def _key(average: "TrajectoryAverage", species: str) -> str:
     return "v_zz" if average.isotopes[species] is None else "c_q"
 
 
-def _main(average: "TrajectoryAverage", species: str) -> tuple[str, str, float]:
+def _main(average: TrajectoryAverage, species: str) -> tuple[str, str, float]:
     return _axis(_key(average, species))
 
 
 def _axis(key: str) -> tuple[str, str, float]:
     """Symbol, unit on paper, divisor."""
-    return {
-        "c_q": ("$C_Q$", "MHz", 1e6), "abs_c_q": ("$|C_Q|$", "MHz", 1e6), "nu_q": (r"$\nu_Q$", "kHz", 1e3), "v_zz": ("$V_{zz}$", "V/Å²", 1.0),
-        "abs_v_zz": ("$|V_{zz}|$", "V/Å²", 1.0), "v_nn": (r"$\mathbf{n}\cdot\mathbf{V}\cdot\mathbf{n}$", "V/Å²", 1.0), "eta": (r"$\eta$", "", 1.0),
-        "span": (r"$\Omega$", "ppm", 1.0), "skew": (r"$\kappa$", "", 1.0), "sigma_iso": (r"$\sigma_\mathrm{iso}$", "ppm", 1.0),
-        "delta_iso": (r"$\delta_\mathrm{iso}$", "ppm", 1.0),
-    }.get(key, (key, "", 1.0))  # fmt: skip
+    known = QUANTITIES["shift"] | QUANTITIES["shielding"] | QUANTITIES["efg"]
+    return f"${known[key].mathtext}$", known[key].display_unit, known[key].display_factor
 
 
 def _over_frames(key: str) -> str:
@@ -241,6 +234,6 @@ def _over_frames(key: str) -> str:
     return f"mean_{key}" if key == "span" else f"mean_abs_{key}"
 
 
-def _nucleus(average: "TrajectoryAverage", symbol: str) -> str:
+def _nucleus(average: TrajectoryAverage, symbol: str) -> str:
     nucleus = average.isotopes[symbol]
     return symbol if nucleus is None else nucleus_name(nucleus)

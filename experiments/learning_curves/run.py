@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 import efg_jax as ej
 from efg_jax import plots
 from efg_jax.learning_curves import Fit, LearningCurve
-from efg_jax.learning_curves.curve_metrics import quantity
+from efg_jax.learning_curves.curve_metrics import label_of
 from efg_jax.learning_curves.curve_result import slope_text
 from efg_jax.storage import atomic_write
 from efg_jax.text import with_error
@@ -90,7 +90,7 @@ def markdown(curve: LearningCurve, species: str) -> str:
     slopes = {(s.metric, s.model): s for s in curve.slopes() if s.species == species}
     lines = [["", "model", *map(str, curve.sizes), "slope"], ["---"] * (len(curve.sizes) + 3)]
     for metric in curve.metrics(species):
-        name, _, unit = quantity(metric)
+        name, _, unit = label_of(metric)
         for model in curve.models:
             if (metric, model, curve.sizes[0]) in points:
                 of_model = [points[metric, model, size] for size in curve.sizes]
@@ -106,7 +106,7 @@ def headline(curve: LearningCurve) -> str:
     lines = []
     for species in SPECIES:
         parts = [
-            f"{quantity(metric).name} {' against '.join(slope_text(slopes[species, kind, metric]) for kind in ('tensor', 'scalar'))}"
+            f"{label_of(metric).text} {' against '.join(slope_text(slopes[species, kind, metric]) for kind in ('tensor', 'scalar'))}"
             for metric in ("c_q_tilde.mae", "eta_tilde.mae", "theta.mae", "phi.mae")
         ]
         lines.append(f"{species}: slopes of tensor against scalar learning: {'; '.join(parts)}")

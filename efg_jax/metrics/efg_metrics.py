@@ -11,13 +11,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from efg_jax.precision import x64
-from efg_jax.structures.padding import bucket
-from efg_jax.tensors.efg import asymmetry, coupling_constant
+from efg_jax.structures.padding import in_bucket
+from efg_jax.tensors.efg import (
+    asymmetry,
+    coupling_constant,
+    field_component,
+    field_component_from_angles,
+    frequency_of_component,
+)
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.orientation import polar_angles, quaternion, quaternion_overlap, reassign_axes, z_axis_angle
 from efg_jax.tensors.principal import principal_axes
-
-HIGHEST = jax.lax.Precision.HIGHEST  # accelerators round float32 products otherwise
 
 
 class Scale(NamedTuple):
@@ -40,10 +44,10 @@ class Scale(NamedTuple):
     def of_data(cls, tensors: Float[np.ndarray, "n 3 3"]) -> "Scale":
         """The same of the tensors on the host that have no NaN, as Python floats in float64; data sets of similar size share a compilation."""
         tensors = tensors[np.isfinite(tensors).all(axis=(1, 2))]
-        padding = [(0, bucket(len(tensors)) - len(tensors)), (0, 0), (0, 0)]
         with x64():
-            magnitude = np.asarray(_compiled_magnitude(np.pad(np.asarray(tensors, dtype=np.float64), padding)))
-        return cls(float(np.mean(magnitude[: len(tensors)])), float(np.std(magnitude[: len(tensors)])))
+            padded = _compiled_magnitude(in_bucket(np.asarray(tensors, dtype=np.float64)))
+        magnitude = np.asarray(padded)[: len(tensors)]
+        return cls(float(np.mean(magnitude)), float(np.std(magnitude)))
 
 
 def _magnitude(tensors: Float[Array, "n 3 3"]) -> Float[Array, "n"]:
@@ -141,39 +145,6 @@ def q_tilde(
     return quaternion_overlap(quaternion(reference_axes), quaternion(predicted_axes))
 
 
-def field_projection(
-    v_zz: Float[Array, "*atoms"],
-    width: Float[Array, "*atoms"],
-    theta: Float[Array, "*atoms"],
-    phi: Float[Array, "*atoms"],
-) -> Float[Array, "*atoms"]:
-    """n·V·n = ½[V_zz(3cos²θ − 1) + (V_xx − V_yy) sin²θ cos2φ]: the tensor along the field, from its scalars.
-
-    Eq. 5 of Harper et al. 2025 with the sign that belongs to φ measured from the x axis in NQR order, and free of the division by V_zz.
-
-    Args:
-        v_zz: V/Å².
-        width: V_xx − V_yy = η V_zz, V/Å².
-        theta: polar angle of the field in the principal frame, rad.
-        phi: azimuth of the field there, rad.
-
-    Returns:
-        n·V·n in V/Å².
-    """
-    return 0.5 * (v_zz * (3.0 * jnp.cos(theta) ** 2 - 1.0) + width * jnp.sin(theta) ** 2 * jnp.cos(2.0 * phi))
-
-
-def frequency(v_nn: Float[Array, "*atoms"], isotope: Isotope) -> Float[Array, "*atoms"]:
-    """ν_Q = 3 eQ n·V·n/(2I(2I − 1)h) of a field along n, Hz.
-
-    Args:
-        v_nn: n·V·n, V/Å².
-        isotope: a nucleus of spin ≥ 1.
-    """
-    spin = isotope.spin
-    return 3.0 / (2.0 * spin * (2.0 * spin - 1.0)) * coupling_constant(v_nn, isotope)
-
-
 def direction_angle(
     theta: Float[Array, "*atoms"],
     phi: Float[Array, "*atoms"],
@@ -207,7 +178,7 @@ def tensor_observables(
     principal = principal_axes(tensors)
     v_zz = principal.values[:, 2]
     theta, phi = polar_angles(principal.axes, directions)
-    v_nn = jnp.einsum("ni,nij,nj->n", directions, tensors, directions, precision=HIGHEST)
+    v_nn = field_component(tensors, directions)
     quadrupolar = isotope is not None and isotope.quadrupole_moment is not None
     return Observables(
         v_zz=v_zz,
@@ -218,7 +189,7 @@ def tensor_observables(
         theta=theta,
         phi=phi,
         v_nn=v_nn,
-        nu_q=frequency(v_nn, isotope) if quadrupolar else None,
+        nu_q=frequency_of_component(v_nn, isotope) if quadrupolar else None,
         axes=principal.axes,
         quaternion=quaternion(principal.axes),
     )
@@ -233,7 +204,8 @@ def scalar_observables(
     scale: Scale,
     isotope: Isotope | None = None,
 ) -> Observables:
-    """What follows from the four scalars C̃_Q, η̃, θ, φ, each learned by itself: |V_zz| = μ + σC̃_Q, η = η̃μ/|V_zz|, n·V·n by `field_projection`.
+    """What follows from the four scalars C̃_Q, η̃, θ, φ, each learned by itself: |V_zz| = μ + σC̃_Q, η = η̃μ/|V_zz|, n·V·n by
+    `field_component_from_angles`.
 
     Nothing is clipped: a model that predicts η outside [0, 1] or angles outside [0, π/2] is shown as it is.
 
@@ -249,7 +221,7 @@ def scalar_observables(
     mean, std = _as(c_q_tilde, scale)
     magnitude, width = mean + std * c_q_tilde, mean * eta_tilde
     v_zz = sign * magnitude
-    v_nn = sign * field_projection(magnitude, width, theta, phi)
+    v_nn = sign * field_component_from_angles(magnitude, width, theta, phi)
     quadrupolar = isotope is not None and isotope.quadrupole_moment is not None
     return Observables(
         v_zz=v_zz,
@@ -260,7 +232,7 @@ def scalar_observables(
         theta=theta,
         phi=phi,
         v_nn=v_nn,
-        nu_q=frequency(v_nn, isotope) if quadrupolar else None,
+        nu_q=frequency_of_component(v_nn, isotope) if quadrupolar else None,
     )
 
 

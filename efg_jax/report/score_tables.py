@@ -1,50 +1,22 @@
 """Tables of a report: one model by itself, or several side by side."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.table import Table
 
-from efg_jax.text import SUPERSCRIPT, correlation, digits
+from efg_jax.report.base_report import BaseReport
+from efg_jax.report.scored_quantities import EFG_SCORES, SHIELDING_SCORES
+from efg_jax.structures.targets import Target
+from efg_jax.text import Label, correlation, digits
 
-if TYPE_CHECKING:
-    from efg_jax.report.report import Report
-    from efg_jax.report.target_report import TargetReport
-
-GRANTED = "Scalar learning is given the sign of V_zz in C_Q, ν_Q and n·V·n, which C̃_Q does not hold; its η is not clipped to [0, 1]."
-AXIS_LEARNED = "Its z axis is learned besides, as the dyad z zᵀ in the crystal frame."
-
-
-class Quantity(NamedTuple):
-    """How one quantity of the report is written: in a table, as mathtext on an axis, and its unit."""
-
-    name: str
-    symbol: str
-    unit: str = ""
+GRANTED = (
+    "Scalar learning is given the sign of V_zz in C_Q, ν_Q and n·V·n, which C̃_Q lacks; its η is not clipped to [0, 1]."
+)
+AXIS_LEARNED = "Its z axis is learned too, as the dyad z zᵀ in the crystal frame."
 
 
-QUANTITIES = {
-    "c_q_tilde": Quantity("C̃_Q", r"$\tilde{C}_Q$"),
-    "eta_tilde": Quantity("η̃", r"$\tilde{\eta}$"),
-    "c_q_mhz": Quantity("C_Q", r"$C_Q$", "MHz"),
-    "eta": Quantity("η", r"$\eta$"),
-    "nu_q_khz": Quantity("ν_Q", r"$\nu_Q$", "kHz"),
-    "nu_q_direct_khz": Quantity("ν_Q, learned directly", r"$\nu_Q$", "kHz"),
-    "v_nn": Quantity("n·V·n", r"$\mathbf{n}\cdot\mathbf{V}\cdot\mathbf{n}$", "V/Å²"),
-    "v_nn_direct": Quantity("n·V·n, learned directly", r"$\mathbf{n}\cdot\mathbf{V}\cdot\mathbf{n}$", "V/Å²"),
-    "theta": Quantity("θ", r"$\theta$", "rad"),
-    "phi": Quantity("φ", r"$\varphi$", "rad"),
-    "theta_reassigned": Quantity("θ, axes reassigned", r"$\theta$", "rad"),
-    "phi_reassigned": Quantity("φ, axes reassigned", r"$\varphi$", "rad"),
-}
-SHIELDING_QUANTITIES = {
-    "sigma_iso": Quantity("σ_iso", r"$\sigma_\mathrm{iso}$", "ppm"),
-    "anisotropy": Quantity("Δ", r"$\Delta$", "ppm"),
-    "eta": Quantity("η", r"$\eta$"),
-    "span": Quantity("Ω", r"$\Omega$", "ppm"),
-    "skew": Quantity("κ", r"$\kappa$"),
-}
 # Where a model has no such value, what stands beside another's: a tensor's ν_Q is as direct as any.
 STAND_INS = {
     "nu_q_direct_khz": "nu_q_khz",
@@ -54,13 +26,13 @@ STAND_INS = {
 }
 
 
-def species_table(report: "Report", species: str) -> Table:
+def species_table(report: BaseReport, species: str) -> Table:
     """MAE, r and %RMSE of every quantity of one species."""
     entry = report[species].metrics
     table = _score_table(_heading(report, species), _caption([report], species))
-    for key, quantity in QUANTITIES.items():
+    for key, label in EFG_SCORES.items():
         if entry[key] is not None:
-            _add_scores(table, quantity, entry[key])
+            _add_scores(table, label, entry[key])
     table.add_section()
     if entry["rmse_percent"] is not None:
         table.add_row("V, all components", "", "", digits(entry["rmse_percent"]), "")
@@ -77,26 +49,25 @@ def species_table(report: "Report", species: str) -> Table:
     return table
 
 
-def target_table(report: "TargetReport", species: str) -> Table:
-    """MAE, %RMSE and r of the components, all together and by λ, and of what a shielding tensor is described by."""
-    entry, unit = report[species].metrics, report.target.unit
-    table = _score_table(report.heading(species))
-    whole = report.target.name if report.target.kind == "scalar" else f"{report.target.name}, all components"
-    _add_scores(table, Quantity(whole, "", unit), entry)
-    if report.target.kind == "matrix":
+def target_table(heading: str, target: Target, entry: Mapping[str, Any]) -> Table:
+    """MAE, %RMSE and r of the components, all together and by λ, and of the parameters of a shielding."""
+    unit, table = target.unit, _score_table(heading)
+    whole = target.name if target.kind == "scalar" else f"{target.name}, all components"
+    _add_scores(table, Label(whole, "", unit), entry)
+    if target.kind == "matrix":
         for order, scores in entry["by_order"].items():
-            _add_scores(table, Quantity(f"λ = {order}", "", unit), scores)
+            _add_scores(table, Label(f"λ = {order}", "", unit), scores)
     if "z_axis_deg" in entry:
         table.add_section()
-        for key, quantity in SHIELDING_QUANTITIES.items():
-            _add_scores(table, quantity, entry[key])
+        for key, label in SHIELDING_SCORES.items():
+            _add_scores(table, label, entry[key])
         table.add_section()
         table.add_row("angle between z axes", digits(entry["z_axis_deg"]["mean"]), "°", "", "")
         table.add_row("1 − q̃", digits(1.0 - entry["q_tilde"]["mean"]), "", "", "")
     return table
 
 
-def comparison_table(reports: "Mapping[str, Report]", species: str) -> Table:
+def comparison_table(reports: Mapping[str, BaseReport], species: str) -> Table:
     """Mean absolute errors of several models side by side for one species; for two of them with the ratio of the first to the second.
 
     A value that a model does not have stands beside the nearest one that it has, in brackets: ν_Q of a tensor model beside the ν_Q of a
@@ -114,25 +85,25 @@ def comparison_table(reports: "Mapping[str, Report]", species: str) -> Table:
         table.add_column("r", justify="right", style="dim", no_wrap=True)
     if len(entries) == 2:
         table.add_column("ratio", justify="right", style="bold", no_wrap=True)
-    for key, quantity in QUANTITIES.items():
+    for key, label in EFG_SCORES.items():
         if any(entry[key] is not None for entry in entries):
-            _compare(table, quantity, [_score(entry, key) for entry in entries])
+            _compare(table, label, [_score(entry, key) for entry in entries])
     table.add_section()
     z_axes = [
         _mean(e["z_axis_deg"]) if e["z_axis_deg"]["mean"] is not None else _mean(e["z_axis_lower_bound_deg"], "≥ ")
         for e in entries
     ]
-    _compare(table, Quantity("angle between z axes", "", "°"), z_axes)
+    _compare(table, Label("angle between z axes", "", "°"), z_axes)
     _compare(
         table,
-        Quantity("field direction in principal frame", "", "°"),
+        Label("field direction in principal frame", "", "°"),
         [_mean(entry["direction_deg"]) for entry in entries],
     )
-    for key, quantity in (
-        ("mae_vij", Quantity("V_ij, upper six summed", "", "V/Å²")),
-        ("rmse_percent", Quantity("%RMSE of V", "", "%")),
+    for key, label in (
+        ("mae_vij", Label("V_ij, upper six summed", "", "V/Å²")),
+        ("rmse_percent", Label("%RMSE of V", "", "%")),
     ):
-        _compare(table, quantity, [Cell(entry[key]) for entry in entries])
+        _compare(table, label, [Cell(entry[key]) for entry in entries])
     return table
 
 
@@ -159,9 +130,9 @@ def _mean(entry: dict[str, Any], prefix: str = "") -> Cell:
     return Cell(entry["mean"], prefix=prefix)
 
 
-def _compare(table: Table, quantity: Quantity, cells: list[Cell]) -> None:
+def _compare(table: Table, label: Label, cells: list[Cell]) -> None:
     """One row: what is compared, each model's error and r, and the ratio of two."""
-    row = [f"{quantity.name} [{quantity.unit}]" if quantity.unit else quantity.name]
+    row = [f"{label.text} [{label.unit}]" if label.unit else label.text]
     for cell in cells:
         row += [str(cell), correlation(cell.r) if cell.r is not None else ""]
     if len(cells) == 2:
@@ -197,25 +168,25 @@ def _score_table(title: str, caption: str | None = None) -> Table:
     return table
 
 
-def _add_scores(table: Table, quantity: Quantity, scores: dict[str, Any]) -> None:
+def _add_scores(table: Table, label: Label, scores: dict[str, Any]) -> None:
     table.add_row(
-        quantity.name,
+        label.text,
         digits(scores["mae"]),
-        quantity.unit,
+        label.unit,
         digits(scores["rmse_percent"]),
         correlation(scores["r"]),
     )
 
 
-def _caption(reports: "Sequence[Report]", species: str) -> str | None:
+def _caption(reports: Sequence[BaseReport], species: str) -> str | None:
     """What a reader has to know of the scalar models among these."""
     entries = [report[species].metrics for report in reports if report.kind == "scalar"]
     learned = any(entry["z_axis_deg"]["mean"] is not None for entry in entries)
     return " ".join([GRANTED, *[AXIS_LEARNED] * learned]) if entries else None
 
 
-def _heading(report: "Report", species: str, with_kind: bool = True) -> str:
+def _heading(report: BaseReport, species: str, with_kind: bool = True) -> str:
     result = report[species]
-    name = str(result.isotope).translate(SUPERSCRIPT) if result.isotope is not None else species
+    name = result.isotope.symbol_text if result.isotope is not None else species
     parts = [report.title, name, f"{result.metrics['n']} tensors", f"{report.kind} model" if with_kind else ""]
     return " · ".join(part for part in parts if part)

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.structures.checks import name_atom, symmetric_tensors
+from efg_jax.structures.declared_units import check_units
 from efg_jax.structures.site_selection import check_indices, listed
 from efg_jax.structures.targets import KNOWN, find, missing, place_of, shaped
-from efg_jax.structures.units import check_units
 
 Key = str | Callable[[Atoms], Any]
 

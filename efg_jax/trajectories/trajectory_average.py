@@ -1,11 +1,9 @@
 """What the average over a trajectory says: sites, correlations, relaxation, distributions; as table, files, structure and pictures."""
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -13,26 +11,24 @@ from jaxtyping import Float, Int
 from rich.table import Table
 
 from efg_jax.errors import InputError
+from efg_jax.storage.results import ResultWithRows
 from efg_jax.tensors.nuclei import Isotope
-from efg_jax.text import render
-from efg_jax.trajectories import files
+from efg_jax.tensors.quantities import QUANTITIES
 from efg_jax.trajectories.accumulation import Accumulator
 from efg_jax.trajectories.autocorrelation import Autocorrelation, autocorrelate
+from efg_jax.trajectories.average_table import relaxation_lines, sites_table
 from efg_jax.trajectories.blocks import BlockSums
 from efg_jax.trajectories.distributions import Density, kernel_density
-from efg_jax.trajectories.history import Snapshot
 from efg_jax.trajectories.relaxation import Relaxation, relaxation
+from efg_jax.trajectories.running_means import Snapshot
 from efg_jax.trajectories.samples import sampled
-from efg_jax.trajectories.sites import SiteAverage, frequency_factors, sites_of
-from efg_jax.trajectories.tables import sites_table
+from efg_jax.trajectories.site_averages import SiteAverage, frequency_factors, plain, sites_of
 
 FEMTOSECOND = 1e-15
-# Lowest and highest value that a quantity can have.
-BOUNDS = {"eta": (0.0, 1.0), "abs_c_q": (0.0, None), "abs_v_zz": (0.0, None), "span": (0.0, None), "skew": (-1.0, 1.0)}
 
 
 @dataclass(frozen=True)
-class TrajectoryAverage:
+class TrajectoryAverage(ResultWithRows):
     """Result of `average`.
 
     Args:
@@ -44,6 +40,8 @@ class TrajectoryAverage:
     sums: Accumulator
     isotopes: Mapping[str, Isotope | None]
     timestep: float | None
+
+    width: ClassVar[int] = 140
 
     @property
     def target(self) -> str:
@@ -177,10 +175,9 @@ class TrajectoryAverage:
         Raises:
             InputError: an unknown quantity, element or label; no reference, no direction, no isotope; values that are all alike.
         """
-        return kernel_density(
-            self.sampled(quantity, species=species, label=label, reference=reference),
-            BOUNDS.get(quantity, (None, None)),
-        )
+        values = self.sampled(quantity, species=species, label=label, reference=reference)
+        known = QUANTITIES["efg"] if self.target == "efg" else QUANTITIES["shift"] | QUANTITIES["shielding"]
+        return kernel_density(values, known[quantity].bounds)
 
     def sampled(
         self,
@@ -196,12 +193,12 @@ class TrajectoryAverage:
 
     def running(self) -> tuple[Int[np.ndarray, " snapshots"], Snapshot]:
         """Numbers of frames, and C_Q(⟨V⟩) (V_zz without an isotope; Ω of a shielding) after each of them with its error, and ⟨C_Q⟩, (snapshots, tracked); NaN before an atom is first counted."""
-        series = self.sums.history.series()
+        series = self.sums.running.series()
         if self.target == "ms":
-            return self.sums.history.frames, series
+            return self.sums.running.frames, series
         nuclei = [self.isotopes[symbol] for symbol in self.sums.symbols.tolist()]
         factor = np.array([1.0 if nucleus is None else frequency_factors(nucleus)["v_zz"] for nucleus in nuclei])
-        return self.sums.history.frames, Snapshot(
+        return self.sums.running.frames, Snapshot(
             series.right * factor, series.error * np.abs(factor), series.wrong * factor
         )
 
@@ -234,20 +231,33 @@ class TrajectoryAverage:
         return atoms
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything that the average says, as plain values; NaN becomes None."""
-        return files.plain(self)
+        """Sites, relaxation and options as plain values; NaN and infinity become None."""
+        options = self.sums.options
+        relaxations = {
+            symbol: {"error": one} if isinstance(one, str) else plain(one._asdict() | {"isotope": str(one.isotope)})
+            for symbol, one in self.relaxations().items()
+        }
+        return {
+            "target": self.target,
+            "unit": self.sums.kind.unit,
+            "frames": self.frames,
+            "timestep_fs": self.timestep,
+            "frame": options.frame,
+            "direction": None if options.direction is None else options.direction.tolist(),
+            "isotopes": {symbol: None if one is None else str(one) for symbol, one in self.isotopes.items()},
+            "sites": [site.to_dict() for site in self.sites],
+            "relaxation": relaxations,
+        }
 
-    def to_json(self, path: str | Path) -> None:
-        """Write `to_dict`, whole or not at all."""
-        files.write_json(self, path)
-
-    def to_csv(self, path: str | Path) -> None:
-        """Write one row a site: C_Q and ν_Q in Hz, tensors in V/Å² or ppm, standard errors in the columns that end in _error."""
-        files.write_csv(self, path)
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each site: C_Q and ν_Q in Hz, tensors in V/Å² or ppm, standard errors in columns that end in _error."""
+        return [site.row() for site in self.sites]
 
     def table(self) -> Table:
         """The sites: the right average and the wrong ones side by side, with standard errors in last digits."""
-        return sites_table(self)
+        time = "" if self.timestep is None else f" · {self.timestep * self.sums.frames * 1e-3:.4g} ps"
+        title = f"{self.target} averaged over {self.frames} frames{time}"
+        return sites_table(self.sums.kind, self.sites, title, relaxation_lines(self.relaxations(), self.isotopes))
 
     def plot(self) -> Any:
         """Running average, distribution, autocorrelation, and the wrong order against the right one: a `plots.Picture`."""
@@ -255,14 +265,8 @@ class TrajectoryAverage:
 
         return trajectory_figure(self)
 
-    def __str__(self) -> str:
-        return render(self.table(), 140)
-
     def __repr__(self) -> str:
         return f"<TrajectoryAverage of {self.target}: {self.frames} frames, {len(self.tracked)} atoms, {len(self.sites)} sites>"
-
-    def _repr_html_(self) -> str:
-        return f'<pre style="line-height: 1.2">{html.escape(str(self))}</pre>'
 
     def _sites(self, sums: BlockSums, atoms: list, symbols: list[str], label: str | None) -> list[SiteAverage]:
         return sites_of(self.sums.kind, sums, atoms, symbols, label, self.isotopes, self.sums.options.direction)

@@ -1,9 +1,6 @@
-"""What every report can do, whatever it reports on: be read as text, JSON, arrays or figures."""
+"""What all reports have in common: text, JSON, arrays and figures."""
 
-import html
-import json
-import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -12,13 +9,13 @@ from rich.console import Group
 from rich.table import Table
 
 from efg_jax.errors import InputError
-from efg_jax.text import render
+from efg_jax.storage.results import Result
 
 R = TypeVar("R")  # the evaluation of one species: its `reference`, `predicted` and `metrics` are what is used here
 
 
-class BaseReport(ABC, Generic[R]):
-    """Results by species, or by whatever else the data are told apart.
+class BaseReport(Result, Generic[R]):
+    """Results by species, or by another kind of group.
 
     Args:
         results: evaluation by species.
@@ -61,14 +58,6 @@ class BaseReport(ABC, Generic[R]):
         """The report as plain numbers by species; every key is always there, None where a value is undefined."""
         return {species: result.metrics for species, result in self.results.items()}
 
-    def to_json(self, path: str | Path) -> None:
-        """Write `to_dict` to a file, whole or not at all."""
-        from efg_jax.storage.atomic_write import atomic_write
-
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
-        with atomic_write(path) as temporary:
-            Path(temporary).write_text(text, encoding="utf-8")
-
     def table(self) -> Group:
         """One rich table per species."""
         return Group(*map(self._table, self.results))
@@ -82,14 +71,9 @@ class BaseReport(ABC, Generic[R]):
         Returns:
             The figures, which a notebook shows.
         """
-        from efg_jax import plots
+        from efg_jax.report.parity_figures import figures_of
 
-        figures = plots.Figures(map(self._figure, self.results))
-        if directory is not None:
-            for species, figure in zip(self.results, figures, strict=True):
-                name = re.sub(r"[^\w.-]", "_", f"{species}-{self.kind}")  # a target may be called anything
-                plots.save(figure, Path(directory) / f"{name}.png")
-        return figures
+        return figures_of({species: self._figure(species) for species in self.results}, self.kind, directory)
 
     @abstractmethod
     def _table(self, species: str) -> Table: ...
@@ -102,12 +86,6 @@ class BaseReport(ABC, Generic[R]):
     def _subject(self) -> str:
         """What was judged, for a sentence."""
 
-    def __str__(self) -> str:
-        return render(self.table())
-
     def __repr__(self) -> str:
         counts = ", ".join(f"{species}: {result.metrics['n']}" for species, result in self.results.items())
         return f"<{type(self).__name__} on {self._subject()}, {self.counted} {{{counts}}}>"
-
-    def _repr_html_(self) -> str:
-        return f'<pre style="line-height: 1.2">{html.escape(str(self))}</pre>'

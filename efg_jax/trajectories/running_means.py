@@ -1,4 +1,4 @@
-"""How a mean came about: its value after more and more frames, at a bounded number of them."""
+"""Running means: the value of a mean after more and more frames, at a bounded number of them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,8 +23,8 @@ class Snapshot(NamedTuple):
     wrong: Float[np.ndarray, "*snapshots atoms"]
 
 
-class History:
-    """Snapshots at equal distances; when there are `MOST`, every other one is dropped, and the distance doubled."""
+class RunningMeans:
+    """Snapshots at equal distances; when there are `MOST`, every other one is dropped and the distance doubled."""
 
     def __init__(self) -> None:
         self._stride, self._frames = 1, 0

@@ -11,11 +11,13 @@ import numpy as np
 from efg_jax import metrics
 from efg_jax.metrics import AxesErrors, Observables, Scale
 from efg_jax.precision import x64
+from efg_jax.report.scored_quantities import EFG_SCORES
 from efg_jax.report.selection import SCALARS, Selection
 from efg_jax.report.summaries import Series, mean_and_median, number, scores_entry
-from efg_jax.report.tables import QUANTITIES
+from efg_jax.tensors.efg import frequency_of_component
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.orientation import z_axis_angle
+from efg_jax.tensors.quantities import QUANTITIES
 
 ANGLES = ("z_axis_deg", "z_axis_lower_bound_deg", "direction_deg")
 
@@ -96,8 +98,9 @@ def evaluate_scalars(selection: Selection, scalars: dict[str, np.ndarray]) -> Sp
         if "v_nn" in scalars:
             series["v_nn_direct"] = (reference.v_nn, scalars["v_nn"])
             if reference.nu_q is not None:
-                hertz = np.asarray(metrics.frequency(jnp.asarray(scalars["v_nn"]), selection.isotope))
-                series["nu_q_direct_khz"] = (reference.nu_q / 1e3, hertz / 1e3)
+                hertz = np.asarray(frequency_of_component(jnp.asarray(scalars["v_nn"]), selection.isotope))
+                kilohertz = QUANTITIES["efg"]["nu_q"].display_factor
+                series["nu_q_direct_khz"] = (reference.nu_q / kilohertz, hertz / kilohertz)
         angles = _angles(reference, model)
         if "z_axis" in scalars:
             axes = np.zeros_like(reference.axes)
@@ -122,7 +125,7 @@ def _result(selection, reference, model, axes, series, angles, whole) -> Species
         "scale": {"mu": number(selection.scale.mean), "sigma": number(selection.scale.std)},
     }
     entry |= whole
-    entry |= {key: scores_entry(series.get(key)) for key in QUANTITIES}
+    entry |= {key: scores_entry(series.get(key)) for key in EFG_SCORES}
     entry |= {key: mean_and_median(angles.get(key)) for key in ANGLES}
     return SpeciesResult(selection.isotope, selection.scale, reference, model, axes, series, angles, entry)
 
@@ -130,8 +133,8 @@ def _result(selection, reference, model, axes, series, angles, whole) -> Species
 def _series(reference: Observables, model: Observables) -> dict[str, Series]:
     """Pairs of reference and prediction in the units of the JSON, for what both sides have."""
     pairs = {key: (getattr(reference, key), getattr(model, key), 1.0) for key in (*SCALARS, "eta", "v_nn")}
-    pairs["c_q_mhz"] = (reference.c_q, model.c_q, 1e6)
-    pairs["nu_q_khz"] = (reference.nu_q, model.nu_q, 1e3)
+    for key, name in (("c_q_mhz", "c_q"), ("nu_q_khz", "nu_q")):
+        pairs[key] = (getattr(reference, name), getattr(model, name), QUANTITIES["efg"][name].display_factor)
     return {
         key: (truth / unit, guess / unit)
         for key, (truth, guess, unit) in pairs.items()

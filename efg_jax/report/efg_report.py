@@ -6,10 +6,10 @@ from typing import Any
 from rich.table import Table
 
 from efg_jax.metrics import Observables, Scale
-from efg_jax.report.base import BaseReport
-from efg_jax.report.evaluation import SpeciesResult, evaluate_scalars, evaluate_tensors
+from efg_jax.report.base_report import BaseReport
+from efg_jax.report.efg_evaluation import SpeciesResult, evaluate_scalars, evaluate_tensors
+from efg_jax.report.score_tables import species_table
 from efg_jax.report.selection import Arrays, predicted_scalars, predicted_tensors, selections
-from efg_jax.report.tables import species_table
 from efg_jax.tensors.nuclei import Isotope
 
 

@@ -1,11 +1,7 @@
 """Sensitivities as arrays, table, files and picture."""
 
-import csv
-import html
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -13,38 +9,39 @@ from jaxtyping import Float
 from rich import box
 from rich.table import Table
 
-from efg_jax.sensitivity.internal import Cluster, Internal
-from efg_jax.sensitivity.quantities import Quantity
-from efg_jax.storage.atomic_write import atomic_write
+from efg_jax.sensitivity.differentiation import Differentiated
+from efg_jax.sensitivity.internal_coordinates import Cluster, Internal
+from efg_jax.storage.results import ResultWithRows
 from efg_jax.tensors.nuclei import Isotope
-from efg_jax.text import SUPERSCRIPT, digits, render
+from efg_jax.text import digits
 
 MOST_ROWS = 15
 NEAR = 0.1  # Å; a kink within such a displacement is told
 
 
 @dataclass(frozen=True)
-class Sensitivity:
+class Sensitivity(ResultWithRows):
     """Result of `gradient`.
 
     Attributes:
         atoms: the structure.
         atom: index of the atom whose quantity it is.
-        quantity: the number and its unit.
+        quantity: what it is, its value, and its derivative with respect to the tensor.
         isotope: nucleus, where the quantity is a frequency.
         tensor: predicted, V/Å² or ppm.
         positions: ∂f/∂r of every atom (with all its periodic images), unit of the quantity per Å. The rows add up to zero.
         strain: ∂f/∂ε, unit of the quantity per unit strain, symmetric; atoms and cell are strained alike. ∂f of a strain δε is Σ_ij ∂f/∂ε_ij δε_ij.
         cluster: the atom and its neighbours, periodic images apart.
         cluster_gradient: ∂f/∂r of the points of the cluster, each moved alone.
-        internal: derivatives with respect to bonds and angles, largest first; see `internal.internal_coordinates`.
+        internal: derivatives with respect to bonds and angles, largest first; see `internal_coordinates`.
         missing: part of the gradient that they do not hold.
         reach: Å by which the most sensitive neighbour may move before the quantity meets a kink, to first order.
+        at_kink: what happens there.
     """
 
     atoms: Atoms
     atom: int
-    quantity: Quantity
+    quantity: Differentiated
     isotope: Isotope | None
     tensor: Float[np.ndarray, "3 3"]
     positions: Float[np.ndarray, "atoms 3"]
@@ -54,6 +51,9 @@ class Sensitivity:
     internal: tuple[Internal, ...]
     missing: float
     reach: float
+    at_kink: str
+
+    width: ClassVar[int] = 120
 
     @property
     def unit(self) -> tuple[str, float]:
@@ -66,7 +66,7 @@ class Sensitivity:
         unit, factor = self.unit
         name = f"{self.atoms.symbols[self.atom]}{self.atom}"
         known = self.isotope is not None and self.quantity.unit == "Hz"
-        nucleus = f" ({str(self.isotope.mass_number).translate(SUPERSCRIPT)}{self.isotope.symbol})" if known else ""
+        nucleus = f" ({self.isotope.symbol_text})" if known else ""
         value = digits(self.quantity.value / factor).replace("-", "−")
         return f"{self.quantity.symbol} of {name}{nucleus} = {value} {unit}".strip()
 
@@ -75,7 +75,7 @@ class Sensitivity:
         """What a reader must know: how far the gradient carries, and what the bonds and angles leave out."""
         found = []
         if self.reach < NEAR:
-            found.append(f"linear for displacements below {digits(self.reach)} Å only: {self.quantity.at_kink}")
+            found.append(f"linear for displacements below {digits(self.reach)} Å only: {self.at_kink}")
         if not self.internal:
             found.append("no bonds: no atom is near enough; raise bond_scale")
         elif self.missing > 0.01:
@@ -136,19 +136,14 @@ class Sensitivity:
             "notes": self.notes,
         }
 
-    def to_json(self, path: str | Path) -> None:
-        """Write `to_dict`, whole or not at all."""
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        with atomic_write(path) as temporary:
-            Path(temporary).write_text(text, encoding="utf-8")
-
-    def to_csv(self, path: str | Path) -> None:
-        """Write one row an atom: index, element, position (Å) and gradient (unit of the quantity per Å)."""
-        with atomic_write(path) as temporary, Path(temporary).open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["atom", "symbol", "x", "y", "z", "gradient_x", "gradient_y", "gradient_z"])
-            for i, (place, slope) in enumerate(zip(self.atoms.positions, self.positions, strict=True)):
-                writer.writerow([i, self.atoms.symbols[i], *place.tolist(), *slope.tolist()])
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each atom: index, element, position (Å) and gradient (unit of the quantity per Å)."""
+        columns = ("x", "y", "z", "gradient_x", "gradient_y", "gradient_z")
+        return [
+            {"atom": i, "symbol": str(self.atoms.symbols[i])}
+            | dict(zip(columns, [*place.tolist(), *slope.tolist()], strict=True))
+            for i, (place, slope) in enumerate(zip(self.atoms.positions, self.positions, strict=True))
+        ]
 
     def plot(self, **options: Any) -> Any:
         """Arrows on the structure: see `sensitivity_figure`, which takes the same options."""
@@ -156,11 +151,5 @@ class Sensitivity:
 
         return sensitivity_figure(self, **options)
 
-    def __str__(self) -> str:
-        return render(self.table(), 120)
-
     def __repr__(self) -> str:
         return f"<Sensitivity: {self.heading}; {len(self.positions)} atoms>"
-
-    def _repr_html_(self) -> str:
-        return f'<pre style="line-height: 1.2">{html.escape(str(self))}</pre>'
