@@ -24,7 +24,7 @@ import numpy as np
 
 import efg_jax as ej
 from efg_jax.descriptors import principal_contraction
-from efg_jax.tuning import figures
+from efg_jax.tuning import tuning_figures
 
 frames = ej.datasets.load("silica-efg")[:247:4]
 train, test = ej.split(frames, test=0.4, seed=0)
@@ -50,10 +50,10 @@ f"{found.start.loss:.5f} → {found.best.loss:.5f} in {len(found.trials)} evalua
 # far either matters or is weakly determined: compare with the gain in the loss.
 
 # %%
-figures.parameters_figure(found)
+tuning_figures.parameters_figure(found)
 
 # %%
-figures.history_figure({"gradient": found})
+tuning_figures.history_figure({"gradient": found})
 
 # %% [markdown]
 # ## The gain on held-out structures
@@ -100,10 +100,10 @@ print(f"%RMSE {entry['rmse_percent']:.2f}, C̃_Q {c_q:.4f}, 1 − q̃ {1 - overl
 designed = ej.tune(
     start, train, method="box-behnken", budget=15, environments=None, parameters=("cutoff", "sigma", "regularisation")
 )
-figures.slices_figure(designed.surfaces[0], designed.space.bounds)
+tuning_figures.slices_figure(designed.surfaces[0], designed.space.bounds)
 
 # %%
-figures.history_figure({"gradient": found, "Box–Behnken": designed})
+tuning_figures.history_figure({"gradient": found, "Box–Behnken": designed})
 
 # %% [markdown]
 # ## Which method when
@@ -123,5 +123,5 @@ figures.history_figure({"gradient": found, "Box–Behnken": designed})
 # %%
 found.save("best.json")  # efg-jax train ... --hyperparameters best.json
 found.to_csv("history.csv")
-values = ej.tuning.read_hyperparameters("best.json").descriptor
+values = ej.tuning.read_hyperparameters("best.json").model().descriptor
 np.round([float(values.cutoff), float(values.sigma), float(values.cutoff_width)], 3)

@@ -12,7 +12,7 @@
 #
 # An electric field gradient (EFG) is a tensor: it has a size (C_Q), a shape (η) and an orientation. This notebook
 # trains a model of the whole tensor of ¹⁷O in silica on first-principles data, and evaluates it in the quantities that
-# a spectrometer measures. It compares the model with learning each of those numbers by itself, computes derivatives,
+# a spectrometer measures. It compares the model with learning each of those numbers separately, computes derivatives,
 # tunes the hyperparameters, and saves the model.
 #
 # It uses a part of the data set that ships, so that it runs in a minute or two. `make demo` does the same with all of

@@ -58,7 +58,7 @@ def workshop(frames, model, tmp_path, monkeypatch):
     ej.io.write("trajectory.extxyz", copies[:3])
     ej.io.write("more.extxyz", copies[3:5])
     trained = ej.load("o17.npz")
-    ej.tuning.write_hyperparameters("small.json", ej.tuning.Hyperparameters.of(trained))
+    ej.tuning.write_hyperparameters("small.json", ej.tuning.Hyperparameters.of(trained.model))
     return {"frames": copies, "atoms": copies[0]}
 
 
