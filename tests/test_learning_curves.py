@@ -329,7 +329,7 @@ def test_default_sizes_double_up_to_the_whole():
         ({"sizes": ()}, "no sizes"),
         ({"repeats": 0}, "repeats=0"),
         ({"seed": -1}, "seed=-1"),
-        ({"test": 1.0}, "test=1.0"),
+        ({"test": 1.0}, "test must be a fraction .* got 1.0"),
         ({"models": {}}, "no model"),
         ({"models": MODELS | {"ms": ej.TensorGPR(DESCRIPTOR, target="ms")}}, "efg and ms"),
         ({"models": ej.ScalarGPR(DESCRIPTOR, species="O", target="ms")}, "tensor model"),
