@@ -17,6 +17,7 @@ test: lint
 lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/test_layers.py
 
 format: .venv/test
 	$(BIN)/ruff check --fix .

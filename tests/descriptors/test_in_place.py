@@ -1,4 +1,4 @@
-"""Features that are written in place, piece by piece, against those of single environments and of the map that derivatives go through."""
+"""Features written in place, against those of single environments and of the map used for derivatives."""
 
 import jax
 import jax.numpy as jnp

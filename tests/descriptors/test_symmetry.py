@@ -1,4 +1,4 @@
-"""Features follow what is done to a structure: turned, inverted, permuted, moved, repeated, or described by another cell."""
+"""Features of structures that are turned, inverted, permuted, moved, repeated or described by another cell."""
 
 import equinox as eqx
 import jax.numpy as jnp

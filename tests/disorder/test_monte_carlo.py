@@ -46,7 +46,7 @@ def test_energies_are_those_of_all_charges(small, every):
 
 
 def test_six_configurations_have_five_energies(every):
-    """Multiplicities of Harper et al. (2025) are 3, 9, 9, 9, 18, 18; for point charges two of the six share an energy."""
+    """Multiplicities are 3, 9, 9, 9, 18, 18 (Harper et al. 2025); point charges give two of the six the same energy."""
     _, count = np.unique(every[1].round(8), return_counts=True)
     assert sorted(count) == [9, 9, 12, 18, 18]
 

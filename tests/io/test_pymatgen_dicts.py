@@ -1,4 +1,4 @@
-"""Published VASP results as pymatgen's dictionaries: signs and origins against chemistry, structures against pymatgen itself."""
+"""Published VASP results as pymatgen dictionaries: signs and origins against chemistry, structures against pymatgen."""
 
 import gzip
 import json
@@ -123,7 +123,10 @@ def test_the_field_gradient_of_hydrogen_is_positive_along_its_bond():
 
 @external
 def test_the_shielding_of_published_crystals_has_the_sign_of_a_shielding():
-    """²⁷Al in AlO₄ (sodalite) resonates some 60 ppm above AlO₆ (AlCl₃·6H₂O, 0 ppm): it is less shielded. ¹H, which has no core, of methyl groups: δ = 0–3, σ(TMS) ≈ 31 ppm."""
+    """²⁷Al in AlO₄ (sodalite) resonates some 60 ppm above AlO₆ (AlCl₃·6H₂O, 0 ppm): it is less shielded.
+
+    ¹H, which has no core, of methyl groups: δ = 0–3, σ(TMS) ≈ 31 ppm.
+    """
     frames = read(EXAMPLES, target="ms")
 
     def mean(formula, symbol):

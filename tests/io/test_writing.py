@@ -1,4 +1,4 @@
-"""What is written for other programs is what they read: ASE and Soprano for magres, Soprano's own SIMPSON input, chemiscope, csv."""
+"""Files for other programs, read by these: ASE and Soprano (magres), Soprano (SIMPSON), chemiscope, csv."""
 
 import csv
 import gzip

@@ -65,7 +65,7 @@ found["traced"] = traced.copy()
 found["on the second"] = [str(device) for device in sharded(squares, second)(scale, 2, {"x": x}).devices()]
 found["on one"] = np.array_equal(sharded(squares, one)(scale, 2, {"x": x}), eqx.filter_jit(squares)(scale, 2, {"x": x}))
 found["plainly compiled"] = type(sharded(squares, one)) is type(eqx.filter_jit(squares))
-found["copies"] = [str(device) for device in model.model.zeta.devices()]
+found["copies"] = [str(device) for device in model.zeta.devices()]
 found["unequal rows"] = refusal({"x": x, "y": x[:5]})
 
 

@@ -1,4 +1,4 @@
-"""One of several processes: predicts its shards of a trajectory and adds up; what it finds, as the last line on stdout, JSON.
+"""One of several processes: predicts its shards of a trajectory, adds up, and prints the result as a last line of JSON.
 
 python two_processes.py OUT PARTS [VICTIM]: the process of that rank is killed while it writes its first shard.
 """
@@ -15,6 +15,7 @@ import numpy as np
 from batches import DESCRIPTOR, difference, frames, neighbours, predict, predictor, sums_of
 
 from efg_jax import io, parallel
+from efg_jax.storage import atomic_write
 
 out, parts = Path(sys.argv[1]), int(sys.argv[2])
 victim = int(sys.argv[3]) if len(sys.argv) > 3 else None
@@ -39,7 +40,7 @@ with jax.enable_x64(True):
         for atoms, tensors in zip(own, values.reshape(len(own), 8, 5), strict=True):
             atoms.arrays["prediction"] = tensors
         if victim == parallel.rank():
-            with io.atomic.atomic_write(shards.path(part)) as temporary:
+            with atomic_write(shards.path(part)) as temporary:
                 temporary.write_text("8\nhalf a frame")
                 os.kill(os.getpid(), signal.SIGKILL)
         io.write(shards.path(part), own)
