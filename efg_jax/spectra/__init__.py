@@ -7,10 +7,10 @@ from efg_jax.spectra.frequencies import larmor_frequency
 from efg_jax.spectra.lineshape import powder_spectrum
 from efg_jax.spectra.merging import merge
 from efg_jax.spectra.mqmas import mqmas
+from efg_jax.spectra.nmr_sites import Site, Sites, sites
 from efg_jax.spectra.regions import UNASSIGNED, Regions, find_regions
-from efg_jax.spectra.result import Spectrum, Spectrum2D
 from efg_jax.spectra.simulate import spectrum
-from efg_jax.spectra.sites import Site, Sites, sites
+from efg_jax.spectra.spectrum_result import Spectrum, Spectrum2D
 
 __all__ = [
     "UNASSIGNED",

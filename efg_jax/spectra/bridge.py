@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -16,11 +16,8 @@ from ase import Atoms
 from efg_jax.errors import InputError
 from efg_jax.spectra.conditions import Conditions
 from efg_jax.spectra.frequencies import MAGIC_ANGLE
-from efg_jax.spectra.sites import Site, Sites, sites
+from efg_jax.spectra.nmr_sites import Site, Sites, sites
 from efg_jax.tensors.nuclei import Isotope
-
-if TYPE_CHECKING:
-    from mrsimulator import SpinSystem
 
 INFINITE = 1e12  # Hz; mrsimulator's infinity
 SAME_GAMMA = 1e-3  # relative difference of γ up to which its nucleus is taken for ours in files
@@ -94,7 +91,7 @@ def nucleus_for(nucleus: Isotope, *, exact: bool) -> str:
     return name
 
 
-def spin_systems(found: Sites, conditions: Conditions | None = None, *, exact: bool = False) -> "list[SpinSystem]":
+def spin_systems(found: Sites, conditions: Conditions | None = None, *, exact: bool = False) -> list[Any]:
     """One single-site spin system a site; its abundance is the number of nuclei, in per cent of all.
 
     Args:
@@ -168,18 +165,18 @@ def to_mrsimulator(
     atoms: Atoms | Sequence[Atoms],
     isotope: Isotope | str,
     **choice: Any,
-) -> "list[SpinSystem]":
+) -> list[Any]:
     """mrsimulator's spin systems, one a nucleus, for its own methods and fits.
 
     Args:
         atoms: structure or structures.
         isotope: nucleus; an entry that mrsimulator lacks, or knows with another γ, is registered with it.
-        choice: reference, shift, efg, shielding, indices as for :func:`efg_jax.spectra.sites`.
+        choice: reference, shift, efg, shielding, indices as for :func:`efg_jax.spectra.nmr_sites`.
 
     Returns:
         Spin systems with isotropic shift, shielding anisotropy (Haeberlen) and C_Q, both with their Euler angles.
 
     Raises:
-        InputError: as :func:`efg_jax.spectra.sites`; mrsimulator is not installed.
+        InputError: as :func:`efg_jax.spectra.nmr_sites`; mrsimulator is not installed.
     """
     return spin_systems(sites(atoms, isotope, **choice))

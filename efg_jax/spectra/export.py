@@ -10,8 +10,8 @@ from efg_jax.spectra import bridge
 from efg_jax.spectra.broadening import Broadening, parse_broadening
 from efg_jax.spectra.conditions import Transitions, conditions
 from efg_jax.spectra.frequencies import larmor_frequency
+from efg_jax.spectra.nmr_sites import Sites
 from efg_jax.spectra.simulate import DENSITY, notes, simulator_of, sites_of
-from efg_jax.spectra.sites import Sites
 from efg_jax.spectra.window import choose_window, pattern_range
 from efg_jax.storage.atomic_write import atomic_write
 from efg_jax.tensors.nuclei import Isotope

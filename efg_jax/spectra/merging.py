@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 from jaxtyping import Float
 
-from efg_jax.spectra.sites import Sites
+from efg_jax.spectra.nmr_sites import Sites
 
 ISOTROPIC = 1e-6  # ppm; below it no site has an anisotropy, and shifts are compared in ppm
 

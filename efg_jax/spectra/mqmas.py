@@ -13,9 +13,9 @@ from efg_jax.spectra import bridge
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
 from efg_jax.spectra.conditions import Conditions, conditions
 from efg_jax.spectra.frequencies import MAGIC_ANGLE, larmor_frequency, transition
-from efg_jax.spectra.result import Spectrum2D
+from efg_jax.spectra.nmr_sites import Sites
 from efg_jax.spectra.simulate import configure, notes, pieces, sites_of
-from efg_jax.spectra.sites import Sites
+from efg_jax.spectra.spectrum_result import Spectrum2D
 from efg_jax.spectra.window import Window, choose_window, isotropic_frequencies, pattern_range
 from efg_jax.tensors.nuclei import Isotope
 

@@ -15,8 +15,8 @@ from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
 from efg_jax.spectra.conditions import Conditions, Transitions, conditions
 from efg_jax.spectra.frequencies import larmor_frequency, transitions
 from efg_jax.spectra.merging import merge as merge_sites
-from efg_jax.spectra.result import Spectrum
-from efg_jax.spectra.sites import Sites, sites
+from efg_jax.spectra.nmr_sites import Sites, sites
+from efg_jax.spectra.spectrum_result import Spectrum
 from efg_jax.spectra.window import MARGIN, Window, choose_window, isotropic_range, pattern_range
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
@@ -97,7 +97,7 @@ def spectrum(
         density: of orientations: 2·(density+1)(density+2) of them.
 
     Raises:
-        InputError: as :func:`efg_jax.spectra.sites`; conditions out of range; spinning too slow for its sidebands; mrsimulator is not installed.
+        InputError: as :func:`efg_jax.spectra.nmr_sites`; conditions out of range; spinning too slow for its sidebands; mrsimulator is not installed.
     """
     choice = {"reference": reference, "shift": shift, "indices": indices}
     found = sites_of(atoms, isotope, choice, efg=efg, merge=merge)

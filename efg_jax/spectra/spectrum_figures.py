@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from efg_jax.errors import InputError
 from efg_jax.plots.canvas import BLACK, GREY, PANEL, SERIES, TENSOR, Picture, nucleus_name, style
-from efg_jax.spectra.result import Spectrum, Spectrum2D, require_sites
+from efg_jax.spectra.spectrum_result import Spectrum, Spectrum2D, require_sites
 
 MOST_SITES = 12  # contributions that are drawn and named one by one
 VISIBLE = 1e-3  # of the highest point: what lies outside of it is not shown

@@ -12,7 +12,7 @@ from efg_jax.errors import InputError
 from efg_jax.precision import x64
 from efg_jax.spectra.conditions import Conditions
 from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
-from efg_jax.spectra.sites import Sites
+from efg_jax.spectra.nmr_sites import Sites
 from efg_jax.structures.padding import bucket
 from efg_jax.tensors.powder import field_directions
 

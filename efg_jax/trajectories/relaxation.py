@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2
+from efg_jax.tensors.efg import coupling_factor
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 
@@ -63,7 +63,7 @@ def quadrupolar_t1(integral: float, isotope: Isotope | str) -> float:
         InputError: the nucleus has no quadrupole moment, or the integral is negative.
     """
     nucleus = find_isotope(isotope)
-    coupling = 2.0 * np.pi * HZ_PER_MILLIBARN_V_PER_ANGSTROM2 * nucleus.require_quadrupole()  # eQ/ħ, rad/s per V/Å²
+    coupling = 2.0 * np.pi * coupling_factor(nucleus)  # eQ/ħ, rad/s per V/Å²
     if integral < 0.0:
         raise InputError(
             f"the integral of the autocorrelation is {integral:.3g}, below zero; the trajectory is too short, or until= too long"

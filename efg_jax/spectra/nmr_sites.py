@@ -4,25 +4,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from efg_jax.errors import InputError
-from efg_jax.precision import x64
+from efg_jax.observables.arrays import shift_tensors, values_of
 from efg_jax.structures.checks import symmetric_tensors
-from efg_jax.structures.padding import bucket
+from efg_jax.structures.declared_units import check_units
 from efg_jax.structures.site_selection import check_indices, each, listed
 from efg_jax.structures.targets import KNOWN, find, place_of, shaped
-from efg_jax.structures.units import check_units
-from efg_jax.tensors.efg import asymmetry, coupling_constant
-from efg_jax.tensors.euler import euler_angles
-from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import Isotope, Nuclei
 from efg_jax.tensors.nuclei import isotope as find_isotope
-from efg_jax.tensors.principal import principal_axes
-from efg_jax.tensors.shielding import haeberlen
+from efg_jax.tensors.quantities import QUANTITIES, Context
+
+ANGLES = ("alpha", "beta", "gamma")
+CSA = tuple(QUANTITIES["shift"][name] for name in ("delta_iso", "zeta", "eta", *ANGLES))
+QUADRUPOLAR = tuple(QUANTITIES["efg"][name] for name in ("c_q", "eta", *ANGLES))
 
 
 class Site(NamedTuple):
@@ -74,14 +72,16 @@ class Sites:
 
     def __iter__(self) -> Iterator[Site]:
         """The sites one by one, in principal values and angles."""
-        csa, quadrupolar = self._csa(), self._quadrupolar()
-        for k in range(len(self)):
-            shift, zeta, eta_csa, euler_csa = (column[k].tolist() for column in csa)
-            c_q, eta_q, euler_q = (column[k].tolist() for column in quadrupolar)
-            yield Site(
-                int(self.frame[k]), int(self.atom[k]), float(self.count[k]),
-                shift, zeta, eta_csa, tuple(euler_csa), c_q, eta_q, tuple(euler_q),
-            )  # fmt: skip
+        count = len(self)
+        context = Context(Nuclei.of([self.isotope] * count), axes="haeberlen", passive=True)
+        shift, zeta, eta_csa, *euler_csa = values_of(CSA, context, shift=self.shift)
+        c_q, eta_q, *euler_q = [np.zeros(count)] * 5
+        if self.efg is not None:
+            c_q, eta_q, *euler_q = values_of(QUADRUPOLAR, context, efg=self.efg)
+        columns = (shift, -zeta, eta_csa, np.stack(euler_csa, axis=1), c_q, eta_q, np.stack(euler_q, axis=1))
+        for k, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+            numbers = (tuple(entry) if isinstance(entry, list) else entry for entry in row)
+            yield Site(int(self.frame[k]), int(self.atom[k]), float(self.count[k]), *numbers)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -96,24 +96,13 @@ class Sites:
     @property
     def isotropic_shift(self) -> Float[np.ndarray, " sites"]:
         """δ_iso, ppm."""
-        return np.trace(self.shift, axis1=1, axis2=2) / 3.0
+        return values_of([QUANTITIES["shift"]["delta_iso"]], shift=self.shift)[0]
 
     def select(self, rows: Int[np.ndarray, " some"], count: Float[np.ndarray, " some"] | None = None) -> "Sites":
         """Some of the sites, with other counts if they are given."""
         efg = None if self.efg is None else self.efg[rows]
         count = self.count[rows] if count is None else count
         return replace(self, efg=efg, shift=self.shift[rows], count=count, frame=self.frame[rows], atom=self.atom[rows])
-
-    def _csa(self) -> tuple[np.ndarray, ...]:
-        return _compute(_csa_parameters, self.shift)
-
-    def _quadrupolar(self) -> tuple[np.ndarray, ...]:
-        if self.efg is None:
-            return np.zeros(len(self)), np.zeros(len(self)), np.zeros((len(self), 3))
-        v_zz, eta, euler = _compute(_efg_parameters, self.efg)
-        with x64():
-            # C_Q is linear in V_zz: its value for 1 V/Å² will do for all.
-            return v_zz * float(coupling_constant(jnp.asarray(1.0), self.isotope)), eta, euler
 
 
 def sites(
@@ -225,26 +214,5 @@ def _efg(number: int, atoms: Atoms, row: np.ndarray, name: str) -> Float[np.ndar
 def _shifts(number: int, atoms: Atoms, row: np.ndarray, name: str, reference: float) -> Float[np.ndarray, "n 3 3"]:
     mend = "a reference was given for them: predict or compute them, or pass shift=0.0 instead of the reference"
     values = _tensors(number, atoms, row, name, "ms", mend)
-    shifts = (reference * np.eye(3) - values) / (1.0 - 1e-6 * reference)  # as tensors.shielding.shift_tensor
+    shifts = shift_tensors(values, reference)
     return 0.5 * (shifts + shifts.swapaxes(1, 2))
-
-
-def _compute(function, tensors: Float[np.ndarray, "n 3 3"]) -> tuple[np.ndarray, ...]:
-    """Parameters of tensors, padded to a few shapes so that little is compiled."""
-    count = len(tensors)
-    padded = np.pad(tensors, [(0, bucket(count) - count), (0, 0), (0, 0)])
-    with x64():
-        return tuple(np.asarray(column)[:count] for column in function(jnp.asarray(padded)))
-
-
-@jax.jit
-def _csa_parameters(shift: Float[Array, "n 3 3"]) -> tuple[Array, ...]:
-    iso, zeta, eta = haeberlen(shift)
-    return iso, -zeta, eta, euler_angles(principal_axes(shift, "haeberlen").axes, passive=True)
-
-
-@jax.jit
-def _efg_parameters(efg: Float[Array, "n 3 3"]) -> tuple[Array, ...]:
-    values, axes = principal_axes(efg, "haeberlen")
-    in_nqr_order = values[:, jnp.array([1, 0, 2])]
-    return values[:, 2], asymmetry(in_nqr_order), euler_angles(axes, passive=True)
