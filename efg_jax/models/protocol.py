@@ -8,7 +8,7 @@ below; the pure function `FittedModel.tensors` uses the precision of its argumen
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 import equinox as eqx
 import numpy as np
@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
 from efg_jax.models.predicted import DType, Predicted, nothing_to_predict
+from efg_jax.models.tuning_problem import TuningProblem
 from efg_jax.precision import stepwise, x64
 from efg_jax.report import Report, TargetReport
 from efg_jax.report.judging import efg_report, target_report
@@ -45,11 +46,13 @@ class Model(eqx.Module):
 
     Attributes:
         kind: name in the registry (`efg_jax.models.registry`).
+        family: what kinds are called that share their hyperparameters.
         species: element or elements whose labels are learned; None: all that have labels.
         array: name under which structures carry the target, where it differs.
     """
 
     kind: AbstractClassVar[str]
+    family: AbstractClassVar[str]
     species: AbstractVar[tuple[str, ...] | None]
     array: AbstractVar[str | None]
 
@@ -114,6 +117,29 @@ class Model(eqx.Module):
         Raises:
             InputError: a fit would fail.
         """
+
+    @abstractmethod
+    def hyperparameters(self) -> dict[str, Any]:
+        """The options that tuning decides, by name, as JSON types."""
+
+    @abstractmethod
+    def with_hyperparameters(self, values: dict[str, Any]) -> "Model":
+        """The same model with the hyperparameters of another one of its family; species and target stay."""
+
+    def tuning_problem(
+        self, structures: Atoms | Iterable[Atoms], seed: int = 0, **options: Any
+    ) -> TuningProblem["Model"]:
+        """The hyperparameters that may move, and their loss on these structures; `efg_jax.tune` searches it.
+
+        Args:
+            structures: the training set; what is held out to judge the hyperparameters comes from it.
+            seed: of what is drawn.
+            options: how hyperparameters of this kind of model are judged.
+
+        Raises:
+            InputError: bad structures, or an option that this kind of model does not have.
+        """
+        raise InputError(f"a {self.kind} model has no hyperparameters to tune; fit it as it is")
 
     @property
     def is_resumable(self) -> bool:
@@ -433,6 +459,10 @@ class FittedModel(eqx.Module):
             InputError: the model keeps no training environments.
         """
         raise InputError(f"a {self.model.kind} model keeps no training environments to compare with; fit a TensorGPR")
+
+    def tuning_problem(self, structures: Atoms | Iterable[Atoms], seed: int = 0, **options: Any) -> NoReturn:
+        """Refuse: a search starts from options."""
+        raise InputError("tuning starts from a model that is not fitted, and this one is; pass fitted.model")
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file of arrays and JSON (no pickle), whole or not at all; `load` reads it."""

@@ -1,4 +1,4 @@
-"""The network as a model: options, and what training makes of them."""
+"""The network as a model: options, and the fitted network."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +21,7 @@ from efg_jax.network.backbone import check_makes
 from efg_jax.network.committee import Committee
 from efg_jax.network.committee_training import Keeping, train_committee
 from efg_jax.network.network_prediction import predict_stream
+from efg_jax.network.network_tuning import NetworkTuning
 from efg_jax.network.rows import filled, in_rows, kinds_of_atoms
 from efg_jax.network.starts import known_networks, random_networks
 from efg_jax.network.trainer import Training, Watch
@@ -34,7 +35,7 @@ from efg_jax.structures.splits import split
 from efg_jax.structures.targets import Target, cartesian, find
 
 OF_TRAINING = ("learning_rate", "weight_decay", "warmup", "clip", "average", "batch_edges")
-"""Options of the training that count as hyperparameters: not how long one trains, nor by what loss and validation set."""
+"""Options of the training that are hyperparameters: neither its length nor its loss and validation set."""
 
 
 def _one_or_several(target: str | Sequence[str]) -> str | tuple[str, ...]:
@@ -46,19 +47,21 @@ def _one_or_several(target: str | Sequence[str]) -> str | tuple[str, ...]:
 class EquivariantNetwork(Model):
     """Equivariant message-passing network for tensors of atoms (Batzner et al. 2022; Ben Mahmoud et al. 2024).
 
-    One network learns one target or several ("efg" and "ms" share all layers but the last map). Atoms without a label, and
-    structures that do not carry a target, do not count for it.
+    One network learns one target or several ("efg" and "ms" share all layers but the last map). Atoms without a
+    label, and structures without a target, are left out of its loss.
 
     Args:
         architecture: sizes.
         species: element or elements whose labels are learned; None: all that have labels.
-        target: name of what is learned, or several.
-        training: how.
-        members: networks of the committee, which differ in their seed; their spread is the variance of a prediction.
+        target: name of what is learned, or several names.
+        training: options of the training.
+        members: number of networks of the committee, which differ in their seed; their spread is the variance of a
+            prediction.
         array: name under which the structures carry the target, where it differs (one target only).
     """
 
     kind: ClassVar[str] = "network"
+    family: ClassVar[str] = "network"
 
     architecture: Architecture = eqx.field(static=True, default=Architecture())
     species: tuple[str, ...] | None = eqx.field(static=True, default=None, converter=named_species)
@@ -69,7 +72,7 @@ class EquivariantNetwork(Model):
 
     def __check_init__(self):
         if self.members < 1:
-            raise InputError(f"members = {self.members}: a committee has one member or more")
+            raise InputError(f"members must be 1 or more, got members = {self.members}")
         names = self.targets
         if not names or len(set(names)) != len(names):
             raise InputError(f"target = {', '.join(names) or 'none'}: name each target once, and at least one")
@@ -90,14 +93,15 @@ class EquivariantNetwork(Model):
 
         Args:
             structures: the training set.
-            validation: structures that early stopping watches; None: a part of the training set (`Training.validation`), which is then not
-                trained on.
-            checkpoint: folder for the state after every epoch. An interrupted fit that is called again with the same data and
-                options continues there, to the same bits on a CPU with as many cores. It is emptied when the fit is done.
-            resume: False: discard first what the folder holds of this fit.
-            progress: called after each epoch; of a committee with the epochs of all members.
-            watch: called after each epoch with its row of the history (`History.rows`); what it raises ends the training, and the checkpoint
-                stays. Epochs that a checkpoint already held are not told again.
+            validation: structures for early stopping; None: a part of the training set (`Training.validation`), which
+                is then not trained on.
+            checkpoint: folder for the state after every epoch. An interrupted fit that is called again with the same
+                data and options continues there, with the same result to the last bit on a CPU with as many cores.
+                The folder is emptied when the fit is done.
+            resume: False: first discard what the folder holds of this fit.
+            progress: called after each epoch, with the epochs of all members counted together.
+            watch: called after each new epoch with its row of the history (`History.rows`). An exception ends the
+                training, and the checkpoint stays.
 
         Raises:
             InputError: bad structures or labels, an empty validation set, or a loss that became infinite.
@@ -121,7 +125,7 @@ class EquivariantNetwork(Model):
 
     @property
     def is_resumable(self) -> bool:
-        """The state of a training is kept after every epoch."""
+        """Whether `fit` keeps its state in a checkpoint: after every epoch."""
         return True
 
     def knowing(self, elements: Sequence[str]) -> "EquivariantNetwork":
@@ -131,8 +135,8 @@ class EquivariantNetwork(Model):
             return replace(self, architecture=replace(self.architecture, species=tuple(sorted(elements))))
         if foreign := [symbol for symbol in elements if symbol not in known]:
             raise InputError(
-                f"the network knows {', '.join(known)}, and the structures also contain {', '.join(foreign)}; leave the "
-                "species of its architecture out"
+                f"the network knows {', '.join(known)}, and the structures also contain {', '.join(foreign)}; "
+                "leave the species of its architecture out"
             )
         return self
 
@@ -162,7 +166,7 @@ class EquivariantNetwork(Model):
             )
 
     def hyperparameters(self) -> dict[str, Any]:
-        """What is tuned, and the rest of architecture and training, as JSON types."""
+        """Architecture and training as JSON types."""
         return {name: to_plain(getattr(self, name)) for name in ("architecture", "training")}
 
     def with_hyperparameters(self, values: dict[str, Any]) -> "EquivariantNetwork":
@@ -174,6 +178,20 @@ class EquivariantNetwork(Model):
             architecture=from_plain(Architecture, values["architecture"]),
             training=replace(self.training, **changes),
         )
+
+    def tuning_problem(self, structures: Atoms | Iterable[Atoms], seed: int = 0, **options: Any) -> NetworkTuning:
+        """Validation losses of trainings; see `Model.tuning_problem`. What is minimised, and when, `Training` says.
+
+        The validation set is a part of the structures (`Training.validation`), drawn with the seed.
+        """
+        for name, value in options.items():
+            raise InputError(
+                f"{name} = {value!r} is no option for tuning networks; leave it out (what a network starts from and "
+                "minimises is in its Training)"
+            )
+        part = self.training.validation
+        data = TrainingData.of(self.targets, self.array, structures, None, part, seed, self.species)
+        return NetworkTuning(self, data)
 
     def unpack(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "FittedNetwork":
         """Inverse of `FittedNetwork.pack`."""
@@ -221,21 +239,22 @@ class FittedNetwork(FittedModel):
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> "FittedNetwork":
-        """Go on from what the fitted model has learned, with other data or another target.
+        """Train the fitted networks further, with other data or another target.
 
-        A target that the model knows keeps its last map and its units (elements that had no labels of it get theirs); a new one gets both anew.
+        A known target keeps its head and its units (elements that had no labels of it get units); a new target gets
+        both.
 
         Args:
             structures, validation, checkpoint, resume, progress, watch: as for `fit`.
-            target: what the new model predicts; None: what this one does.
-            species: element or elements whose labels are learned; None: as before. Others that the model knows are still predicted, by layers that
-                have moved on without them, unless ``frozen``.
-            frozen: train the heads alone, and leave all layers as they are.
-            training: how; None: as before.
+            target: what the new model predicts; None: the same as this one.
+            species: element or elements whose labels are learned; None: as before. Other elements that the model
+                knows are still predicted, but unless ``frozen`` the layers have changed without regard to them.
+            frozen: train the heads alone, and leave the layers as they are.
+            training: options of the training; None: as before.
 
         Raises:
-            InputError: the structures contain an element that it does not know, or a target has a part that
-                its features cannot make; and as `fit`.
+            InputError: an element that the model does not know, a target with a part that its features cannot make,
+                or as `fit`.
         """
         old = self.model
         new = replace(
@@ -294,8 +313,8 @@ class FittedNetwork(FittedModel):
     ) -> Float[Array, "atoms *shape"]:
         """Predicted target as a pure function of environments, one row an atom; of a committee the mean.
 
-        A tensor depends on atoms within the cutoff of each of the layers, one after another, through the environments of
-        all atoms between; see `FittedModel.tensors`.
+        A tensor depends on atoms within the cutoff of each of the layers, one after another, through the environments
+        of all atoms between; see `FittedModel.tensors`.
         """
         chosen = self.one_target(target)
         standard, kinds = self.committee.standards[chosen.name], kinds_of_atoms(environments)

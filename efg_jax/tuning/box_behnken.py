@@ -1,23 +1,24 @@
 """Search by designed experiments: Box–Behnken designs, quadratic response surfaces, a box that shrinks (Box & Behnken 1960; Harper et al. 2025).
 
-A round evaluates a design in the present box, fits a quadratic to the losses, finds the quadratic's minimum inside the box and evaluates the
-loss there. The next box is centred on the best point so far: half as large if that was inside, as large as before if it lies on the edge.
+A round evaluates a design in the present box, fits a quadratic to the losses, finds the quadratic's minimum inside the
+box and evaluates the loss there. The next box is centred on the best point so far: half as large if that was inside, as
+large as before if it lies on the edge.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
 from efg_jax.errors import InputError
-from efg_jax.tuning.history import Recorder
-from efg_jax.tuning.objective import Objective
-from efg_jax.tuning.space import IMPORTANCE, Space
+from efg_jax.models.tuning_problem import TuningProblem
+from efg_jax.tuning.method import Method
+from efg_jax.tuning.space import Space, components
+from efg_jax.tuning.trials import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class Surface:
         points, losses: the runs of the design.
         minimum: where the surface is lowest inside the box.
         predicted, evaluated: the surface and the loss there.
-        lack_of_fit: root mean square residual of the runs over degrees of freedom, in the loss's unit. The loss has no noise, so that this is
-            all lack of fit: what a quadratic cannot describe.
+        lack_of_fit: root mean square residual of the runs over degrees of freedom, in the loss's unit. The loss has no
+            noise, so that this is all lack of fit: what a quadratic cannot describe.
         r_squared, r_squared_predicted: of the runs, and of each run predicted from the others.
     """
 
@@ -75,7 +76,10 @@ class Surface:
 
 
 def design(factors: int) -> Float[np.ndarray, "runs {factors}"]:
-    """Box–Behnken design in [−1, 1]: mid-edge points of all pairs of factors, and the centre once, because the loss has no noise."""
+    """Box–Behnken design in [−1, 1]: mid-edge points of all pairs of factors, and the centre.
+
+    The centre is there once, because the loss has no noise.
+    """
     from pydoe import bbdesign
 
     return np.asarray(bbdesign(factors, center=1), dtype=np.float64)
@@ -87,100 +91,111 @@ def terms(x: Float[np.ndarray, "points axes"]) -> Float[np.ndarray, "points term
     return np.column_stack([np.ones(len(x)), x, *(x[:, i] * x[:, j] for i, j in pairs)])
 
 
-def affordable(space: Space, budget: int, sizes: dict[str, int]) -> Space:
-    """The most important hyperparameters, as many as allow two rounds within the budget.
+@dataclass(frozen=True)
+class _Box:
+    """Where a design is laid, in places of the cube."""
 
-    Args:
-        space: what could be tuned.
-        budget: number of evaluations.
-        sizes: number of coordinates of each hyperparameter.
-    """
-    chosen: list[str] = []
-    for name in sorted(space.bounds, key=IMPORTANCE.index):
-        factors = sum(sizes[other] for other in (*chosen, name))
-        if factors <= FEWEST or (factors <= MOST and 1 + 2 * (len(design(factors)) + 1) <= budget):
-            chosen.append(name)
-    return Space({name: space.bounds[name] for name in space.bounds if name in chosen})
+    centre: Float[np.ndarray, " axes"]
+    half_width: Float[np.ndarray, " axes"]
+
+    def cube(self, x: Float[np.ndarray, "*points axes"]) -> Float[np.ndarray, "*points axes"]:
+        """Places in the cube of points of the box, x ∈ [−1, 1]."""
+        return self.centre + x * self.half_width
+
+    def next(self, best: Float[np.ndarray, " axes"], gained: bool) -> "_Box":
+        """Around the best point so far; half as wide along axes where that was inside, or along all if nothing was gained."""
+        inside = np.abs(best - self.centre) < 0.9 * self.half_width
+        half_width = np.where(inside | (not gained), 0.5 * self.half_width, self.half_width)
+        return _Box(np.clip(best, half_width, 1.0 - half_width), half_width)
 
 
-def shrink_box(objective: Objective, space: Space, recorder: Recorder) -> dict[str, Any]:
-    """Rounds of designs until a round gains less than a thousandth, the box has shrunk to a hundredth of the bounds, or the budget is spent.
+@dataclass(frozen=True)
+class BoxBehnken(Method):
+    """Rounds of designs until a round gains less than a thousandth, the box is a hundredth of the bounds, or the budget is spent."""
 
-    Returns:
-        Details for the report: the surfaces with their lack of fit, and whether it converged.
+    name: ClassVar[str] = "box-behnken"
 
-    Raises:
-        InputError: the space has too few or too many coordinates, or the budget does not hold one round.
-    """
-    coordinates = space.coordinates(objective.start)
+    def affordable(self, problem: TuningProblem, space: Space, budget: int) -> Space:
+        """The most important hyperparameters, as many as two rounds within the budget can take."""
+        parameters, chosen, factors = space.bounded.parameters, [], 0
+        for name in sorted(parameters, key=lambda name: parameters[name].importance):
+            more = factors + len(components(name, parameters[name]))
+            if more <= FEWEST or (more <= MOST and 1 + 2 * (len(design(more)) + 1) <= budget):
+                chosen.append(name)
+                factors = more
+        return space.of(chosen)
+
+    def run(self, problem: TuningProblem, space: Space, recorder: Recorder, seed: int) -> dict[str, Any]:
+        """See `Method.run`; the details hold the surfaces with their lack of fit.
+
+        Raises:
+            InputError: the space has too few or too many coordinates, or the budget does not hold one round.
+        """
+        plan = _plan(space.coordinates, recorder.budget)
+        start = space.to_cube(problem.start)
+        half_width = np.full(len(start), _FIRST_BOX)
+        box = _Box(np.clip(start, half_width, 1.0 - half_width), half_width)
+        surfaces: list[Surface] = []
+        converged = False
+        best, best_cube = recorder.add(problem.value(problem.start), "start").loss, start
+        while recorder.left >= len(plan) + 1:  # the design and the evaluation of its surface's minimum
+            surface = _round(problem, space, recorder, plan, box, len(surfaces) + 1)
+            surfaces.append(surface)
+            runs = np.append(surface.losses, surface.evaluated)
+            lowest = int(np.argmin(runs))
+            gain = (best - float(runs[lowest])) / abs(best) if np.isfinite(best) else np.inf
+            if runs[lowest] < best:
+                best, best_cube = float(runs[lowest]), box.cube(np.vstack([plan, surface.minimum])[lowest])
+            converged = gain < _GAIN and bool(box.half_width.max() <= _FIRST_BOX / 2)
+            box = box.next(best_cube, gained=gain >= _GAIN)
+            if converged or box.half_width.max() < _SMALLEST_BOX:
+                converged = True
+                break
+        return {"converged": converged, "surfaces": [surface.to_dict() for surface in surfaces]}
+
+
+def _plan(coordinates: list[str], budget: int) -> Float[np.ndarray, "runs axes"]:
+    """The design of a space, if there is one and the budget holds it."""
     factors = len(coordinates)
     if not FEWEST <= factors <= MOST:
         raise InputError(
-            f"a Box–Behnken design takes {FEWEST} to {MOST} hyperparameters, not {factors} ({', '.join(coordinates)}); choose them by name"
+            f"a Box–Behnken design takes {FEWEST} to {MOST} hyperparameters, not {factors} "
+            f"({', '.join(coordinates)}); choose them by name"
         )
     plan = design(factors)
-    if recorder.budget < len(plan) + 2:
+    if budget < len(plan) + 2:
         raise InputError(
             f"a design of {factors} hyperparameters takes {len(plan)} evaluations besides the start and the minimum; "
             f"raise the budget to {len(plan) + 2} or more, or tune fewer hyperparameters"
         )
-    start = space.to_cube(objective.start)
-    half_width = np.full(factors, _FIRST_BOX)
-    centre = np.clip(start, half_width, 1.0 - half_width)
-    surfaces: list[Surface] = []
-    converged = False
-    recorder.add(objective.value(objective.start), "start")
-    best, best_cube = recorder.best.loss, start
-    while recorder.left >= len(plan) + 1:  # the design and the evaluation of its surface's minimum
-        surface, lowest, place = _round(
-            objective, space, recorder, coordinates, plan, centre, half_width, len(surfaces)
-        )
-        surfaces.append(surface)
-        gain = (best - lowest) / abs(best) if np.isfinite(best) else np.inf
-        if lowest < best:
-            best, best_cube = lowest, place
-        inside = np.abs(best_cube - centre) < 0.9 * half_width
-        converged = gain < _GAIN and bool(half_width.max() <= _FIRST_BOX / 2)
-        half_width = np.where(inside | (gain < _GAIN), 0.5 * half_width, half_width)
-        centre = np.clip(best_cube, half_width, 1.0 - half_width)
-        if converged or half_width.max() < _SMALLEST_BOX:
-            converged = True
-            break
-    return {"converged": converged, "surfaces": [surface.to_dict() for surface in surfaces]}
+    return plan
 
 
 def _round(
-    objective: Objective,
-    space: Space,
-    recorder: Recorder,
-    coordinates: Sequence[str],
-    plan: np.ndarray,
-    centre: np.ndarray,
-    half_width: np.ndarray,
-    number: int,
-) -> tuple[Surface, float, np.ndarray]:
-    """One design, its surface, and the surface's minimum evaluated; returns the best of all runs and where it was."""
-    cubes = centre + plan * half_width
-    losses = []
-    for first in range(0, len(cubes), objective.workers):  # as many as run at a time: what is finished is on disk
-        points = [space.from_cube(cube, objective.start) for cube in cubes[first : first + objective.workers]]
-        losses += [recorder.add(found, f"design {number + 1}").loss for found in objective.evaluate(points)]
+    problem: TuningProblem, space: Space, recorder: Recorder, plan: np.ndarray, box: _Box, number: int
+) -> Surface:
+    """One design, its surface, and the surface's minimum evaluated."""
+    points, losses = [space.from_cube(cube, problem.start) for cube in box.cube(plan)], []
+    for first in range(0, len(points), problem.workers):  # as many as run at a time: what is finished is on disk
+        found = problem.evaluate(points[first : first + problem.workers])
+        losses += [recorder.add(evaluation, f"design {number}").loss for evaluation in found]
     losses = np.array(losses)
     fit = _fit(plan, losses)
-    lowest = space.from_cube(centre + fit["minimum"] * half_width, objective.start)
-    evaluated = recorder.add(objective.value(lowest), f"minimum {number + 1}").loss
-    surface = Surface(
-        coordinates=tuple(coordinates), centre=centre, half_width=half_width, points=plan, losses=losses,
-        evaluated=evaluated, **fit,
-    )  # fmt: skip
+    lowest = space.from_cube(box.cube(fit["minimum"]), problem.start)
+    evaluated = recorder.add(problem.value(lowest), f"minimum {number}").loss
     logger.info(
         "box %d: surface's minimum %.5g, evaluated %.5g, lack of fit %.2g, R² %.3f",
-        number + 1, surface.predicted, evaluated, surface.lack_of_fit, surface.r_squared,
+        number, fit["predicted"], evaluated, fit["lack_of_fit"], fit["r_squared"],
     )  # fmt: skip
-    runs = np.append(losses, evaluated)
-    places = np.vstack([cubes, centre + fit["minimum"] * half_width])
-    index = int(np.argmin(runs))
-    return surface, float(runs[index]), places[index]
+    return Surface(
+        coordinates=tuple(space.coordinates),
+        centre=box.centre,
+        half_width=box.half_width,
+        points=plan,
+        losses=losses,
+        evaluated=evaluated,
+        **fit,
+    )
 
 
 def _fit(x: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
@@ -188,7 +203,7 @@ def _fit(x: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
     finite = np.isfinite(losses)
     y = np.where(finite, losses, np.max(losses[finite], initial=0.0))  # a point that fails is as bad as the worst
     matrix = terms(x)
-    # A design with a pair of coordinates missing could be singular; least squares then takes the smallest coefficients.
+    # A design without a pair of coordinates could be singular; least squares then takes the smallest coefficients.
     coefficients = np.linalg.lstsq(matrix, y, rcond=None)[0]
     residuals = y - matrix @ coefficients
     leverage = np.einsum("ij,ji->i", matrix, np.linalg.pinv(matrix))
@@ -207,7 +222,10 @@ def _fit(x: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
 
 
 def _minimum(coefficients: np.ndarray, axes: int) -> np.ndarray:
-    """Minimum of the quadratic in [−1, 1]; it need not be convex, so that the centre and many random points are tried as starts."""
+    """Minimum of the quadratic in [−1, 1].
+
+    It need not be convex, so that the search starts from the centre and from many random points.
+    """
 
     def value(x: np.ndarray) -> float:
         return float((terms(x[None]) @ coefficients)[0])

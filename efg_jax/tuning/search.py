@@ -1,72 +1,63 @@
-"""One interface to all methods of tuning: what to move, how to judge it, how to search; and the model that comes out."""
+"""One call for all methods of tuning and all kinds of models: what to move, how to search; and what came out."""
 
-import inspect
 import json
-import logging
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 from ase import Atoms
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
-from efg_jax.descriptors.lambda_soap import settled
 from efg_jax.errors import InputError
-from efg_jax.gp import ScalarGPR
-from efg_jax.network import EquivariantNetwork
-from efg_jax.storage.atomic_write import atomic_write
-from efg_jax.structures.checks import check_frames
-from efg_jax.structures.targets import target_of
-from efg_jax.tuning.bayes import sample
-from efg_jax.tuning.box_behnken import Surface, affordable, shrink_box
-from efg_jax.tuning.gradient import descend
-from efg_jax.tuning.history import Callback, Recorder, Trial, write_csv
+from efg_jax.models import FittedModel, Model
+from efg_jax.models.tuning_problem import Interval, TuningProblem
+from efg_jax.storage.atomic_write import atomic_write, write_rows
+from efg_jax.text import render
+from efg_jax.tuning.bayes import Bayes
+from efg_jax.tuning.box_behnken import BoxBehnken, Surface
+from efg_jax.tuning.gradient import Gradient
 from efg_jax.tuning.hyperparameters import Hyperparameters, write_hyperparameters
-from efg_jax.tuning.losses import Loss, parse_loss
-from efg_jax.tuning.objective import Objective
-from efg_jax.tuning.space import Model, Space, space_of, with_values
+from efg_jax.tuning.method import Method
+from efg_jax.tuning.space import Space, space_of
+from efg_jax.tuning.trials import Callback, Recorder, Trial
 
-if TYPE_CHECKING:
-    from efg_jax.tuning.networks import EpochWatch, NetworkTrial, TrialCallback
-
-logger = logging.getLogger(__name__)
-
-Method = Literal["gradient", "box-behnken", "bayes"]
-METHODS: tuple[Method, ...] = ("gradient", "box-behnken", "bayes")
-
-_ROWS = 5000  # of the kernel matrices, up to which more environments are taken to report the bias of a subset
-_WORTHWHILE = 1.1  # times as many environments
-_FACTORS = (3.0, 1.0, 0.3, 0.1)  # of the regularisation, tried there
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Gradient, BoxBehnken, Bayes)}
+"""The methods of searching, by name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Search:
     """What a search has found, and how.
 
     Attributes:
-        model: unfitted, with the best hyperparameters.
-        method: by which they were found.
+        model: with the best hyperparameters, not fitted.
+        method: name of the method by which they were found.
         trials: the whole history, the start first.
         space: what was moved.
-        details: of the method (surfaces of a Box–Behnken search, convergence), seconds of compilation, and, where the loss was taken on a
-            subset, its bias: the loss of the start and of the best hyperparameters on a larger set.
+        details: of method and problem: surfaces of a Box–Behnken search, convergence, seconds of compilation; numbers
+            of structures, of epochs, and of trials pruned and failed; and, where the loss was taken on a subset, its
+            bias: the loss of the start and of the best hyperparameters on a larger set.
+        loss_name: what the loss is.
     """
 
     model: Model
-    method: Method
+    method: str
     trials: tuple[Trial, ...]
     space: Space
     details: Mapping[str, Any]
+    loss_name: str = "loss"
 
     @property
-    def best(self) -> "Trial | NetworkTrial":
+    def best(self) -> Trial:
         """The trial with the lowest loss."""
         return min(self.trials, key=lambda trial: trial.loss)
 
     @property
-    def start(self) -> "Trial | NetworkTrial":
+    def start(self) -> Trial:
         """The first trial."""
         return self.trials[0]
 
@@ -74,6 +65,10 @@ class Search:
     def surfaces(self) -> list[Surface]:
         """Response surfaces of a Box–Behnken search, one a box."""
         return [Surface.from_dict(entry) for entry in self.details.get("surfaces", ())]
+
+    def fit(self, structures: Atoms | Iterable[Atoms], **options: Any) -> FittedModel:
+        """Fit the model with the best hyperparameters: `model.fit` with the same arguments."""
+        return self.model.fit(structures, **options)
 
     def hyperparameters(self) -> Hyperparameters:
         """The best hyperparameters with a record of the search."""
@@ -83,7 +78,7 @@ class Search:
         """Everything about the search as JSON types."""
         return {
             "method": self.method,
-            "start_loss": self.trials[0].to_dict()["loss"],
+            "start_loss": self.start.to_dict()["loss"],
             "best_loss": self.best.loss,
             "best_trial": self.best.number,
             "evaluations": len(self.trials),
@@ -103,241 +98,162 @@ class Search:
             Path(temporary).write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the history as a tidy table, a row an evaluation."""
-        write_csv(path, self.trials, self.model.descriptor.species, self.method)
+        """Write the history as a tidy table, a row a trial; matrices and losses by epoch are left to the JSON."""
+        rows = []
+        for trial in self.trials:
+            plain = {name: value for name, value in trial.to_dict().items() if name not in ("values", "losses")}
+            rows.append({"method": self.method, **plain, **self.space.scalars(trial.values)})
+        write_rows(path, list(rows[0]), rows)
 
     def plot(self):
-        """Loss against evaluations and processor time; how each hyperparameter moved; slices of the last response surface, if there is one."""
-        from efg_jax.tuning import figures
+        """Loss against trials and processor time; hyperparameters; slices of the last response surface, if any."""
+        from efg_jax.tuning import tuning_figures
 
-        return figures.search_figures(self)
+        return tuning_figures.search_figures(self)
 
+    def table(self) -> Group:
+        """What was gained, and where the hyperparameters went."""
+        start, best = self.space.scalars(self.start.values), self.space.scalars(self.best.values)
+        moved = Table(box=None, pad_edge=False)
+        for heading, side in (("hyperparameter", "left"), ("start", "right"), ("best", "right"), ("bounds", "left")):
+            moved.add_column(heading, justify=side)
+        for name in start:
+            if bounds := self.space.bounds.get(name.split("[")[0]):
+                moved.add_row(name, f"{start[name]:.4g}", f"{best[name]:.4g}", f"{bounds[0]:.4g} to {bounds[1]:.4g}")
+        return Group(*map(Text, self._gains()), moved)
 
-def search(
-    model: Model | EquivariantNetwork,
-    structures: Atoms | Iterable[Atoms],
-    loss: Loss = "observables",
-    *,
-    method: str | None = None,
-    budget: int = 25,
-    folds: int | None = 5,
-    environments: int | None = 500,
-    bounds: Mapping[str, tuple[int | float, int | float]] | None = None,
-    parameters: Iterable[str] | None = None,
-    weights: Mapping[str, float] | None = None,
-    seed: int = 0,
-    cache: str | Path | None = None,
-    fresh: bool = False,
-    workers: int | None = None,
-    optimiser: str = "lbfgs",
-    learning_rate: float = 0.15,
-    prune: bool = True,
-    callback: "Callback | TrialCallback | None" = None,
-    watch: "EpochWatch | None" = None,
-) -> Search:
-    """Search hyperparameters that minimise a loss of structures which the model has not seen: of a kernel model a cross-validated one, of a
-    network the validation loss of its best epoch.
+    def _gains(self) -> list[str]:
+        start, best = self.start.loss, self.best.loss
+        gain = f"{1.0 - best / start:.1%} lower" if 0 < start < np.inf else f"from {start:.5g}"
+        lines = [
+            f"{self.loss_name} {start:.5f} → {best:.5f} ({gain}) in {len(self.trials)} evaluations, "
+            f"{self.trials[-1].cpu_s:.0f} s of processor time"
+        ]
+        if "pruned" in self.details:
+            lines.append("{pruned} of them pruned, {failed} failed, {epochs} epochs in all".format(**self.details))
+        if more := self.details.get("more_environments"):
+            lines.append(
+                f"on {sum(more['environments'])} instead of {sum(self.details['environments'])} environments "
+                f"{more['start_loss']:.5f} → {more['best_loss']:.5f}"
+            )
+        return lines
 
-    The same arguments give the same numbers on the same machine. With a ``cache`` every evaluation is on disk when it is done: a
-    search that was stopped, at any moment, and is called again takes them from there and goes on where it was, with a network in the
-    middle of its training.
+    def __str__(self) -> str:
+        return render(self.table())
 
-    An evaluation of a network is a training. All trials are judged by the same validation set, a part of the structures (`Training.validation`) drawn
-    with ``seed``. Those whose best loss is above the median of the trials before at the same epoch are pruned, once four have come to an end and
-    a tenth of the epochs is over; the start never is. What networks minimise is said in `Training.loss`.
-
-    Args:
-        model: where to start from (fitted or not).
-        structures: the training set; the held-out structures of each fold, or the validation set, come from it.
-        loss: what to minimise (`tuning.losses`): for an EFG "observables" (the paper's: C̃_Q, η̃, q̃), "tilt", "mae-vij", "rmse" or "lml";
-            for a `ScalarGPR` "observables" or one of its quantities; sums such as "observables+0.1*lml".
-        method: "gradient" of all hyperparameters at once, "box-behnken" (designs and response surfaces), "bayes" (optuna). None: "gradient", and
-            "bayes" of a network, which knows no other.
-        budget: number of evaluations; one with gradient counts one, and so does one that is pruned.
-        folds: number of folds, by structure; None: each structure is held out by itself.
-        environments: about how many environments of each species the loss is taken on, drawn as whole structures; None: all.
-        bounds: interval by name; those of the others are `tuning.default_bounds`, or `tuning.network_bounds`.
-        parameters: names of what to tune; None: those of ``bounds``, or else all (for Box–Behnken: as many of the most
-            important ones as the budget allows two rounds of; of a network: learning_rate, channels, layers, lmax, cutoff, batch_edges and
-            weight_decay, besides which there are bessels, radial_width, product_order and products).
-        weights: of the species in the loss, which is their weighted mean; None: equal ones, so that an abundant species does not drown the others.
-        seed: of folds, subset and sampler.
-        cache: folder of evaluations, which several searches may share.
-        fresh: forget what the cache holds for these data and settings.
-        workers: evaluations at a time (methods without gradient); None: one a core.
-        optimiser, learning_rate: of the gradient (`gradient.descend`).
-        prune: of networks: end trials that promise nothing.
-        callback: called after each evaluation with its `Trial`, or `NetworkTrial`.
-        watch: of networks: called after each epoch with the number of the trial and the row of its `History`.
-
-    ``loss``, ``folds``, ``environments``, ``weights``, ``workers``, ``optimiser`` and ``learning_rate`` are for kernel models.
-
-    Returns:
-        A `Search`; of a network a `NetworkSearch`.
-
-    Raises:
-        InputError: an unknown loss, method or hyperparameter, an empty box or one that excludes the start, more folds than structures, bad
-            structures, no finite loss at the start, or options of kernel models for a network.
-    """
-    if isinstance(model, EquivariantNetwork):
-        kernels = {"loss": loss, "folds": folds, "environments": environments, "weights": weights, "workers": workers}
-        _check_for_networks(method, kernels | {"optimiser": optimiser, "learning_rate": learning_rate}, budget)
-        from efg_jax.tuning.networks import search_networks
-
-        return search_networks(
-            model,
-            structures,
-            budget=budget,
-            bounds=bounds,
-            parameters=parameters,
-            seed=seed,
-            cache=cache,
-            fresh=fresh,
-            prune=prune,
-            callback=callback,
-            watch=watch,
-        )
-    method = method or "gradient"
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; choose among {', '.join(METHODS)}")
-    if optimiser not in ("lbfgs", "adam"):
-        raise InputError(f"unknown optimiser {optimiser!r}; choose lbfgs or adam")
-    for name, value, least in (("budget", budget, 1), ("environments", environments, 1), ("folds", folds, 2)):
-        if value is not None and value < least:
-            raise InputError(f"{name} = {value} is below {least}")
-    objective, space = _prepare(
-        model, structures, loss, method, folds, environments, bounds, parameters, weights, seed, cache, workers
-    )
-    if fresh:
-        objective.journal.clear()
-    recorder = Recorder(budget, callback)
-    if method == "gradient":
-        details = descend(objective, space, recorder, optimiser=optimiser, learning_rate=learning_rate)
-    elif method == "box-behnken":
-        if parameters is None and not bounds:
-            sizes = {name: int(np.size(objective.start[name])) for name in space.bounds}
-            space = affordable(space, budget, sizes)
-        details = shrink_box(objective, space, recorder)
-    else:
-        details = sample(objective, Space(space.bounds), recorder, seed)
-    if not np.isfinite(recorder.best.loss):
-        raise InputError(
-            "the cross-validated loss is finite nowhere; raise the regularisation that the search starts from"
-        )
-    details |= {"compile_s": round(objective.compile_s, 3), "environments": objective.counts}
-    details |= _bias(objective, recorder)
-    tuned = replace(_tuned(objective, recorder.best), array=model.array)
-    return Search(tuned, method, tuple(recorder.trials), space, details)
+    def __repr__(self) -> str:
+        return f"<Search by {self.method}: {self._gains()[0]}>"
 
 
 def tune(
-    model: Model | EquivariantNetwork, structures: Atoms | Iterable[Atoms], loss: Loss = "observables", **options
-) -> Model | EquivariantNetwork:
-    """Search hyperparameters, then fit on all structures: `search` with the same arguments, and its model fitted.
+    model: Model,
+    structures: Atoms | Iterable[Atoms],
+    loss: str | Mapping[str, float] | None = None,
+    *,
+    method: str | Method | None = None,
+    budget: int = 25,
+    bounds: Mapping[str, Interval] | None = None,
+    parameters: Iterable[str] | None = None,
+    seed: int = 0,
+    cache: str | Path | None = None,
+    resume: bool = True,
+    callback: Callback | None = None,
+    watch: Callable[[int, Mapping[str, Any]], None] | None = None,
+    **options: Any,
+) -> Search:
+    """Search hyperparameters that minimise a loss of structures which the model has not seen.
 
-    The regularisation that is found on a subset belongs to it, so that a model with ``regularisation="auto"`` finds its own again in
-    the final fit. A network is trained on all structures but its own validation set.
+    For a kernel model that is a cross-validated loss; for a network the validation loss of the best epoch, and every
+    evaluation is a full training run. Fit what was found with ``tune(...).fit(structures)``.
+
+    The same arguments give the same numbers on the same machine. With a ``cache`` every evaluation is on disk when it is
+    done, and the same call resumes an interrupted search, also in the middle of a training.
+
+    Args:
+        model: where to start from, not fitted.
+        structures: the training set; what is held out comes from it.
+        loss: of a kernel model; see `gp.kernel_tuning.CrossValidation`, which also has its other options.
+        method: "gradient" of all hyperparameters at once (`Gradient`), "box-behnken" designs and response surfaces
+            (`BoxBehnken`), "bayes" by optuna (`Bayes`); or one of these objects. None: what is usual for the model:
+            gradient, or bayes for a network, which has no other.
+        budget: number of evaluations; one with gradient counts one, and so does one that is pruned.
+        bounds: interval by name; those of the others are the usual ones.
+        parameters: names of what to tune; None: those of ``bounds``, or else the usual ones (for Box–Behnken: as many of
+            the most important ones as the budget allows two rounds of).
+        seed: of folds, subset, validation set and sampler.
+        cache: folder of evaluations, which several searches may share.
+        resume: False: discard first what the cache holds for these data and settings.
+        callback: called after each evaluation with its `Trial`.
+        watch: of networks: called after each epoch with the number of the trial and the row of its `History`.
+        options: of the kind of model (for kernel models ``folds``, ``environments``, ``weights``, ``workers``), or of
+            the method (``optimiser``, ``learning_rate``; ``prune``).
+
+    Raises:
+        InputError: a fitted model; an unknown loss, method, option or hyperparameter; an empty box or one that excludes
+            the start; more folds than structures; bad structures; or no finite loss.
     """
-    structures = [structures] if isinstance(structures, Atoms) else list(structures)
-    return search(model, structures, loss, **options).model.fit(structures)
-
-
-def _check_for_networks(method: str | None, of_kernels: Mapping[str, Any], budget: int) -> None:
-    """Refuse what would be without effect."""
-    if method not in (None, "bayes"):
-        raise InputError(f"method = {method!r}: networks are searched by 'bayes'; leave method out")
-    for name, value in of_kernels.items():
-        if value != inspect.signature(search).parameters[name].default:
-            raise InputError(
-                f"{name} = {value!r} is for kernel models; leave it out (what a network starts from and minimises is in its Training)"
-            )
+    if isinstance(method, str) and method not in METHODS:
+        raise InputError(f"unknown method {method!r}; choose among {', '.join(METHODS)}")
     if budget < 1:
         raise InputError(f"budget = {budget} is below 1")
+    if loss is not None:
+        options = {"loss": loss, **options}
+    of_methods = {name for kind in METHODS.values() for name in _options_of(kind)} & options.keys()
+    of_method = {name: options.pop(name) for name in of_methods}
+    problem = model.tuning_problem(structures, seed, **options)
+    chosen = _method(method, problem.methods[0], of_method)
+    if chosen.name not in problem.methods:
+        possible = " or ".join(map(repr, problem.methods))
+        raise InputError(f"method = {chosen.name!r}: {problem.what} are searched by {possible}; choose that")
+    space = _space(problem, chosen, budget, bounds, None if parameters is None else tuple(parameters))
+    settings = {"bounds": {name: list(pair) for name, pair in space.bounds.items()}, "seed": seed}
+    problem.keep(cache, settings | {"prune": getattr(chosen, "prune", None)}, resume)
+    recorder = Recorder(budget, callback, watch)
+    details = chosen.run(problem, space, recorder, seed)
+    best = recorder.best
+    if not np.isfinite(best.loss):
+        raise InputError(f"the {problem.loss_name} is finite in no trial; {problem.remedy}")
+    details |= problem.details(recorder.trials[0].values, best.values)
+    found = problem.model_at(best.values)
+    return Search(found, chosen.name, tuple(recorder.trials), space, details, problem.loss_name)
 
 
-def _prepare(
-    model, structures, loss, method, folds, environments, bounds, parameters, weights, seed, cache, workers
-) -> tuple[Objective, Space]:
-    """Everything that can be refused is refused here, before the work begins."""
-    scalar = isinstance(model, ScalarGPR)
-    per = "atom" if scalar else model.per
-    checked = check_frames(structures, model.target, array=model.array, per=per)
-    target = target_of(model.target, checked, per)
-    if scalar and not target.is_efg:
-        raise InputError(f"scalar learning is for electric field gradients; '{model.target}' is none")
-    terms = parse_loss(loss, scalar, target.is_efg)
-    descriptor = settled(model.descriptor)
-    if descriptor.species is None:
-        descriptor = descriptor.with_species(sorted({symbol for atoms in checked for symbol in atoms.symbols}))
-    start = replace(model, descriptor=descriptor, zeta=settled(model.zeta), array=None, fitted=None)
-    space = space_of(start, bounds, None if parameters is None else tuple(parameters))
-    if space.contraction and parameters is not None and method != "gradient":
-        raise InputError("a contraction can only be tuned by gradient; leave it out, or use method='gradient'")
-    if folds is not None and len(checked) < folds:
-        raise InputError(
-            f"{len(checked)} structures cannot fill {folds} folds; give more structures, or folds={max(len(checked), 2)}"
-        )
-    objective = Objective(
-        start,
-        checked,
-        target,
-        terms,
-        folds=folds,
-        environments=environments,
-        seed=seed,
-        weights=weights,
-        cache=cache,
-        workers=workers or os.cpu_count() or 1,
-    )
-    return objective, space
+def _method(method: str | Method | None, usual: str, options: Mapping[str, Any]) -> Method:
+    """The method with its options.
 
-
-def _tuned(objective: Objective, best: Trial) -> Model:
-    """The model with the best values; what was off (no species weights) stays off if it was not moved."""
-    model = objective.model
-    values = dict(best.values)
-    if model.descriptor.species_weights is None and (values["species_weights"] == 1.0).all():
-        del values["species_weights"]
-    regularisation = float(values["regularisation"])
-    if model.regularisation == "auto" and not objective.is_whole:
-        regularisation = "auto"
-    return replace(
-        model,
-        descriptor=settled(with_values(model.descriptor, values)),
-        zeta=np.asarray(values["zeta"], dtype=np.float64),
-        regularisation=regularisation,
-    )
-
-
-def _bias(objective: Objective, recorder: Recorder) -> dict[str, Any]:
-    """Loss of start and best on more environments than the search used: what the subset's estimate is off by.
-
-    The best regularisation depends on the number of environments; where the model leaves it to be found ("auto"), so it is here.
+    Args:
+        method: as for `tune`.
+        usual: name of the one for None.
+        options: of methods.
     """
-    if objective.is_whole:
-        return {}
-    rows = max(part.targets.shape[0] / problem.count for problem in objective.problems for part in problem.parts)
-    most = int(_ROWS / rows / len(objective.problems))
-    wider = objective.with_environments(most)
-    if sum(wider.counts) < _WORTHWHILE * sum(objective.counts):
-        return {}
-    factors = _FACTORS if objective.model.regularisation == "auto" else (1.0,)
+    if isinstance(method, Method):
+        kind, made = type(method), method
+    else:
+        kind, made = METHODS[method or usual], None
+    for name, value in options.items():
+        if made is not None or name not in _options_of(kind):
+            raise InputError(f"{name} = {value!r} is no option of method {kind.name!r}; leave it out")
+    return made or kind(**options)
 
-    def lowest(values) -> float:
-        points = [{**values, "regularisation": factor * values["regularisation"]} for factor in factors]
-        return min(evaluation.loss for evaluation in wider.evaluate(points))
 
-    start, best = lowest(recorder.trials[0].values), lowest(recorder.best.values)
-    logger.info(
-        "on %d environments the loss is %.5g at the start and %.5g at the best point (on the %d that were used: %.5g and %.5g)",
-        sum(wider.counts), start, best, sum(objective.counts), recorder.trials[0].loss, recorder.best.loss,
-    )  # fmt: skip
-    return {
-        "more_environments": {
-            "environments": wider.counts,
-            "start_loss": start,
-            "best_loss": best,
-            "bias_start": recorder.trials[0].loss - start,
-            "bias_best": recorder.best.loss - best,
-        }
-    }
+def _options_of(kind: type[Method]) -> set[str]:
+    return {option.name for option in fields(kind)}
+
+
+def _space(
+    problem: TuningProblem,
+    method: Method,
+    budget: int,
+    bounds: Mapping[str, Interval] | None,
+    parameters: tuple[str, ...] | None,
+) -> Space:
+    """What moves, and what the method can move of it."""
+    space = space_of(problem, bounds, parameters)
+    if parameters is None and not bounds:
+        space = method.affordable(problem, space, budget)
+    if method.moves_matrices or space.bounded.parameters == space.parameters:
+        return space
+    if parameters is not None:
+        matrix = next(name for name in space.parameters if name not in space.bounds)
+        raise InputError(f"a {matrix} can only be tuned by gradient; leave it out, or use method='gradient'")
+    return space.bounded

@@ -1,235 +1,202 @@
-"""What a search moves: hyperparameters within bounds, as unconstrained numbers for gradients and as a cube for designs."""
+"""What a search moves: hyperparameters within bounds, as unconstrained numbers for gradients and as places in a cube."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf, isqrt
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from efg_jax.descriptors import LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.gp import ScalarGPR, TensorGPR
+from efg_jax.models.tuning_problem import Interval, Parameter, TuningProblem, Values
 
-Model = TensorGPR | ScalarGPR
-Values = dict[str, Float[Array | np.ndarray, "..."]]
-"""Hyperparameters by name, those that a search leaves alone included."""
-
-DESCRIPTOR = (
-    "cutoff",
-    "sigma",
-    "cutoff_width",
-    "scaling_rate",
-    "scaling_radius",
-    "scaling_exponent",
-    "centre_weight",
-    "species_weights",
-    "contraction",
-)
-"""Leaves of `LambdaSOAP` that may be tuned; ``zeta`` and ``regularisation`` come with them."""
-
-LOGARITHMIC = ("regularisation", "scaling_rate", "species_weights")
-UNBOUNDED = ("contraction",)
-"""Matrices that only a gradient can move; they have no bounds."""
-
-IMPORTANCE = (
-    "cutoff",
-    "sigma",
-    "regularisation",
-    "scaling_exponent",
-    "scaling_radius",
-    "zeta",
-    "cutoff_width",
-    "centre_weight",
-    "species_weights",
-    "scaling_rate",
-)
-"""Which hyperparameters a design takes first where it cannot afford them all."""
-
-START_REGULARISATION = 1e-4  # where the model says "auto"
 _EDGE = 1e-3  # a start on a bound is moved this part of the interval inside, where the logit is finite
 
 
 @dataclass(frozen=True)
 class Space:
-    """Hyperparameters to tune, and their intervals.
+    """The hyperparameters that a search moves.
 
     Attributes:
-        bounds: (low, high) by name; all elements of ``species_weights`` share theirs.
-        contraction: whether the matrix that contracts the density's channels is learned too (by gradient only).
+        parameters: by name, each with the interval in which it moves.
+        others: that could move, and do not.
     """
 
-    bounds: Mapping[str, tuple[float, float]]
-    contraction: bool = False
+    parameters: Mapping[str, Parameter]
+    others: Mapping[str, Parameter] = field(default_factory=dict)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the hyperparameters that move."""
-        return (*self.bounds, *(UNBOUNDED if self.contraction else ()))
+    def bounds(self) -> dict[str, Interval]:
+        """Interval of each hyperparameter that has one."""
+        return {name: found.bounds for name, found in self.parameters.items() if found.bounds is not None}
 
-    def unconstrain(self, values: Mapping[str, Array | np.ndarray]) -> Values:
+    @property
+    def bounded(self) -> "Space":
+        """The space without matrices that only a gradient can move."""
+        return self.of(self.bounds)
+
+    def of(self, names: Collection[str]) -> "Space":
+        """The space of these hyperparameters only."""
+        moved = {name: found for name, found in self.parameters.items() if name in names}
+        return replace(self, parameters=moved, others={**self.others, **self.parameters})
+
+    def unconstrain(self, values: Values) -> dict[str, Float[Array, "..."]]:
         """Logit of the place of each value in its interval; matrices as they are."""
         free = {}
-        for name, (low, high) in self.bounds.items():
-            place = np.clip(_place(name, values[name], low, high), _EDGE, 1.0 - _EDGE)
-            free[name] = jnp.asarray(np.log(place / (1.0 - place)))
-        return free | {name: jnp.asarray(values[name]) for name in self.names if name in UNBOUNDED}
+        for name, parameter in self.parameters.items():
+            if parameter.bounds is None:
+                free[name] = jnp.asarray(values[name])
+            else:
+                place = np.clip(_place(parameter, values[name]), _EDGE, 1.0 - _EDGE)
+                free[name] = jnp.asarray(np.log(place / (1.0 - place)))
+        return free
 
-    def constrain(self, free: Mapping[str, Array | np.ndarray]) -> Values:
+    def constrain(self, free: Values) -> dict[str, Float[Array, "..."]]:
         """Inverse of `unconstrain`: smooth, and always inside the bounds."""
-        values = dict(free)
-        for name, (low, high) in self.bounds.items():
-            values[name] = _value(name, jax.nn.sigmoid(free[name]), low, high)
-        return values
+        return {
+            name: free[name] if parameter.bounds is None else _value(parameter, jax.nn.sigmoid(free[name]))
+            for name, parameter in self.parameters.items()
+        }
 
-    def coordinates(self, values: Mapping[str, Array | np.ndarray]) -> list[str]:
-        """Names of the axes of the cube: ``species_weights`` has one for each element."""
-        return [
-            name if np.ndim(values[name]) == 0 else f"{name}[{place}]"
-            for name in self.bounds
-            for place in range(np.size(values[name]))
-        ]
+    @property
+    def coordinates(self) -> list[str]:
+        """Names of the axes of the cube: an array has one for each component."""
+        return [axis for name in self.bounds for axis in components(name, self.parameters[name])]
 
-    def to_cube(self, values: Mapping[str, Array | np.ndarray]) -> Float[np.ndarray, " coordinates"]:
+    def to_cube(self, values: Values) -> Float[np.ndarray, " coordinates"]:
         """Place of each coordinate in its interval, [0, 1]."""
-        return np.concatenate([np.ravel(_place(name, values[name], *pair)) for name, pair in self.bounds.items()])
+        return np.concatenate([np.ravel(_place(self.parameters[name], values[name])) for name in self.bounds])
 
-    def from_cube(
-        self, cube: Float[np.ndarray, " coordinates"], fixed: Mapping[str, Array | np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def from_cube(self, cube: Float[np.ndarray, " coordinates"], fixed: Values) -> dict[str, Any]:
         """Inverse of `to_cube`; hyperparameters that do not move are taken from ``fixed``."""
         values, start = dict(fixed), 0
-        for name, pair in self.bounds.items():
+        for name in self.bounds:
             shape = np.shape(fixed[name])
             size = int(np.prod(shape))
-            values[name] = np.asarray(_value(name, np.reshape(cube[start : start + size], shape), *pair))
+            values[name] = np.asarray(_value(self.parameters[name], np.reshape(cube[start : start + size], shape)))
             start += size
         return values
 
+    def suggested(self, trial: Any, fixed: Values) -> dict[str, Any]:
+        """What a sampler asks for: continuous hyperparameters as places in [0, 1], whole numbers as themselves.
 
-def default_bounds(model: Model) -> dict[str, tuple[float, float]]:
-    """Interval of each hyperparameter that is tuned, wide enough to hold the model's own value.
+        Args:
+            trial: of optuna, that is asked for each coordinate.
+            fixed: hyperparameters that do not move.
+        """
+        values = dict(fixed)
+        for name in self.bounds:
+            parameter = self.parameters[name]
+            if parameter.whole:
+                low, high = (_root(parameter, end) for end in parameter.bounds)
+                found = trial.suggest_int(name, low, high, log=parameter.logarithmic)
+                values[name] = found**2 if parameter.square else found
+            else:
+                places = [trial.suggest_float(axis, 0.0, 1.0) for axis in components(name, parameter)]
+                values[name] = np.asarray(_value(parameter, np.reshape(places, np.shape(fixed[name]))))
+        return values
 
-    What has no gradient is left as it is: a hard cutoff, and a radial scaling that is switched off; so is the ζ = 1 of a primal model.
-    """
-    descriptor = model.descriptor
-    cutoff = float(descriptor.cutoff)
-    bounds = {
-        "cutoff": (0.6 * cutoff, 1.6 * cutoff),
-        "sigma": (0.15, 0.9),
-        "cutoff_width": (0.1, 0.5 * cutoff),
-        "scaling_rate": (1e-3, 20.0),
-        "scaling_radius": (0.8, 2.0 * cutoff),
-        "scaling_exponent": (0.0, 12.0),
-        "centre_weight": (0.0, 4.0),
-        "species_weights": (0.05, 10.0),
-        "zeta": (1.0, 6.0),
-        "regularisation": (1e-9, 1.0),
-    }
-    if descriptor.cutoff_width is None:
-        del bounds["cutoff"], bounds["cutoff_width"]
-    if descriptor.scaling_exponent == 0 or descriptor.scaling_rate == 0:
-        for name in ("scaling_rate", "scaling_radius", "scaling_exponent"):
-            del bounds[name]
-    if isinstance(model, TensorGPR) and model.primal:
-        del bounds["zeta"]
-    values = values_of(model)
-    return {
-        name: (min(low, float(np.min(values[name]))), max(high, float(np.max(values[name]))))
-        for name, (low, high) in bounds.items()
-    }
+    def suggestion(self, values: Values) -> dict[str, float | int]:
+        """The numbers by which a sampler knows these values."""
+        known = {}
+        for name in self.bounds:
+            parameter = self.parameters[name]
+            if parameter.whole:
+                known[name] = _root(parameter, values[name])
+            else:
+                places = np.clip(np.ravel(_place(parameter, values[name])), 0.0, 1.0)
+                known |= dict(zip(components(name, parameter), places.tolist(), strict=True))
+        return known
+
+    def scalars(self, values: Values) -> dict[str, float]:
+        """Hyperparameters that are single numbers, the components of arrays among them; matrices are left out."""
+        known, flat = {**self.others, **self.parameters}, {}
+        for name, value in values.items():
+            if np.ndim(value) == 0:
+                flat[name] = float(value)
+            elif np.ndim(value) == 1:
+                flat |= dict(zip(components(name, known[name]), np.asarray(value).tolist(), strict=True))
+        return flat
+
+
+def components(name: str, parameter: Parameter) -> list[str]:
+    """Names of the numbers that a hyperparameter consists of: its own, or ``species_weights[O]``."""
+    return [f"{name}[{label}]" for label in parameter.labels] or [name]
 
 
 def space_of(
-    model: Model, bounds: Mapping[str, tuple[float, float]] | None, parameters: tuple[str, ...] | None
+    problem: TuningProblem, bounds: Mapping[str, Interval] | None = None, parameters: Iterable[str] | None = None
 ) -> Space:
     """The space of a search, checked against the model that it starts from.
 
     Args:
-        model: with species.
-        bounds: intervals by name; those that are not given are the default ones.
-        parameters: what to tune; None: what ``bounds`` names, or everything (and the contraction, if the model has one).
+        problem: that is searched.
+        bounds: intervals by name; those that are not given are the usual ones.
+        parameters: what to move; None: what ``bounds`` names, or what is usual.
 
     Raises:
-        InputError: an unknown name, an empty interval, or one that excludes the start.
+        InputError: an unknown name, an empty interval, or one of impossible values or without the start.
     """
-    usual, given, values = default_bounds(model), dict(bounds or {}), values_of(model)
-    contracted = model.descriptor.contraction is not None
-    known = (*usual, *(UNBOUNDED if contracted else ()))
-    if parameters is None:
-        parameters = tuple(given) or known
-    for name in (*parameters, *given):
-        if name in ("cutoff", "cutoff_width") and model.descriptor.cutoff_width is None:
-            raise InputError(f"{name}: a hard cutoff has no gradient to tune it by; set cutoff_width, or leave it out")
+    known, given = problem.parameters, dict(bounds or {})
+    chosen = tuple(given) or problem.usual if parameters is None else tuple(dict.fromkeys(parameters))
+    for name in (*chosen, *given):
+        if name in problem.fixed:
+            raise InputError(f"cannot tune {name}: {problem.fixed[name]}")
         if name not in known:
             raise InputError(f"cannot tune {name}; choose among {', '.join(known)}")
-        if name in given and name in UNBOUNDED:
+        if name in given and known[name].bounds is None:
             raise InputError(f"{name} is a matrix without bounds; give its name as a parameter only")
-    if not parameters:
+    if not chosen:
         raise InputError(f"there is nothing to tune; choose among {', '.join(known)}")
-    chosen = {name: tuple(map(float, given.get(name, usual.get(name, ())))) for name in dict.fromkeys(parameters)}
-    learned = chosen.pop("contraction", None) is not None
-    for name, (low, high) in chosen.items():
-        _check_interval(name, low, high, np.asarray(values[name]))
-    return Space(chosen, learned)
+    moved = {name: known[name].within(given.get(name, known[name].bounds)) for name in chosen}
+    checked = {name: _checked(name, parameter, problem.start[name]) for name, parameter in moved.items()}
+    return Space(problem.narrowed(checked), known)
 
 
-def _check_interval(name: str, low: float, high: float, value: np.ndarray) -> None:
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise InputError(f"bounds of {name} are ({low:g}, {high:g}), an empty box; give the lower one first")
-    least = {"zeta": 1.0, "scaling_exponent": 0.0, "centre_weight": 0.0}.get(name)
-    if low <= 0 if least is None else low < least:
+def _checked(name: str, parameter: Parameter, start: Any) -> Parameter:
+    """The parameter with bounds that are possible and hold the start; of whole numbers and squares those inside."""
+    if parameter.bounds is None:
+        return parameter
+    (low, high), (least, most) = parameter.bounds, parameter.limits
+    given = f"bounds of {name} are ({low:g}, {high:g})"
+    if not (-inf < low < high < inf):
+        raise InputError(f"{given}, an empty box; give the lower one first")
+    if not (least <= low and high <= most if parameter.closed else least < low and high < most):
+        beyond = "beyond" if parameter.closed else "beyond or on"
+        raise InputError(f"{given}, {beyond} its limits {least:g} and {most:g}; narrow them")
+    if parameter.whole and (low % 1 or high % 1):
+        raise InputError(f"{given}, and it is a whole number; give whole numbers")
+    if not (np.all(start >= low) and np.all(start <= high)):
+        value = ", ".join(f"{number:g}" for number in np.ravel(start))
         raise InputError(
-            f"the lower bound {low:g} of {name} is not {'positive' if least is None else f'{least:g} or more'}"
+            f"the start {name} = {value} lies outside its bounds ({low:g}, {high:g}); widen them, or start inside"
         )
-    if not ((value >= low).all() and (value <= high).all()):
-        raise InputError(
-            f"the start {name} = {np.array2string(value, precision=6)} lies outside its bounds ({low:g}, {high:g}); widen them, or start inside"
-        )
+    if parameter.square:
+        root = isqrt(int(low))
+        return parameter.within(((root + (root**2 < low)) ** 2, isqrt(int(high)) ** 2))
+    return parameter.within((int(low), int(high)) if parameter.whole else (float(low), float(high)))
 
 
-def values_of(model: Model) -> dict[str, np.ndarray]:
-    """The model's own hyperparameters; what it does not have (a hard cutoff's width, a contraction) is left out."""
-    values = {name: getattr(model.descriptor, name) for name in DESCRIPTOR}
-    if values["species_weights"] is None and model.descriptor.species is not None:
-        values["species_weights"] = np.ones(len(model.descriptor.species))
-    regularisation = START_REGULARISATION if model.regularisation == "auto" else float(model.regularisation)
-    values |= {"zeta": model.zeta, "regularisation": regularisation}
-    return {name: np.asarray(value, dtype=np.float64) for name, value in values.items() if value is not None}
+def _root(parameter: Parameter, value: int) -> int:
+    return isqrt(int(value)) if parameter.square else int(value)
 
 
-def with_values(descriptor: LambdaSOAP, values: Mapping[str, Float[Array | np.ndarray, "..."]]) -> LambdaSOAP:
-    """The descriptor with these hyperparameters."""
-    return replace(descriptor, **{name: values[name] for name in DESCRIPTOR if name in values})
+def _scaled(parameter: Parameter, value: Any) -> np.ndarray:
+    value = np.asarray(value, dtype=np.float64)
+    return np.asarray(np.log(value)) if parameter.logarithmic else value
 
 
-def parse_bounds(texts: list[str]) -> dict[str, tuple[float, float]]:
-    """Intervals from text: ["sigma=0.2:0.8"] → {"sigma": (0.2, 0.8)}."""
-    bounds = {}
-    for text in texts:
-        match = re.fullmatch(r"\s*(\w+)\s*=\s*([^:]+):([^:]+)", text)
-        try:
-            name, low, high = match.groups()
-            bounds[name] = (float(low), float(high))
-        except (AttributeError, ValueError):
-            raise InputError(f"bounds {text!r} are not of the form sigma=0.2:0.8") from None
-    return bounds
+def _place(parameter: Parameter, value: Any) -> np.ndarray:
+    low, high = (_scaled(parameter, end) for end in parameter.bounds)
+    return np.asarray((_scaled(parameter, value) - low) / (high - low))
 
 
-def _scaled(name: str, value):
-    return np.log(value) if name in LOGARITHMIC else np.asarray(value, dtype=np.float64)
-
-
-def _place(name: str, value, low: float, high: float) -> np.ndarray:
-    low, high = _scaled(name, low), _scaled(name, high)
-    return np.asarray((_scaled(name, np.asarray(value, dtype=np.float64)) - low) / (high - low))
-
-
-def _value(name: str, place, low: float, high: float):
-    low, high = float(_scaled(name, low)), float(_scaled(name, high))
+def _value(parameter: Parameter, place: Any) -> Any:
+    low, high = (float(_scaled(parameter, end)) for end in parameter.bounds)
     value = low + (high - low) * place
-    if name not in LOGARITHMIC:
+    if not parameter.logarithmic:
         return value
     return jnp.exp(value) if isinstance(value, jax.Array) else np.exp(value)

@@ -4,35 +4,42 @@ import numpy as np
 import pytest
 
 import efg_jax as ej
-from efg_jax.tuning.bayes import sample
-from efg_jax.tuning.box_behnken import Surface, affordable, design, shrink_box, terms
-from efg_jax.tuning.history import Recorder
-from efg_jax.tuning.objective import Evaluation, Objective
-from efg_jax.tuning.space import Space
+from efg_jax.models.tuning_problem import Evaluation, Parameter, TuningProblem
+from efg_jax.tuning import Bayes, BoxBehnken, Space
+from efg_jax.tuning.box_behnken import Surface, design, terms
+from efg_jax.tuning.trials import Recorder
 
-BOUNDS = {"cutoff": (3.0, 7.0), "sigma": (0.1, 1.1), "regularisation": (1e-8, 1.0)}
+PARAMETERS = {
+    "cutoff": Parameter((3.0, 7.0), importance=1),
+    "sigma": Parameter((0.1, 1.1), importance=2),
+    "regularisation": Parameter((1e-8, 1.0), logarithmic=True, importance=3),
+}
 START = {name: np.asarray(value) for name, value in {"cutoff": 5.0, "sigma": 0.5, "regularisation": 1e-4}.items()}
 
 
-class Known(Objective):
-    """A function of the place in the cube, in the guise of an objective."""
+class Known(TuningProblem):
+    """A function of the place in the cube, in the guise of a problem."""
+
+    workers, start = 2, START
 
     def __init__(self, function, space):
         self.function, self.space, self.seen = function, space, []
-        self.workers, self.start = 2, START
 
-    def value(self, values):
-        return self.evaluate([values])[0]
-
-    def evaluate(self, points):
+    def evaluate(self, points, report=None, watch=None):
         self.seen += points
-        return [Evaluation(p, float(self.function(self.space.to_cube(p))), None, 1.0, 1.0) for p in points]
+        return [Evaluation(p, float(self.function(self.space.to_cube(p))), 1.0, 1.0) for p in points]
+
+    def model_at(self, values):
+        return None
+
+    def identity(self, search):
+        return {}
 
 
 def search(function, budget):
-    space = Space(BOUNDS)
+    space = Space(PARAMETERS)
     recorder = Recorder(budget)
-    details = shrink_box(Known(function, space), space, recorder)
+    details = BoxBehnken().run(Known(function, space), space, recorder, 0)
     return space, recorder, [Surface.from_dict(entry) for entry in details["surfaces"]], details
 
 
@@ -102,26 +109,31 @@ def test_points_that_fail_do_not_stop_a_round():
 def test_budgets_and_boxes_that_hold_no_design_are_refused():
     with pytest.raises(ej.InputError, match="raise the budget to 15"):
         search(lambda cube: cube.sum(), 14)
-    two = Space({name: BOUNDS[name] for name in ("cutoff", "sigma")})
+    two = Space(PARAMETERS).of(("cutoff", "sigma"))
     with pytest.raises(ej.InputError, match="takes 3 to 12 hyperparameters, not 2"):
-        shrink_box(Known(np.sum, two), two, Recorder(40))
+        BoxBehnken().run(Known(np.sum, two), two, Recorder(40), 0)
 
 
 def test_as_many_hyperparameters_are_taken_as_two_rounds_allow():
-    space = Space({**BOUNDS, "zeta": (1.0, 4.0), "species_weights": (0.1, 10.0)})
-    sizes = {**dict.fromkeys(space.bounds, 1), "species_weights": 2}
-    assert list(affordable(space, 40, sizes).bounds) == list(BOUNDS)
-    assert list(affordable(space, 53, sizes).bounds) == [*BOUNDS, "zeta"]
-    assert list(affordable(space, 500, sizes).bounds) == list(space.bounds)
+    weights = Parameter((0.1, 10.0), logarithmic=True, importance=9, labels=("O", "Si"))
+    space = Space({**PARAMETERS, "zeta": Parameter((1.0, 4.0), importance=6), "species_weights": weights})
+
+    def affordable(budget):
+        return list(BoxBehnken().affordable(Known(np.sum, space), space, budget).bounds)
+
+    assert affordable(40) == list(PARAMETERS)
+    assert affordable(53) == [*PARAMETERS, "zeta"]
+    assert affordable(500) == list(space.bounds)
 
 
 def test_bayes_gets_close_to_the_minimum_and_is_seeded():
     pytest.importorskip("optuna")
-    space = Space(BOUNDS)
+    space = Space(PARAMETERS)
 
     def run(seed):
         recorder = Recorder(60)
-        sample(Known(lambda cube: np.sum((cube - [0.7, 0.3, 0.6]) ** 2), space), space, recorder, seed)
+        problem = Known(lambda cube: np.sum((cube - [0.7, 0.3, 0.6]) ** 2), space)
+        Bayes().run(problem, space, recorder, seed)
         return recorder
 
     first, again, other = run(0), run(0), run(1)

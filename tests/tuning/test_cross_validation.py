@@ -10,14 +10,20 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import efg_jax as ej
-from efg_jax.gp.irrep_regression import training_kernel
+from efg_jax.gp.cross_validation import (
+    HeldOutScalars,
+    cross_validated_loss,
+    held_out_predictions,
+    held_out_problems,
+)
+from efg_jax.gp.held_out_losses import TENSOR_LOSSES, parse_loss
+from efg_jax.gp.kernel_parameters import kernel_parameters, values_of, with_values
+from efg_jax.gp.target_kernels import training_kernel
 from efg_jax.metrics import mae_vij, observable_loss, soft_abs, tilt_loss
 from efg_jax.structures.splits import folds
 from efg_jax.structures.targets import labels, target_of
 from efg_jax.tensors.irreps import to_spherical
-from efg_jax.tuning import cross_validated_loss, held_out_predictions, held_out_problems, values_of
-from efg_jax.tuning.losses import parse_loss
-from efg_jax.tuning.space import Space, space_of, with_values
+from efg_jax.tuning import Space
 
 ALL = {"observables": 1.0, "tilt": 0.5, "mae-vij": 0.02, "rmse": 0.01, "lml": 0.05}
 
@@ -32,14 +38,14 @@ def closed_form(descriptor, values, problem, names=()):
 
 def refitted(model, frames, symbol, k):
     """Predictions of models fitted without each fold; with the noise of the whole set, as the closed form has it."""
-    noise = model.fit(frames).fitted.regressions[symbol,][2, 1].noise
+    noise = model.fit(frames).regressions[symbol,][2, 1].noise
     owner = np.repeat(np.arange(len(frames)), [atoms.symbols.count(symbol) for atoms in frames])
     fold = owner if k is None else folds(owner, k, 0)
     predicted = np.empty((len(owner), 3, 3))
     for number in np.unique(fold):
         held_out = sorted({int(i) for i in owner[fold == number]})
         kept = [frames[i] for i in range(len(frames)) if i not in held_out]
-        probe = model.fit(kept).fitted.regressions[symbol,][2, 1]
+        probe = model.fit(kept).regressions[symbol,][2, 1]
         again = replace(model, regularisation=model.regularisation * noise / probe.noise).fit(kept)
         parts = again.predict([frames[i] for i in held_out])
         rows = [part[np.asarray(frames[i].symbols) == symbol] for part, i in zip(parts, held_out, strict=True)]
@@ -66,7 +72,7 @@ def test_losses_are_those_of_models_refitted_without_each_fold(frames, model, k,
 
 def test_likelihood_is_that_of_a_normal_distribution(frames, model):
     (problem,) = held_out_problems(frames, target_of("efg", frames), ("Si",), model.descriptor, 4.2, k=2, seed=0)
-    fitted = model.fit(frames).fitted
+    fitted = model.fit(frames)
     kernel = np.asarray(training_kernel({"Si": fitted.bases["Si"]}, (2, 1), 2.0, problem.count))
     kernel = kernel.reshape(5 * problem.count, -1)
     y = np.asarray(to_spherical(jnp.asarray(problem.reference), 2)).ravel()
@@ -102,12 +108,12 @@ def test_gradient_of_every_loss_in_every_hyperparameter(frames, model):
 def test_gradient_of_scalar_losses(frames, descriptor):
     model = ej.ScalarGPR(descriptor, species="Si", regularisation=1e-2)
     target = target_of("efg", frames)
-    problems = held_out_problems(frames, target, ("Si",), descriptor, 4.2, k=3, seed=0, scalar=True)
+    problems = held_out_problems(frames, target, ("Si",), descriptor, 4.2, k=3, seed=0, learned=HeldOutScalars)
     check_gradient(model, problems, {"observables": 1.0, "c_q_tilde": 0.5, "v_nn": 0.1, "lml": 0.1})
 
 
 def check_gradient(model, problems, terms):
-    space = space_of(model, None, None)
+    space = Space(kernel_parameters(model))
     free = space.unconstrain(values_of(model))
 
     @jax.jit
@@ -117,7 +123,7 @@ def check_gradient(model, problems, terms):
         return cross_validated_loss(with_values(model.descriptor, values), values, problems, terms)
 
     _, slope = objective(free)
-    assert set(slope) == set(space.names)
+    assert set(slope) == set(space.parameters)
     rng = np.random.default_rng(1)
     for name, value in free.items():
         direction = rng.normal(size=value.shape)
@@ -136,9 +142,9 @@ def test_scalar_predictions_are_those_of_models_refitted_without_each_fold(frame
     """By linear algebra on the model's own λ = 0 features, structure after structure."""
     model = ej.ScalarGPR(descriptor, species="Si", regularisation=1e-2, zeta=1.5)
     target = target_of("efg", frames)
-    (problem,) = held_out_problems(frames, target, ("Si",), descriptor, 4.2, k=None, seed=0, scalar=True)
+    (problem,) = held_out_problems(frames, target, ("Si",), descriptor, 4.2, k=None, seed=0, learned=HeldOutScalars)
     found, losses = closed_form(descriptor, values_of(model), problem, ("theta",))
-    invariants = model.fit(frames).fitted["Si"].basis.invariants
+    invariants = model.fit(frames).by_species["Si"].basis.invariants
     kernel = (invariants @ invariants.T) ** 1.5
     owner = np.repeat(np.arange(len(frames)), [atoms.symbols.count("Si") for atoms in frames])
     mean = problem.reference.mean(axis=0)
@@ -184,11 +190,12 @@ def test_subsets_are_whole_structures_and_nested(frames, model):
 
 def test_bad_losses_and_weights_are_refused(frames, descriptor):
     assert parse_loss("observables + 0.1*lml+1e+1*lml") == {"observables": 1.0, "lml": 10.1}
+    assert parse_loss("rmse+lml") == {"rmse": 1.0, "lml": 1.0}
     for text in ("energy", "0*observables", "x*lml", "", "-1*lml"):
         with pytest.raises(ej.InputError):
             parse_loss(text)
     with pytest.raises(ej.InputError, match="choose among mae-vij, rmse, lml"):
-        parse_loss("observables", efg=False)
+        parse_loss("observables", TENSOR_LOSSES)
     with pytest.raises(ej.InputError, match="weight is given for Al"):
         held_out_problems(frames, target_of("efg", frames), None, descriptor, 4.2, 3, 0, weights={"Al": 1.0})
     with pytest.raises(ej.InputError, match="give a positive number"):
@@ -204,14 +211,14 @@ def test_a_fold_without_a_labelled_atom_is_refused(frames, descriptor):
 
 
 def test_space_is_kept_and_inverted(model):
-    space, values = space_of(model, None, None), values_of(model)
+    space, values = Space(kernel_parameters(model)), values_of(model)
     found = space.constrain(space.unconstrain(values))
     cube = space.to_cube(values)
     back = space.from_cube(cube, values)
-    assert len(cube) == len(space.coordinates(values))
+    assert len(cube) == len(space.coordinates)
     for name, (low, high) in space.bounds.items():
         np.testing.assert_allclose(found[name], values[name], rtol=1e-9)
         np.testing.assert_allclose(back[name], values[name], rtol=1e-12)
         for extreme in (-50.0, 50.0):
-            value = float(Space({name: (low, high)}).constrain({name: jnp.asarray(extreme)})[name])
+            value = float(space.of((name,)).constrain({name: jnp.asarray(extreme)})[name])
             assert low * (1 - 1e-12) <= value <= high * (1 + 1e-12)

@@ -14,8 +14,8 @@ import efg_jax as ej
 from efg_jax.network import EquivariantNetwork, Training
 from efg_jax.network import trainer as training_module
 from efg_jax.network.backbone import check_makes
-from efg_jax.tuning import network_bounds, read_hyperparameters, search
-from efg_jax.tuning.network_space import network_space, with_network_values
+from efg_jax.network.network_parameters import narrowed, network_parameters, with_network_values
+from efg_jax.tuning import Space, read_hyperparameters
 
 pytest.importorskip("optuna")
 
@@ -67,7 +67,7 @@ def landscape():
 def whole(frames):
     """A search that ran to its end, and the epochs that were trained."""
     with costing_nothing() as trained:
-        return search(MODEL, frames, budget=10, **STEPS), sorted(trained)
+        return ej.tune(MODEL, frames, budget=10, **STEPS), sorted(trained)
 
 
 def without_times(found):
@@ -77,7 +77,7 @@ def without_times(found):
 def test_a_step_that_learns_is_found_from_one_that_does_not(frames):
     model = replace(MODEL, training=replace(TRAINING, epochs=3), members=2)
     told = []
-    found = search(
+    found = ej.tune(
         model,
         frames,
         budget=2,
@@ -93,9 +93,9 @@ def test_a_step_that_learns_is_found_from_one_that_does_not(frames):
 
 def test_tune_fits_what_the_search_finds(whole, frames, landscape):
     found = min(whole[0].trials[:2], key=lambda trial: trial.loss)
-    tuned = ej.tune(MODEL, frames, budget=2, **STEPS)
-    assert tuned.training.learning_rate == found.values["learning_rate"] != TRAINING.learning_rate
-    assert tuned.fitted.histories[0].rows
+    tuned = ej.tune(MODEL, frames, budget=2, **STEPS).fit(frames)
+    assert tuned.model.training.learning_rate == found.values["learning_rate"] != TRAINING.learning_rate
+    assert tuned.histories[0].rows
 
 
 def test_what_promises_nothing_is_pruned_and_the_start_is_not(whole, frames, landscape):
@@ -119,7 +119,7 @@ def test_what_promises_nothing_is_pruned_and_the_start_is_not(whole, frames, lan
     assert found.best.loss == min(trial.loss for trial in found.trials)
     assert [trial.best for trial in found.trials] == list(np.minimum.accumulate([t.loss for t in found.trials]))
     first = states.index("pruned")
-    unpruned = search(MODEL, frames, budget=first + 1, prune=False, **STEPS)
+    unpruned = ej.tune(MODEL, frames, budget=first + 1, prune=False, **STEPS)
     assert unpruned.trials[first].values == found.trials[first].values
     assert (unpruned.trials[first].state, len(unpruned.trials[first].losses)) == ("complete", 6)
 
@@ -141,8 +141,8 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_trials(whole, frames, lan
 
         own = {"callback": callback} if epoch is None else {"watch": watch}
         with pytest.raises(Stopped):
-            search(MODEL, frames, budget=10, cache=tmp_path, **own, **STEPS)
-    found = search(MODEL, frames, budget=10, cache=tmp_path, **STEPS)
+            ej.tune(MODEL, frames, budget=10, cache=tmp_path, **own, **STEPS)
+    found = ej.tune(MODEL, frames, budget=10, cache=tmp_path, **STEPS)
     assert without_times(found) == without_times(reference)
     # What was stopped at the epoch that it would have been pruned at trains one more.
     rate = reference.trials[pruned].values["learning_rate"]
@@ -151,21 +151,21 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_trials(whole, frames, lan
 
 
 def test_a_cache_serves_the_same_search_with_a_larger_budget_and_no_other(frames, landscape, tmp_path, caplog):
-    search(MODEL, frames, budget=1, cache=tmp_path, **STEPS)
+    ej.tune(MODEL, frames, budget=1, cache=tmp_path, **STEPS)
     landscape.clear()
-    larger = search(MODEL, frames, budget=2, cache=tmp_path, **STEPS)
+    larger = ej.tune(MODEL, frames, budget=2, cache=tmp_path, **STEPS)
     assert {rate for rate, _ in landscape} == {larger.trials[1].values["learning_rate"]}
     landscape.clear()
     with caplog.at_level("WARNING", logger="efg_jax"):
-        search(MODEL, frames, budget=1, cache=tmp_path, seed=1, **STEPS)
+        ej.tune(MODEL, frames, budget=1, cache=tmp_path, seed=1, **STEPS)
     assert "other data or settings" in caplog.text
-    search(MODEL, frames, budget=1, cache=tmp_path, fresh=True, **STEPS)
+    ej.tune(MODEL, frames, budget=1, cache=tmp_path, resume=False, **STEPS)
     assert len(landscape) == 12
 
 
 def test_nothing_that_learns_is_an_error(frames, landscape):
     with pytest.raises(ej.InputError, match=r"finite in no trial; lower the learning rate"):
-        search(replace(MODEL, training=replace(TRAINING, learning_rate=0.05)), frames, budget=1)
+        ej.tune(replace(MODEL, training=replace(TRAINING, learning_rate=0.05)), frames, budget=1)
 
 
 class Sampler:
@@ -193,12 +193,13 @@ class Sampler:
 def test_no_network_is_trained_that_cannot_make_the_target(model, lowest):
     irreps = {"efg": ((2, 1),), "ms": ((0, 1), (1, -1), (2, 1)), "iso": ((0, 1),)}[model.target]
     outputs = {model.target: irreps}
-    space = network_space(model, outputs, None, tuple(network_bounds(model)))
+    options = model.architecture, model.training
+    space = Space(narrowed(network_parameters(*options), *options, outputs))
     assert {name: space.bounds[name][0] for name in lowest} == lowest
-    sampler, start = Sampler(0), {}
+    sampler, start = Sampler(0), dict.fromkeys(space.bounds, 0)
     for _ in range(50):
         values = space.suggested(sampler, start)
-        check_makes(with_network_values(model, values).architecture, outputs)
+        check_makes(with_network_values(*options, values)[0], outputs)
 
 
 def test_a_search_survives_its_files(whole, tmp_path):
@@ -224,7 +225,7 @@ def test_a_search_survives_its_files(whole, tmp_path):
     found.to_csv(tmp_path / "history.csv")
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert len(lines) == 11
-    assert lines[0].startswith("method,number,stage,state,loss,best,epochs,cpu_s,wall_s,learning_rate")
+    assert lines[0].startswith("method,number,stage,state,loss,best,epochs,cpu_s,wall_s,gradient,learning_rate")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figures = found.plot()
@@ -236,7 +237,7 @@ def test_a_search_survives_its_files(whole, tmp_path):
 
 
 def test_hyperparameters_of_kernels_are_refused():
-    kernel = ej.tuning.Hyperparameters("tensor", ej.LambdaSOAP(), 2.0, "auto", "efg")
+    kernel = ej.tuning.Hyperparameters.of(ej.TensorGPR())
     with pytest.raises(ej.InputError, match=r"those of a kernel model.*tune --model network"):
         kernel.apply(EquivariantNetwork())
 
@@ -245,11 +246,11 @@ def test_hyperparameters_of_kernels_are_refused():
     ("options", "says"),
     [
         ({"method": "gradient"}, "networks are searched by 'bayes'"),
-        ({"loss": "rmse"}, "loss = 'rmse' is for kernel models"),
-        ({"folds": 3}, "folds = 3 is for kernel models"),
-        ({"workers": 1}, "workers = 1 is for kernel models"),
+        ({"loss": "rmse"}, "loss = 'rmse' is no option for tuning networks"),
+        ({"folds": 3}, "folds = 3 is no option for tuning networks"),
+        ({"workers": 1}, "workers = 1 is no option for tuning networks"),
         ({"budget": 0}, "budget = 0 is below 1"),
-        ({"seed": -1}, "seed=-1 is negative"),
+        ({"seed": -1}, "got seed=-1"),
         ({"parameters": ()}, "nothing to tune"),
         ({"parameters": ("sigma",)}, "cannot tune sigma; choose among learning_rate, channels"),
         ({"parameters": ("products",)}, "makes no products"),
@@ -262,17 +263,17 @@ def test_hyperparameters_of_kernels_are_refused():
 )
 def test_bad_options_are_refused(frames, options, says):
     with pytest.raises(ej.InputError, match=says):
-        search(MODEL, frames, **options)
+        ej.tune(MODEL, frames, **options)
 
 
 def test_what_cannot_be_trained_is_refused_before_the_first_trial(frames):
     still = replace(MODEL, training=replace(TRAINING, weight_decay=0.0))
-    assert "weight_decay" not in network_bounds(still)
+    assert "weight_decay" not in network_parameters(still.architecture, still.training)
     with pytest.raises(ej.InputError, match="weight_decay: it starts from zero"):
-        search(still, frames, parameters=("weight_decay",))
+        ej.tune(still, frames, parameters=("weight_decay",))
     with pytest.raises(ej.InputError, match="the validation set is empty"):
-        search(replace(MODEL, training=replace(TRAINING, validation=0.0)), frames)
+        ej.tune(replace(MODEL, training=replace(TRAINING, validation=0.0)), frames)
     with pytest.raises(ej.InputError, match="steps = 9: a search compares trainings by epoch"):
-        search(replace(MODEL, training=replace(TRAINING, steps=9)), frames)
+        ej.tune(replace(MODEL, training=replace(TRAINING, steps=9)), frames)
     with pytest.raises(ej.InputError, match=r"'efg' has a part of order 2 .* take a higher lmax"):
-        search(replace(MODEL, target="efg"), frames)
+        ej.tune(replace(MODEL, target="efg"), frames)

@@ -9,8 +9,7 @@ import pytest
 
 import efg_jax as ej
 from efg_jax.descriptors import principal_contraction
-from efg_jax.structures.targets import target_of
-from efg_jax.tuning import Objective, read_hyperparameters, search
+from efg_jax.tuning import read_hyperparameters
 from efg_jax.tuning.space import space_of
 
 # The cutoff stays below the neighbours that are gathered first, so that searches share what is compiled.
@@ -38,7 +37,7 @@ def stop_after(count):
 def whole(model, frames, tmp_path_factory):
     """A search by gradient that ran to its end, and its cache."""
     cache = tmp_path_factory.mktemp("cache")
-    return search(model, frames, budget=7, cache=cache, **FEW), cache
+    return ej.tune(model, frames, budget=7, cache=cache, **FEW), cache
 
 
 def test_gradient_lowers_the_loss_and_the_best_is_kept(whole, model):
@@ -56,14 +55,14 @@ def test_gradient_lowers_the_loss_and_the_best_is_kept(whole, model):
 
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
 def test_a_search_that_was_killed_goes_on_where_it_was(whole, model, frames, tmp_path, optimiser):
-    reference = whole[0] if optimiser == "lbfgs" else search(model, frames, budget=7, optimiser="adam", **FEW)
+    reference = whole[0] if optimiser == "lbfgs" else ej.tune(model, frames, budget=7, optimiser="adam", **FEW)
     evaluated = []
     with pytest.raises(Stop):
-        search(model, frames, budget=7, cache=tmp_path, callback=stop_after(3), optimiser=optimiser, **FEW)
+        ej.tune(model, frames, budget=7, cache=tmp_path, callback=stop_after(3), optimiser=optimiser, **FEW)
     (journal,) = tmp_path.glob("*.jsonl")
     lines = journal.read_text().splitlines()
     assert len(lines) == 1 + 4  # all that was evaluated is there
-    again = search(
+    again = ej.tune(
         model, frames, budget=7, cache=tmp_path, optimiser=optimiser, callback=lambda t: evaluated.append(t), **FEW
     )
     assert [trial.loss for trial in again.trials] == [trial.loss for trial in reference.trials]
@@ -74,39 +73,33 @@ def test_a_search_that_was_killed_goes_on_where_it_was(whole, model, frames, tmp
 def test_methods_share_evaluations_of_the_same_data_only(whole, model, frames, caplog):
     _, cache = whole
     before = {path.name: len(path.read_text().splitlines()) for path in cache.glob("*.jsonl")}
-    found = search(model, frames, budget=15, method="box-behnken", cache=cache, **FEW)
+    found = ej.tune(model, frames, budget=15, method="box-behnken", cache=cache, **FEW)
     assert len(found.trials) == 15
     assert len(found.surfaces) == 1
     after = {path.name: len(path.read_text().splitlines()) for path in cache.glob("*.jsonl")}
     assert after.keys() == before.keys()
     assert sum(after.values()) - sum(before.values()) == 14  # the start was known, from the gradient
     with caplog.at_level("WARNING", logger="efg_jax"):
-        Objective(
-            replace(model, descriptor=model.descriptor),
-            frames[1:],
-            target_of("efg", frames),
-            {"rmse": 1.0},
-            cache=cache,
-        )
+        model.tuning_problem(frames[1:], loss="rmse").keep(cache, {})
     assert "other data" in caplog.text
 
 
 def test_bayes_and_designs_start_where_the_gradient_does(whole, model, frames):
     pytest.importorskip("optuna")
-    found = search(model, frames, budget=4, method="bayes", seed=0, **FEW)
+    found = ej.tune(model, frames, budget=4, method="bayes", seed=0, **FEW)
     assert found.start.loss == pytest.approx(whole[0].start.loss, rel=1e-10)
-    again = search(model, frames, budget=4, method="bayes", seed=0, workers=1, **FEW)
+    again = ej.tune(model, frames, budget=4, method="bayes", seed=0, workers=1, **FEW)
     assert again.trials[1].loss == pytest.approx(found.trials[1].loss, rel=1e-12)
 
 
 def test_neighbours_are_gathered_again_when_the_cutoff_grows(model, frames):
-    def objective_from(cutoff):
+    def problem_from(cutoff):
         start = replace(model, descriptor=replace(model.descriptor, cutoff=cutoff))
-        return Objective(start, frames, target_of("efg", frames), {"observables": 1.0}, folds=3)
+        return start.tuning_problem(frames, folds=3, environments=None)
 
-    growing, wide, wider = (objective_from(cutoff) for cutoff in (2.8, 3.7, 4.6))
+    growing, wide, wider = (problem_from(cutoff) for cutoff in (2.8, 3.7, 4.6))
     before = growing.value(growing.start)
-    late, at_once = (objective.value_and_gradient(wide.start) for objective in (growing, wide))
+    late, at_once = (problem.value_and_gradient(wide.start) for problem in (growing, wide))
     assert late.loss == pytest.approx(at_once.loss, rel=1e-10)
     np.testing.assert_allclose(late.gradient["cutoff"], at_once.gradient["cutoff"], rtol=1e-7)
     assert before.loss != pytest.approx(late.loss, rel=1e-6)
@@ -116,7 +109,7 @@ def test_neighbours_are_gathered_again_when_the_cutoff_grows(model, frames):
 
 def test_bias_of_a_subset_is_reported(whole, model, frames):
     pytest.importorskip("optuna")
-    found = search(model, frames, method="bayes", folds=3, budget=2, environments=6, parameters=("sigma",))
+    found = ej.tune(model, frames, method="bayes", folds=3, budget=2, environments=6, parameters=("sigma",))
     more = found.details["more_environments"]
     assert sum(more["environments"]) == sum(atoms.symbols.count("Si") for atoms in frames)
     assert more["bias_best"] == pytest.approx(found.best.loss - more["best_loss"])
@@ -126,16 +119,15 @@ def test_bias_of_a_subset_is_reported(whole, model, frames):
 def test_a_contraction_of_all_channels_changes_nothing_and_fewer_are_learned(model, frames, descriptor):
     """An orthogonal mixing of all channels leaves scalar products of features, and so kernels, as they are."""
     turned = principal_contraction(descriptor, frames, 6)
-    loss = {"observables": 1.0}
-    plain = Objective(model, frames, target_of("efg", frames), loss, folds=3).value
-    mixed = Objective(replace(model, descriptor=turned), frames, target_of("efg", frames), loss, folds=3)
+    plain = model.tuning_problem(frames, folds=3, environments=None).value
+    mixed = replace(model, descriptor=turned).tuning_problem(frames, folds=3, environments=None)
     assert mixed.value(mixed.start).loss == pytest.approx(plain(_plain(mixed.start)).loss, rel=1e-9)
     few = replace(model, descriptor=principal_contraction(descriptor, frames, 3))
-    found = search(few, frames, "rmse", budget=5, folds=3, parameters=("contraction",))
+    found = ej.tune(few, frames, "rmse", budget=5, folds=3, parameters=("contraction",))
     assert found.best.loss < found.start.loss
     assert found.model.descriptor.contraction.shape == (3, 3, 6)
     with pytest.raises(ej.InputError, match="only be tuned by gradient"):
-        search(few, frames, method="bayes", parameters=("contraction",), callback=pytest.fail)
+        ej.tune(few, frames, method="bayes", parameters=("contraction",), callback=pytest.fail)
 
 
 def _plain(values):
@@ -144,7 +136,7 @@ def _plain(values):
 
 def test_scalar_models_are_tuned_for_their_quantities(frames, descriptor):
     model = ej.ScalarGPR(descriptor, species="Si", regularisation=1e-2)
-    found = search(model, frames, "eta_tilde", budget=4, **FEW)
+    found = ej.tune(model, frames, "eta_tilde", budget=4, **FEW)
     assert found.best.loss < found.start.loss
     assert isinstance(found.model, ej.ScalarGPR)
 
@@ -192,7 +184,7 @@ def test_history_is_written_as_table_and_drawn(whole, tmp_path):
     found.to_csv(tmp_path / "history.csv")
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert len(lines) == 1 + len(found.trials)
-    assert lines[0].startswith("method,number,stage,loss,best,cpu_s,wall_s,gradient,cutoff,sigma")
+    assert lines[0].startswith("method,number,stage,state,loss,best,epochs,cpu_s,wall_s,gradient,cutoff,sigma")
     found.to_json(tmp_path / "history.json")
     assert json.loads((tmp_path / "history.json").read_text())["evaluations"] == 7
     with warnings.catch_warnings():
@@ -208,13 +200,13 @@ def test_history_is_written_as_table_and_drawn(whole, tmp_path):
 
 def test_tune_fits_what_the_search_finds(whole, model, frames):
     found, cache = whole
-    tuned = ej.tune(model, frames, budget=7, cache=cache, **FEW)
-    assert float(tuned.descriptor.sigma) == float(found.model.descriptor.sigma)
+    tuned = ej.tune(model, frames, budget=7, cache=cache, **FEW).fit(frames)
+    assert float(tuned.model.descriptor.sigma) == float(found.model.descriptor.sigma)
     assert np.isfinite(tuned.predict(frames[0])[np.asarray(frames[0].symbols) == "Si"]).all()
     renamed = [atoms.copy() for atoms in frames]
     for atoms in renamed:
         atoms.arrays["gradient"] = atoms.arrays.pop("efg")
-    again = ej.tune(replace(model, array="gradient"), renamed, budget=7, cache=cache, **FEW)
+    again = ej.tune(replace(model, array="gradient"), renamed, budget=7, cache=cache, **FEW).fit(renamed)
     np.testing.assert_array_equal(again.predict(frames[0]), tuned.predict(frames[0]))
 
 
@@ -226,7 +218,10 @@ def test_tune_fits_what_the_search_finds(whole, model, frames):
         ({"bounds": {"colour": (0.0, 1.0)}}, "cannot tune colour"),
         ({"bounds": {"sigma": (0.9, 0.2)}}, "empty box"),
         ({"bounds": {"sigma": (0.5, 0.9)}}, "the start sigma = 0.4 lies outside"),
-        ({"bounds": {"sigma": (0.0, 0.9)}}, "not positive"),
+        ({"bounds": {"sigma": (0.0, 0.9)}}, "beyond or on its limits 0 and inf"),
+        ({"bounds": {"zeta": (0.5, 3.0)}}, "beyond its limits 1 and inf"),
+        ({"method": "bayes", "optimiser": "adam"}, "optimiser = 'adam' is no option of method 'bayes'"),
+        ({"colour": 1}, "colour = 1 is no option of kernel models; choose among loss, folds"),
         ({"parameters": ()}, "nothing to tune"),
         ({"parameters": ("contraction",)}, "cannot tune contraction"),
         ({"folds": 11}, "10 structures cannot fill 11 folds"),
@@ -239,25 +234,30 @@ def test_tune_fits_what_the_search_finds(whole, model, frames):
 def test_bad_options_are_refused(model, frames, options, message):
     loss = options.pop("loss", "observables")
     with pytest.raises(ej.InputError, match=message):
-        search(model, frames, loss, **options)
+        ej.tune(model, frames, loss, **options)
 
 
 def test_what_has_no_gradient_is_not_tuned(model, frames):
     hard = replace(model, descriptor=replace(model.descriptor, cutoff_width=None))
     with pytest.raises(ej.InputError, match="hard cutoff"):
-        search(hard, frames, parameters=("cutoff",))
+        ej.tune(hard, frames, parameters=("cutoff",))
     with pytest.raises(ej.InputError, match="is per structure"):
-        search(replace(model, target="dipole", per="structure"), _with_dipoles(frames), "rmse", folds=2)
+        ej.tune(replace(model, target="dipole", per="structure"), _with_dipoles(frames), "rmse", folds=2)
     with pytest.raises(ej.InputError, match="cannot tune zeta"):
-        search(replace(model, primal=True, zeta=1.0), frames, parameters=("zeta",))
+        ej.tune(replace(model, primal=True, zeta=1.0), frames, parameters=("zeta",))
 
 
 def test_a_primal_model_keeps_its_zeta(model, frames):
     linear = replace(model, primal=True, zeta=1.0)
-    found = search(linear, frames, budget=2, **{name: FEW[name] for name in ("bounds", "folds", "environments")})
-    assert "zeta" not in found.space.names
-    assert "zeta" in space_of(model, None, None).names
-    assert found.model.fit(frames).is_sparse
+    found = ej.tune(linear, frames, budget=2, **{name: FEW[name] for name in ("bounds", "folds", "environments")})
+    assert "zeta" not in found.space.parameters
+    assert "zeta" in space_of(model.tuning_problem(frames, folds=2)).parameters
+    assert found.model.is_sparse
+
+
+def test_a_fitted_model_is_refused(model, frames):
+    with pytest.raises(ej.InputError, match=r"pass fitted\.model"):
+        ej.tune(model.fit(frames), frames)
 
 
 def _with_dipoles(frames):

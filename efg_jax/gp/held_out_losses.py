@@ -8,24 +8,25 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
+from efg_jax.gp.scalar_targets import METRICS
 from efg_jax.metrics import Scale, mae_vij, observable_loss, soft_abs, tilt_loss
-
-SCALARS = ("c_q_tilde", "eta_tilde", "theta", "phi", "v_nn")
-"""The first columns of a scalar model's targets, in their order."""
 
 LIKELIHOOD = "lml"
 """Negative log marginal likelihood a component, in nats; it needs no folds."""
 
-Loss = str | Mapping[str, float]
+Terms = str | Mapping[str, float]
 """One loss, a sum as text ("observables + 0.1*lml"), or weights by name."""
 
 
 class HeldOut(NamedTuple):
-    """References and predictions of one species; Cartesian tensors in the target's unit, or the columns of a scalar model."""
+    """References and predictions of one species: Cartesian tensors in the target's unit, or columns of `METRICS`."""
 
     reference: Float[Array, "n *shape"]
     predicted: Float[Array, "n *shape"]
     scale: Scale | None  # μ and σ of |V_zz|, of an EFG
+
+
+HeldOutLosses = Mapping[str, Callable[[HeldOut], Float[Array, ""]]]
 
 
 def _rmse(held_out: HeldOut) -> Float[Array, ""]:
@@ -47,49 +48,45 @@ def _scalars(held_out: HeldOut) -> Float[Array, ""]:
     return sum(_scalar(column)(held_out) for column in range(4)) / 4.0
 
 
-EFG_LOSSES: Mapping[str, Callable[[HeldOut], Float[Array, ""]]] = {
-    "observables": lambda h: observable_loss(h.reference, h.predicted, h.scale),
-    "tilt": lambda h: tilt_loss(h.reference, h.predicted, h.scale),
-}
-"""Losses of EFG tensors: the paper's objective (MAEs of C̃_Q, η̃ and 1 − q̃), and the same with the angle in place of 1 − q̃."""
-
-TENSOR_LOSSES: Mapping[str, Callable[[HeldOut], Float[Array, ""]]] = {
+TENSOR_LOSSES: HeldOutLosses = {
     "mae-vij": lambda h: mae_vij(h.reference, h.predicted),
     "rmse": _rmse,
 }
 """Losses of any tensor, in its unit."""
 
-SCALAR_LOSSES: Mapping[str, Callable[[HeldOut], Float[Array, ""]]] = {
-    "observables": _scalars,
-    **{name: _scalar(column) for column, name in enumerate(SCALARS)},
+EFG_LOSSES: HeldOutLosses = {
+    "observables": lambda h: observable_loss(h.reference, h.predicted, h.scale),
+    "tilt": lambda h: tilt_loss(h.reference, h.predicted, h.scale),
+    **TENSOR_LOSSES,
 }
-"""Losses of scalar models: the MAE of each quantity (rounded below 1 % of its spread), and the mean over the paper's four."""
+"""Losses of EFG tensors, besides those of any tensor.
+
+The paper's objective (MAEs of C̃_Q, η̃ and 1 − q̃), and the same with the angle in place of 1 − q̃.
+"""
+
+SCALAR_LOSSES: HeldOutLosses = {
+    "observables": _scalars,
+    **{name: _scalar(column) for column, name in enumerate(METRICS)},
+}
+"""Losses of scalar models: the MAE of each quantity (rounded below 1 % of its spread), the mean of the paper's four."""
 
 
-def available(scalar: bool, efg: bool) -> Mapping[str, Callable[[HeldOut], Float[Array, ""]]]:
-    """The losses (besides the likelihood) of a kind of model and target."""
-    if scalar:
-        return SCALAR_LOSSES
-    return {**EFG_LOSSES, **TENSOR_LOSSES} if efg else TENSOR_LOSSES
-
-
-def parse_loss(loss: Loss, scalar: bool = False, efg: bool = True) -> dict[str, float]:
+def parse_loss(loss: Terms, losses: HeldOutLosses = EFG_LOSSES) -> dict[str, float]:
     """Weights by name.
 
     Args:
         loss: a name, a sum of names with factors, or weights by name.
-        scalar: of a scalar model.
-        efg: of EFG tensors.
+        losses: that there are, besides the likelihood.
 
     Raises:
         InputError: an unknown name, no term, or a weight that is not positive.
     """
     terms = dict(loss) if isinstance(loss, Mapping) else _parse(loss)
-    known = (*available(scalar, efg), LIKELIHOOD)
+    known = (*losses, LIKELIHOOD)
     if unknown := [name for name in terms if name not in known]:
-        kind = "a scalar model" if scalar else "an EFG" if efg else "this target"
         raise InputError(
-            f"unknown loss {unknown[0]!r}; for {kind} choose among {', '.join(known)}, or a sum such as {known[0]}+0.1*lml"
+            f"unknown loss {unknown[0]!r}; for this model and target choose among {', '.join(known)}, or a sum such as "
+            f"{known[0]}+0.1*lml"
         )
     if not terms or not all(0 < weight < float("inf") for weight in terms.values()):
         raise InputError(f"the weights of a loss must be positive: {loss!r}")
@@ -99,7 +96,7 @@ def parse_loss(loss: Loss, scalar: bool = False, efg: bool = True) -> dict[str, 
 def _parse(text: str) -> dict[str, float]:
     terms: dict[str, float] = {}
     # A sign inside 1e+2 is part of the number.
-    for term in re.split(r"(?<![eE])\+", text):
+    for term in re.split(r"(?<![\d.][eE])\+", text):
         factor, star, name = term.rpartition("*")
         try:
             weight = float(factor) if star else 1.0

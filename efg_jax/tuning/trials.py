@@ -1,14 +1,12 @@
 """What a search has done: one trial an evaluation, with the best so far."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from efg_jax.storage.atomic_write import write_rows
-from efg_jax.tuning.objective import Evaluation
+from efg_jax.models.tuning_problem import Evaluation, Values
 
 
 class BudgetSpent(Exception):
@@ -17,50 +15,61 @@ class BudgetSpent(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """One evaluation of the loss within a search.
+    """One evaluation of the loss within a search; for a network, one training.
 
     Attributes:
         number: from 0; the start.
-        stage: what it was for, such as "start", "step 3", "design 1", "minimum 1".
+        stage: what it was for, such as "start", "step 3", "design 1", "minimum 1", "trial 7".
         values: all hyperparameters by name.
-        loss: of the cross-validation; infinite where the kernel matrix was not positive definite.
+        state: "complete", "pruned", or "failed": the loss is not finite.
+        loss: of structures that were held out; the lowest of all epochs, if there are any; infinite if it failed.
         best: lowest loss up to here.
-        cpu_s: processor seconds of the search up to here, compilation apart.
-        wall_s: seconds on the clock up to here, compilation apart.
+        cpu_s: processor seconds of the search up to here, compilation of kernel models apart. A training that was
+            interrupted counts since it resumed.
+        wall_s: seconds on the clock, likewise.
         gradient: whether the gradient was computed as well.
+        losses: loss of each epoch, if there are any.
     """
 
     number: int
     stage: str
-    values: Mapping[str, np.ndarray]
+    values: Values
+    state: Literal["complete", "pruned", "failed"]
     loss: float
     best: float
     cpu_s: float
     wall_s: float
-    gradient: bool
+    gradient: bool = False
+    losses: tuple[float, ...] = ()
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs; 0 where there are none."""
+        return len(self.losses)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types; an infinite loss is None."""
-        finite = {
-            name: value if np.isfinite(value) else None for name, value in (("loss", self.loss), ("best", self.best))
-        }
-        values = {name: np.asarray(value).tolist() for name, value in self.values.items()}
         return {
             "number": self.number,
             "stage": self.stage,
-            **finite,
+            "state": self.state,
+            "loss": self.loss if np.isfinite(self.loss) else None,
+            "best": self.best if np.isfinite(self.best) else None,
+            "epochs": self.epochs,
             "cpu_s": round(self.cpu_s, 4),
             "wall_s": round(self.wall_s, 4),
             "gradient": self.gradient,
-            "values": values,
+            "values": {name: np.asarray(value).tolist() for name, value in self.values.items()},
+            "losses": list(self.losses),
         }
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> "Trial":
         """Inverse of `to_dict`."""
+        given = {name: value for name, value in entry.items() if name != "epochs"}
         finite = {name: np.inf if entry[name] is None else float(entry[name]) for name in ("loss", "best")}
-        values = {name: np.asarray(value, dtype=np.float64) for name, value in entry["values"].items()}
-        return cls(**{**entry, **finite, "values": values})
+        values = {name: np.asarray(value) for name, value in entry["values"].items()}
+        return cls(**{**given, **finite, "values": values, "losses": tuple(entry["losses"])})
 
 
 Callback = Callable[[Trial], None]
@@ -73,10 +82,12 @@ class Recorder:
     Args:
         budget: number of evaluations.
         callback: called with each trial.
+        watch: called after each epoch with the number of the trial and what is known of the epoch.
     """
 
     budget: int
     callback: Callback | None = None
+    watch: Callable[[int, Mapping[str, Any]], None] | None = None
     trials: list[Trial] = field(default_factory=list)
 
     @property
@@ -94,45 +105,28 @@ class Recorder:
         if self.left < 1:
             raise BudgetSpent
 
+    def watched(self, epoch: Mapping[str, Any]) -> None:
+        """Tell an epoch of the trial that is being evaluated."""
+        if self.watch is not None:
+            self.watch(len(self.trials), epoch)
+
     def add(self, evaluation: Evaluation, stage: str) -> Trial:
-        """Record an evaluation."""
-        last = self.trials[-1] if self.trials else None
-        loss = evaluation.loss if np.isfinite(evaluation.loss) else np.inf
+        """Record an evaluation; the first is the start, whatever its stage."""
+        last, finite = self.trials[-1] if self.trials else None, bool(np.isfinite(evaluation.loss))
+        loss = evaluation.loss if finite else np.inf
         trial = Trial(
             number=len(self.trials),
-            stage=stage,
+            stage=stage if last else "start",
             values=evaluation.values,
+            state="failed" if not finite else "pruned" if evaluation.pruned else "complete",
             loss=loss,
             best=min(loss, last.best) if last else loss,
             cpu_s=evaluation.cpu_s + (last.cpu_s if last else 0.0),
             wall_s=evaluation.wall_s + (last.wall_s if last else 0.0),
             gradient=evaluation.gradient is not None,
+            losses=evaluation.losses,
         )
         self.trials.append(trial)
         if self.callback is not None:
             self.callback(trial)
         return trial
-
-
-def write_csv(path: str | Path, trials: Sequence[Trial], species: Sequence[str], method: str) -> None:
-    """The history as a tidy table: one row a trial, one column a scalar hyperparameter (matrices are left to the JSON)."""
-    rows = [{"method": method, **_flat(trial, species)} for trial in trials]
-    write_rows(path, list(rows[0]), rows)
-
-
-def _flat(trial: Trial, species: Sequence[str]) -> dict[str, Any]:
-    row = {key: value for key, value in trial.to_dict().items() if key != "values"}
-    for name, value in scalars(trial.values, species).items():
-        row[name] = value
-    return row
-
-
-def scalars(values: Mapping[str, np.ndarray | int | float], species: Sequence[str]) -> dict[str, float]:
-    """Hyperparameters that are single numbers, the weight of each species among them."""
-    flat = {}
-    for name, value in values.items():
-        if np.ndim(value) == 0:
-            flat[name] = float(value)
-        elif np.ndim(value) == 1:
-            flat |= {f"{name}[{symbol}]": float(part) for symbol, part in zip(species, value, strict=True)}
-    return flat

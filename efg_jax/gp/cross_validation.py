@@ -1,9 +1,11 @@
 """Cross-validated losses as pure, differentiable functions of the hyperparameters.
 
-The held-out predictions of all folds come in closed form from one factorisation of the whole kernel matrix (see `models.regression`), which
-equals refitting without each fold at the same noise; mean, scale and noise are those of the whole set.
+The held-out predictions of all folds come in closed form from one factorisation of the whole kernel matrix (see
+`gp.gaussian_process`), which equals refitting without each fold at the same noise; mean, scale and noise are those of the
+whole set.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 import equinox as eqx
@@ -16,9 +18,7 @@ from jaxtyping import Array, Float, Int
 from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
 from efg_jax.errors import InputError
 from efg_jax.gp.basis import gather
-from efg_jax.gp.kernels import invariant_factor, lambda_soap_kernel
-from efg_jax.gp.labelled import groups_of
-from efg_jax.gp.regression import (
+from efg_jax.gp.gaussian_process import (
     Groups,
     factorise,
     group_rows,
@@ -26,16 +26,17 @@ from efg_jax.gp.regression import (
     log_marginal_likelihood,
     solve,
 )
-from efg_jax.gp.scalar_gpr import scalar_targets
+from efg_jax.gp.held_out_losses import EFG_LOSSES, LIKELIHOOD, SCALAR_LOSSES, TENSOR_LOSSES, HeldOut, HeldOutLosses
+from efg_jax.gp.kernel_parameters import with_values
+from efg_jax.gp.kernels import lambda_soap_kernel, soap_kernel
+from efg_jax.gp.labelled_structures import species_groups
+from efg_jax.gp.scalar_targets import METRICS, scalar_targets
 from efg_jax.metrics import Scale
 from efg_jax.structures.crystal_frame import crystal_axes
 from efg_jax.structures.environments import Environments
 from efg_jax.structures.site_selection import select
 from efg_jax.structures.splits import folds
-from efg_jax.structures.targets import Target, labels, to_irreps
-from efg_jax.tensors.irreps import spherical_to_vector, to_cartesian
-from efg_jax.tuning.losses import LIKELIHOOD, SCALARS, HeldOut, available
-from efg_jax.tuning.space import with_values
+from efg_jax.structures.targets import Kind, Target, cartesian, labels, to_irreps
 
 
 class Part(eqx.Module):
@@ -53,15 +54,116 @@ class HeldOutProblem(eqx.Module):
 
     environments: Environments
     parts: tuple[Part, ...]
-    reference: Float[np.ndarray, "centres *shape"]  # Cartesian, or the columns of a scalar model
+    reference: Float[np.ndarray, "centres *shape"]
     scale: Scale | None
     weight: Float[np.ndarray, ""]  # of the species in the whole loss
-    kind: str = eqx.field(static=True)  # "scalar model", or the target's kind
+
+    @classmethod
+    @abstractmethod
+    def losses_of(cls, is_efg: bool) -> HeldOutLosses:
+        """Losses that there are for EFG tensors, or for other targets, besides the likelihood."""
+
+    @classmethod
+    @abstractmethod
+    def of(
+        cls,
+        environments: Environments,
+        target: Target,
+        values: Float[np.ndarray, "centres *shape"],
+        owners: Sequence[Atoms],
+        fold: Int[np.ndarray, " centres"],
+        weight: float,
+    ) -> "HeldOutProblem":
+        """The problem of one species (host).
+
+        Args:
+            environments: of its labelled atoms.
+            target: of atoms.
+            values: labels, Cartesian.
+            owners: structure of each atom.
+            fold: in which each atom is held out.
+            weight: of the species.
+        """
+
+    @abstractmethod
+    def kernels(self, descriptor: LambdaSOAP, zeta: Float[Array, ""]) -> list[Float[Array, "_ _"]]:
+        """Kernel matrix of each part."""
+
+    @abstractmethod
+    def as_reference(self, predicted: dict[Irrep, Float[Array, "n columns"]]) -> Float[Array, "centres *shape"]:
+        """Predictions by part and row of its kernel, in the shape of the reference."""
 
     @property
     def count(self) -> int:
         """Number of labelled environments."""
         return len(self.reference)
+
+    def features(self, descriptor: LambdaSOAP) -> dict[Irrep, Float[Array, "centres _ _"]]:
+        """λ = 0 features and those of every part, without rows of padding."""
+        wanted = dict.fromkeys((INVARIANT, *(part.irrep for part in self.parts)))
+        every = descriptor(self.environments, irreps=tuple(wanted))
+        return {irrep: features[: self.count] for irrep, features in every.items()}
+
+
+class HeldOutTensors(HeldOutProblem):
+    """What a `TensorGPR` learns: Cartesian tensors, an irreducible part by itself."""
+
+    kind: Kind = eqx.field(static=True)  # of the target
+
+    @classmethod
+    def losses_of(cls, is_efg: bool) -> HeldOutLosses:
+        """See `HeldOutProblem.losses_of`."""
+        return EFG_LOSSES if is_efg else TENSOR_LOSSES
+
+    @classmethod
+    def of(cls, environments, target, values, owners, fold, weight) -> "HeldOutProblem":
+        """See `HeldOutProblem.of`."""
+        parts = tuple(_part(irrep, components, fold) for irrep, components in to_irreps(target, values).items())
+        scale = Scale.of_data(values) if target.is_efg else None
+        return cls(environments, parts, values, scale, np.asarray(weight), target.kind)
+
+    def kernels(self, descriptor: LambdaSOAP, zeta: Float[Array, ""]) -> list[Float[Array, "_ _"]]:
+        """λ-SOAP kernels."""
+        features = self.features(descriptor)
+        invariants, kernels = features[INVARIANT][:, 0], []
+        for part in self.parts:
+            p, rows = features[part.irrep], part.targets.shape[0]
+            kernels.append(lambda_soap_kernel(p, p, invariants, invariants, zeta).reshape(rows, rows))
+        return kernels
+
+    def as_reference(self, predicted: dict[Irrep, Float[Array, "n columns"]]) -> Float[Array, "centres *shape"]:
+        """Cartesian."""
+        parts = {irrep: part.reshape(self.count, 2 * irrep[0] + 1) for irrep, part in predicted.items()}
+        return cartesian(self.kind, parts)
+
+
+class HeldOutScalars(HeldOutProblem):
+    """What a `ScalarGPR` learns: the columns `METRICS`, all with one kernel."""
+
+    @classmethod
+    def losses_of(cls, is_efg: bool) -> HeldOutLosses:
+        """See `HeldOutProblem.losses_of`."""
+        return SCALAR_LOSSES
+
+    @classmethod
+    def of(cls, environments, target, values, owners, fold, weight) -> "HeldOutProblem":
+        """See `HeldOutProblem.of`."""
+        scale = Scale.of_data(values)
+        axes = np.stack([crystal_axes(atoms) for atoms in owners])
+        columns = np.asarray(scalar_targets(values, axes, scale))[:, : len(METRICS)]
+        mean, size = columns.mean(axis=0), columns.std(axis=0)
+        size = np.where(size > 0, size, 1.0)
+        part = Part(INVARIANT, (columns - mean) / size, mean, size, group_rows(fold))
+        return cls(environments, (part,), columns, scale, np.asarray(weight))
+
+    def kernels(self, descriptor: LambdaSOAP, zeta: Float[Array, ""]) -> list[Float[Array, "_ _"]]:
+        """The λ = 0 kernel."""
+        invariants = self.features(descriptor)[INVARIANT][:, 0]
+        return [soap_kernel(invariants, invariants, zeta)]
+
+    def as_reference(self, predicted: dict[Irrep, Float[Array, "n columns"]]) -> Float[Array, "centres *shape"]:
+        """The columns."""
+        return predicted[INVARIANT]
 
 
 def held_out_problems(
@@ -74,7 +176,7 @@ def held_out_problems(
     seed: int,
     limit: int | None = None,
     *,
-    scalar: bool = False,
+    learned: type[HeldOutProblem] = HeldOutTensors,
     weights: Mapping[str, float] | None = None,
 ) -> list[HeldOutProblem]:
     """One problem a species, with folds by structure (host).
@@ -87,8 +189,9 @@ def held_out_problems(
         reach: how far neighbours are gathered, Å.
         k: number of folds, or None: each structure by itself. Structures are never divided.
         seed: of folds and of the subset.
-        limit: about how many environments of each species to use; whole structures are drawn until there are as many. None: all.
-        scalar: learn the scalars of an EFG (`ScalarGPR`) instead of the tensor.
+        limit: about how many environments of each species to use; whole structures are drawn until there are as many.
+            None: all.
+        learned: what is learned of the target: the tensor, or scalars of an EFG.
         weights: of the species in the loss; those that are not named count 1.
 
     Raises:
@@ -96,7 +199,7 @@ def held_out_problems(
     """
     if target.per != "atom":
         raise InputError(f"tuning is for targets of atoms; '{target.name}' is per {target.per}")
-    symbols = [symbol for (symbol,) in groups_of(species, target, structures)]
+    symbols = [symbol for (symbol,) in species_groups(species, target, structures)]
     weights = _species_weights(weights, symbols)
     per_structure = [labels([atoms], target) for atoms in structures]
     keep = [np.isfinite(value).reshape(len(value), -1).all(axis=1) for value in per_structure]
@@ -106,33 +209,16 @@ def held_out_problems(
         drawn = _subset([len(index) for index in chosen], limit, seed)
         if len(drawn) < (k or 2):
             raise InputError(
-                f"{len(drawn)} structures with labelled {symbol} cannot fill {k or 2} folds: one would hold no labelled atom; "
-                "use fewer folds, more environments or more structures"
+                f"{len(drawn)} structures with labelled {symbol} cannot fill {k or 2} folds: one would hold no labelled "
+                "atom; use fewer folds, more environments or more structures"
             )
         values = np.concatenate([per_structure[i][chosen[i]] for i in drawn])
         owner = np.repeat(np.arange(len(drawn)), [len(chosen[i]) for i in drawn])
         fold = owner if k is None else folds(owner, k, seed)
         wide = eqx.tree_at(lambda d: d.cutoff, descriptor, np.asarray(reach))
-        scale = Scale.of_data(values) if target.is_efg else None
-        if scalar:
-            axes = np.stack([crystal_axes(structures[drawn[number]]) for number in owner])
-            reference = np.asarray(scalar_targets(values, axes, scale))[:, : len(SCALARS)]
-            parts = (_scalar_part(reference, fold),)
-        else:
-            reference, parts = (
-                values,
-                tuple(_part(irrep, part, fold) for irrep, part in to_irreps(target, values).items()),
-            )
-        problems.append(
-            HeldOutProblem(
-                environments=gather([structures[i] for i in drawn], wide, [chosen[i] for i in drawn]),
-                parts=parts,
-                reference=reference,
-                scale=scale,
-                weight=np.asarray(weights[symbol]),
-                kind="scalar model" if scalar else target.kind,
-            )
-        )
+        environments = gather([structures[i] for i in drawn], wide, [chosen[i] for i in drawn])
+        owners = [structures[drawn[number]] for number in owner]
+        problems.append(learned.of(environments, target, values, owners, fold, weights[symbol]))
     return problems
 
 
@@ -148,9 +234,10 @@ def cross_validated_loss(
 
     Args:
         descriptor: what ``values`` does not hold.
-        values: hyperparameters by name (`space.values_of`); ``regularisation`` is ρ over each kernel's mean diagonal.
+        values: hyperparameters by name (`kernel_parameters.values_of`); ``regularisation`` is ρ over each kernel's mean
+            diagonal.
         problems: see `held_out_problems`.
-        terms: weights of losses by name (`losses.parse_loss`).
+        terms: weights of losses by name (`held_out_losses.parse_loss`).
     """
     descriptor = with_values(descriptor, values)
     total = sum(jnp.asarray(problem.weight) for problem in problems)
@@ -171,12 +258,12 @@ def held_out_predictions(
     problem: HeldOutProblem,
 ) -> Float[Array, "centres *shape"]:
     """What the model predicts for each environment when its fold is held out; see `cross_validated_loss`."""
-    return _predicted(_kernels(descriptor, zeta, problem), regularisation, problem)
+    return _predicted(problem.kernels(descriptor, zeta), regularisation, problem)
 
 
 def _loss(descriptor, zeta, regularisation, problem: HeldOutProblem, terms: Mapping[str, float]) -> Float[Array, ""]:
-    kernels = _kernels(descriptor, zeta, problem)
-    losses = available(problem.kind == "scalar model", problem.scale is not None)
+    kernels = problem.kernels(descriptor, zeta)
+    losses = problem.losses_of(problem.scale is not None)
     result = jnp.zeros(())
     if any(name != LIKELIHOOD for name in terms):
         predicted = _predicted(kernels, regularisation, problem)
@@ -190,30 +277,12 @@ def _loss(descriptor, zeta, regularisation, problem: HeldOutProblem, terms: Mapp
     return result
 
 
-def _kernels(descriptor: LambdaSOAP, zeta: Float[Array, ""], problem: HeldOutProblem) -> list[Float[Array, "_ _"]]:
-    """Kernel matrix of each part."""
-    wanted = dict.fromkeys((INVARIANT, *(part.irrep for part in problem.parts)))
-    features = {
-        irrep: p[: problem.count] for irrep, p in descriptor(problem.environments, irreps=tuple(wanted)).items()
-    }
-    invariants = features[INVARIANT][:, 0]
-    if problem.kind == "scalar model":
-        return [invariant_factor(invariants, invariants, zeta + 1.0)]
-    kernels = []
-    for part in problem.parts:
-        p = features[part.irrep]
-        kernels.append(
-            lambda_soap_kernel(p, p, invariants, invariants, zeta).reshape(part.targets.shape[0], part.targets.shape[0])
-        )
-    return kernels
-
-
 def _predicted(kernels: list[Float[Array, "_ _"]], regularisation, problem: HeldOutProblem):
     """Held-out predictions in the shape of the reference."""
     by_irrep = {
         part.irrep: _held_out(kernel, part, regularisation) for part, kernel in zip(problem.parts, kernels, strict=True)
     }
-    return _as_reference(by_irrep, problem)
+    return problem.as_reference(by_irrep)
 
 
 def _held_out(kernel: Float[Array, "n n"], part: Part, regularisation) -> Float[Array, "n columns"]:
@@ -238,16 +307,6 @@ def _surprise(kernel: Float[Array, "n n"], part: Part, regularisation) -> Float[
     return total
 
 
-def _as_reference(predicted: dict[Irrep, Float[Array, "n columns"]], problem: HeldOutProblem):
-    """Predictions by kernel row to the shape of the reference."""
-    if problem.kind == "scalar model":
-        return predicted[INVARIANT]
-    parts = {irrep[0]: part.reshape(problem.count, 2 * irrep[0] + 1) for irrep, part in predicted.items()}
-    if problem.kind == "scalar":
-        return parts[0][:, 0]
-    return spherical_to_vector(parts[1]) if problem.kind == "vector" else to_cartesian(parts)
-
-
 def _part(irrep: Irrep, components: Float[np.ndarray, "n components"], fold: Int[np.ndarray, " n"]) -> Part:
     """One column for the kernel's rows (environment, component); only λ = 0 is centred, as in `Regression`."""
     mean = components.mean() if irrep == INVARIANT else 0.0
@@ -255,12 +314,6 @@ def _part(irrep: Irrep, components: Float[np.ndarray, "n components"], fold: Int
     targets = ((components - mean) / size).reshape(-1, 1)
     groups = group_rows(np.repeat(fold, components.shape[1]))
     return Part(irrep, targets, np.array([mean]), np.array([size]), groups)
-
-
-def _scalar_part(columns: Float[np.ndarray, "n columns"], fold: Int[np.ndarray, " n"]) -> Part:
-    mean, size = columns.mean(axis=0), columns.std(axis=0)
-    size = np.where(size > 0, size, 1.0)
-    return Part(INVARIANT, (columns - mean) / size, mean, size, group_rows(fold))
 
 
 def _subset(counts: Sequence[int], limit: int | None, seed: int) -> list[int]:
