@@ -1,84 +1,103 @@
-"""The command line, `efg-jax`: train, evaluate, predict, and the data sets that ship.
+"""The command line, `efg-jax`. A command is imported when it runs or shows its help, and JAX only when it runs."""
 
-A command imports what it works with when it runs, so that ``--help`` does not wait for JAX.
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CoercionError, CycloptsError, Parameter
+
+from efg_jax.cli.interrupts import heed_interrupts
+from efg_jax.cli.option_fields import help_of
+from efg_jax.compilation import use_environment
+from efg_jax.errors import InputError
+from efg_jax.version import __version__
+
+__all__ = ["app", "main", "run"]
+
+BAD_INPUT, INTERRUPTED = 2, 130
+COMMANDS = (
+    "train",
+    "tune",
+    "evaluate",
+    "predict",
+    "learning_curve",
+    "observables",
+    "convert",
+    "spectrum",
+    "average",
+    "sensitivity",
+    "datasets",
+)
+HELP = """Learn the tensors behind solid-state NMR from first-principles structures.
+
+Electric field gradients, shielding and other tensors, one per atom or one per structure: train a model, evaluate it in the
+quantities that a spectrometer measures (C_Q, η, orientation, ν_Q), predict new structures.
+
+A first example, with data that ship:
+
+```
+efg-jax train silica-efg --index :247 --species O --out o17.npz
+```
+
+Tables go to stdout, progress and errors to stderr. Exit status: 0 done, 2 bad input or usage, 130 interrupted.
 """
 
-import sys
-from typing import Annotated
 
-import typer
+def _shown(default: object) -> str | None:
+    """How the help page shows a default."""
+    return None if default in (None, False, ()) else str(default)
 
-from efg_jax.cli import (
-    average,
-    convert,
-    datasets,
-    evaluate,
-    learning_curve,
-    observables,
-    predict,
-    sensitivity,
-    spectrum,
-    train,
-    tune,
-)
-from efg_jax.cli.commands import Commands, help_of
-from efg_jax.cli.interrupts import heed_interrupts
-from efg_jax.compilation import use_environment
 
-__all__ = ["app", "main"]
+def _refuse_fractions(app: App, commands: object, arguments: Sequence) -> None:
+    """Refuse 3.5 for a whole number, which cyclopts would round."""
+    for argument in arguments:
+        for token in argument.tokens:
+            if argument.hint in (int, int | None) and any(mark in token.value for mark in ".eE"):
+                raise CoercionError(argument=argument, token=token, target_type=int)
 
-app = typer.Typer(
+
+app = App(
     name="efg-jax",
-    cls=Commands,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,  # what is no InputError is a bug, and its whole traceback is wanted
-    context_settings={"help_option_names": ["-h", "--help"]},
+    help=HELP,
+    help_format="markdown",
+    version=f"efg-jax {__version__}",
+    version_flags=["--version"],
+    config=_refuse_fractions,
+    default_parameter=Parameter(negative=(), show_default=_shown, allow_repeating=True),
+    exit_on_error=False,
+    print_error=False,
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
+app.register_install_completion_command()
+for _place, _name in enumerate(COMMANDS):
+    _module = f"efg_jax.cli.{_name}"
+    app.command(f"{_module}:{_name}", name=_name.replace("_", "-"), help=help_of(_module, _name), sort_key=_place)
 
 
-def _show_version(wanted: bool) -> bool:
-    if wanted:
-        from efg_jax import __version__
+def run(words: Sequence[str] | None = None) -> int:
+    """Run a command; bad input ends in one line on stderr. Bugs keep their traceback.
 
-        typer.echo(f"efg-jax {__version__}")
-        raise typer.Exit
-    return wanted
+    Args:
+        words: the command line without the name of the program; None: that of this process.
 
-
-def _efg_jax(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Learn the tensors behind solid-state NMR from first-principles structures.
-
-    Electric field gradients, shielding and other tensors, one an atom or one a structure: train a model, judge it in the quantities
-    that a spectrometer sees (C_Q, η, orientation, ν_Q), predict new structures.
-
-    A first look, on data that ship:
-
-    [bold cyan]efg-jax train silica-efg --index :247 --species O --out o17.npz[/]
-
-    Tables go to stdout, progress and errors to stderr. Exit status: 0 done, 2 bad input or usage, 130 interrupted.
+    Returns:
+        Exit status: 0 done, 2 bad input or usage, 130 interrupted.
     """
-
-
-app.callback(help=help_of(_efg_jax))(_efg_jax)
-for command in (
-    train.train,
-    tune.tune,
-    evaluate.evaluate,
-    predict.predict,
-    learning_curve.learning_curve,
-    observables.observables,
-    convert.convert,
-    spectrum.spectrum,
-    average.average,
-    sensitivity.sensitivity,
-    datasets.datasets,
-):
-    app.command(help=help_of(command))(command)
+    words = sys.argv[1:] if words is None else list(words)
+    try:
+        if words:
+            app(words)
+            return 0
+        app.help_print([])
+        return BAD_INPUT
+    except (CycloptsError, InputError) as error:
+        print(f"efg-jax: error: {_line(error)}", file=sys.stderr)
+        _leave_other_processes()
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("efg-jax: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def main() -> None:
@@ -87,4 +106,19 @@ def main() -> None:
         stream.reconfigure(errors="replace")  # η and λ must not fail on a terminal that cannot show them
     heed_interrupts()
     use_environment()  # JAX reads it when it is imported
-    app()
+    sys.exit(run())
+
+
+def _line(error: Exception) -> str:
+    """The message in one line; that of the reader of an option where it has refused the text."""
+    cause = error.__cause__
+    return " ".join(str(cause if isinstance(cause, InputError) else error).split())
+
+
+def _leave_other_processes() -> None:
+    """End this process at once where it is one of several: an orderly end would wait for the others, which wait for it."""
+    jax = sys.modules.get("jax")
+    if jax is not None and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(BAD_INPUT)

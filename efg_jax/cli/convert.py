@@ -1,139 +1,107 @@
 """`efg-jax convert`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
+from cyclopts import Parameter
 
 from efg_jax.cli import options
-from efg_jax.cli.inputs import read_tensors
-from efg_jax.cli.options import OUTPUT
+from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs
-from efg_jax.cli.predict import parse_indices
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
+SITES = Fields(
+    "efg_jax.io.simpson:write_simpson",
+    {
+        "species": {"type": options.Species},
+        "sites": {"type": options.Indices, "name": "--indices"},
+        "isotopes": {"type": options.Isotopes},
+        "reference": {"type": options.References},
+    },
+    options.DATA,
+)
 WHOLE = ("extxyz", "magres")
-OPTIONS = {
-    "species": "--species",
-    "sites": "--indices",
-    "isotopes": "--isotope",
-    "reference": "--reference",
-    "shift": "--shift",
-}
 ONLY = {"sites": ("simpson", "mrsim"), "shift": ("mrsim",)}
 
 
+@takes(SITES)
 def convert(
-    files: options.TensorFiles,
-    *,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="File to write: .extxyz, .magres, .spinsys or .in (SIMPSON), .json (chemiscope), .csv (observables), .mrsim (mrsimulator).",
-            rich_help_panel=OUTPUT,
-            show_default=False,
-        ),
-    ],
+    *files: options.Files,
+    out: Annotated[Path, Parameter(metavar="FILE", group=options.OUTPUT)],
     format: Annotated[
-        Literal["extxyz", "magres", "simpson", "chemiscope", "csv", "mrsim"] | None,
-        typer.Option(
-            "--format", help="What to write, where the name of the file does not say it.", rich_help_panel=OUTPUT
-        ),
+        Literal["extxyz", "magres", "simpson", "chemiscope", "csv", "mrsim"] | None, Parameter(group=options.OUTPUT)
     ] = None,
-    species: options.SiteSpecies = None,
-    array: options.TensorArrays = None,
-    index: options.FrameIndex = ":",
-    indices: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="Sites of a SIMPSON or mrsimulator file, atoms numbered from 0: 0,5,10-20. Without it all of the species.",
-            rich_help_panel=options.DATA,
-        ),
-    ] = None,
-    isotope: options.Isotopes = None,
-    reference: options.References = None,
-    shift: Annotated[
-        float | None,
-        typer.Option(
-            metavar="PPM",
-            help="Of a mrsimulator file, instead of a reference: one shift for all sites, for files without shielding: 0.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    source: options.Tensors = options.TENSORS,
+    shift: Annotated[float | None, Parameter(metavar="PPM", group=options.OUTPUT)] = None,
     quiet: options.Quiet = False,
+    given: Given,
 ) -> None:
     """Write structures with tensors in the format of another program.
 
-    extxyz, chemiscope, csv and mrsim take many structures, magres and SIMPSON one: choose it with --index. --species, --isotope and
-    --reference are for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); SIMPSON's shifts need references. .extxyz is compressed
-    where .gz, .bz2 or .xz follows, .magres and .json where .gz does.
+    extxyz, chemiscope, csv and mrsim hold many structures; magres and SIMPSON hold one, which --index selects. --species,
+    --isotope and --reference are for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); SIMPSON's shifts need
+    references. .extxyz is compressed if .gz, .bz2 or .xz follows, .magres and .json if .gz does.
 
-    [bold cyan]efg-jax convert OUTCAR --out crystal.magres[/]
+    ```
+    efg-jax convert OUTCAR --out crystal.magres
+    efg-jax convert ethanol.magres --species O --reference O=287.5 --out o17.spinsys
+    efg-jax convert predicted.extxyz --out predicted.chemiscope.json.gz
+    ```
 
-    [bold cyan]efg-jax convert ethanol.magres --species O --reference O=287.5 --out o17.spinsys[/]
-
-    [bold cyan]efg-jax convert predicted.extxyz --out predicted.chemiscope.json.gz[/]
+    Args:
+        out: File to write: .extxyz, .magres, .spinsys or .in (SIMPSON), .json (chemiscope), .csv (observables), .mrsim
+            (mrsimulator).
+        format: What to write, where the name of the file does not say it.
+        shift: For a mrsimulator file, instead of a reference: one shift for all sites, for files without shielding: 0.
     """
     check_outputs({"--out": out}, inputs=files)
-    arrays = options.parse_arrays(array)
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
+        from efg_jax.datasets.sources import read_structures
         from efg_jax.io.writing import format_of, write
 
-        given = _options(format_of(out, format), species, indices, isotope, reference, shift)  # before anything is read
+        named = given.of(SITES) | ({} if shift is None else {"shift": shift})
+        chosen = _options(format_of(out, format), named)  # before anything is read
         progress.stage(f"reading {', '.join(files)}")
-        frames = read_tensors(files, arrays, index)
+        frames = read_structures(files, source.index, source.array)
         progress.stage(f"writing {out}")
-        write(out, frames, format, **given)
+        write(out, frames, format, **chosen)
         progress.wrote(f"{out} ({len(frames)} structure{'s' * (len(frames) != 1)})")
 
 
-def _options(
-    form: str,
-    species: Sequence[str] | None,
-    indices: str | None,
-    isotope: Sequence[str] | None,
-    reference: Sequence[str] | None,
-    shift: float | None,
-) -> dict[str, Any]:
+def _options(form: str, named: dict[str, Any]) -> dict[str, Any]:
     """What was given, as the format's writer calls it."""
-    isotopes, references = options.parse_isotopes(isotope), options.parse_references(reference)
-    given: dict[str, Any] = {
-        "species": options.parse_species(species),
-        "sites": parse_indices(indices),
-        "isotopes": isotopes or None,
-        "reference": references,
-        "shift": shift,
-    }
-    named = {name: value for name, value in given.items() if value is not None}
+    flags = {"shift": "--shift"} | {name: SITES.option(name) for name in SITES.names}
     if form in WHOLE and named:
         raise InputError(
-            f"{OPTIONS[next(iter(named))]} is for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); {form} takes whole structures, so leave it out"
+            f"{flags[next(iter(named))]} is for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); {form} holds "
+            "whole structures, so leave it out"
         )
     for name, forms in ONLY.items():
         if name in named and form not in forms:
-            raise InputError(f"{OPTIONS[name]} is for {' and '.join(forms)}, not for {form}; leave it out")
-    return _of_one_nucleus(named) if form == "mrsim" else named
+            raise InputError(f"{flags[name]} is for {' and '.join(forms)}, not for {form}; leave it out")
+    return _of_one_nucleus(**named) if form == "mrsim" else named
 
 
-def _of_one_nucleus(given: dict[str, Any]) -> dict[str, Any]:
+def _of_one_nucleus(
+    isotopes: dict[str, Any] | None = None,
+    reference: dict[str, float] | None = None,
+    species: tuple[str, ...] | None = None,
+    sites: list[int] | None = None,
+    shift: float | None = None,
+) -> dict[str, Any]:
     """The same for a file of mrsimulator's."""
-    isotopes, references = given.get("isotopes", {}), given.get("reference")
-    if len(isotopes) != 1:
+    if len(isotopes or ()) != 1:
         raise InputError("mrsimulator's file is of one nucleus; name it, as --isotope 17O")
     ((symbol, nucleus),) = isotopes.items()
-    if references is not None and list(references) != [symbol]:
+    if reference is not None and list(reference) != [symbol]:
         raise InputError(f"--reference must be that of {symbol}, of which the file is; write {symbol}=...")
-    if given.get("species", (symbol,)) != (symbol,):
+    if species not in (None, (symbol,)):
         raise InputError(f"--species must be {symbol}, of which the file is; leave it out")
-    found = {
+    return {
         "isotope": nucleus,
-        "indices": given.get("sites"),
-        "reference": None if references is None else references[symbol],
-        "shift": given.get("shift"),
+        "indices": sites,
+        "reference": None if reference is None else reference[symbol],
+        "shift": shift,
     }
-    return {name: value for name, value in found.items() if value is not None}

@@ -1,289 +1,211 @@
-"""Arguments and options that several commands share, and what their texts mean."""
+"""Arguments, options and panels of the help pages that several commands share."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Group, Parameter
 
+from efg_jax.cli.parsing import (
+    one,
+    parse_arrays,
+    parse_direction,
+    parse_indices,
+    parse_isotopes,
+    parse_names,
+    parse_references,
+    parse_species,
+    several,
+)
 from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from efg_jax.tensors.nuclei import Isotope
+    from ase import Atoms
 
-DATA, DESCRIPTOR, REGRESSION, OUTPUT = "Data", "Descriptor (λ-SOAP)", "Regression", "Output"
+    from efg_jax.structures.targets import Target
+
+DATA, OUTPUT = Group("Data", sort_key=1), Group("Output", sort_key=90)
+FLAT = Parameter(name="*")
+"""Of a dataclass as a parameter: its fields are the options, without a prefix."""
 
 Data = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="DATA",
-        help="Structures with tensors: extended XYZ, magres, OUTCAR, JSON of pymatgen, or any other file that ASE reads; or the name of a data set that ships "
-        "(see [cyan]efg-jax datasets[/]). Atoms whose tensor is NaN count as unlabelled.",
-        show_default=False,
-    ),
-]
-ModelFile = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A model that [cyan]efg-jax train[/] wrote.", show_default=False)
-]
-TargetName = Annotated[
     str,
-    typer.Option(
-        "--target",
-        metavar="NAME",
-        help="What to learn: efg (V/Å²), ms (shielding, ppm), dipole, polarizability, dielectric, or any array of the files.",
-        rich_help_panel=DATA,
+    Parameter(
+        required=True,
+        metavar="DATA",
+        help="Structures with tensors: extended XYZ, magres, OUTCAR, JSON of pymatgen, or any other file that ASE "
+        "reads; or the name of a data set that ships (see `efg-jax datasets`). Atoms whose tensor is NaN are unlabelled.",
     ),
 ]
-TargetNames = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--target",
-        metavar="NAME",
-        help="What to learn: efg (V/Å²), ms (shielding, ppm), dipole, polarizability, dielectric, or any array of the files; of a network several: "
-        "efg,ms, or the option again. Without it efg.",
-        rich_help_panel=DATA,
+Files = Annotated[
+    str,
+    Parameter(
+        required=True,
+        metavar="FILES",
+        help="Structures with tensors: magres, OUTCAR, extended XYZ (what `efg-jax predict` writes), JSON of pymatgen; "
+        "or the name of a data set that ships.",
     ),
 ]
-SomeTargets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--target",
-        metavar="NAME",
-        help="Of a network with several targets these only: efg,ms, or the option again.",
-        rich_help_panel=DATA,
-    ),
+ModelFile = Annotated[str, Parameter(metavar="MODEL", help="A model file that `efg-jax train` wrote.")]
+
+File = Annotated[Path | None, Parameter(metavar="FILE", group=OUTPUT)]
+Folder = Annotated[Path | None, Parameter(metavar="DIR", group=OUTPUT)]
+Switch = Annotated[bool, Parameter(group=OUTPUT)]
+Quiet = Annotated[
+    bool,
+    Parameter(("--quiet", "-q"), group=OUTPUT, help="Show no progress; results and errors only."),
 ]
-SpeciesNames = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--species",
-        metavar="ELEMENT",
-        help="Element whose atoms are learned; several: O,Si, or the option again. Without it all that have labels.",
-        rich_help_panel=DATA,
-    ),
-]
-PerWhat = Annotated[
-    Literal["atom", "structure"] | None,
-    typer.Option(
-        "--per",
-        help="One tensor an atom, or one a structure, as a sum over its atoms. Without it as the files have it.",
-        rich_help_panel=DATA,
-    ),
-]
-ModelKind = Annotated[
-    Literal["tensor", "scalar", "network"],
-    typer.Option(
-        "--model",
-        help="Learn the whole tensor with a kernel model (tensor) or with an equivariant network; or, for comparison, each of C̃_Q, η̃, θ, φ, ν_Q of an "
-        "EFG by itself (scalar).",
-        rich_help_panel=REGRESSION,
-    ),
-]
-HyperparameterFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--hyperparameters",
-        metavar="FILE",
-        help="Descriptor, ζ and regularisation from what [cyan]efg-jax tune[/] wrote; of a network, sizes and steps.",
-        rich_help_panel=DESCRIPTOR,
-    ),
-]
-Contract = Annotated[
-    int | None,
-    typer.Option(
-        "--contract",
-        metavar="N",
-        help="Contract the (species, n) channels of the density to their N principal components; features shrink with its square. "
-        "[cyan]tune[/] learns more than that, by gradient.",
-        rich_help_panel=DESCRIPTOR,
+Index = Annotated[
+    str,
+    Parameter(
+        metavar="SLICE",
+        group=DATA,
+        allow_leading_hyphen=True,
+        help="Structures to take from each file, counted from 0: 0, -1, ::10.",
     ),
 ]
 ArrayName = Annotated[
     str | None,
-    typer.Option(
+    Parameter(metavar="NAME", group=DATA, help="Name of the target in the files, where it differs."),
+]
+TensorArrays = Annotated[
+    Any,
+    several(
+        parse_arrays,
         "--array",
-        metavar="NAME",
-        help="Name under which the files carry the target, where it differs.",
-        rich_help_panel=DATA,
+        metavar="TENSOR=NAME",
+        group=DATA,
+        help="Name of a tensor in the files, where it differs: efg=V_tensor, ms=sigma.",
     ),
 ]
+Species = Annotated[tuple[str, ...] | None, several(parse_species, metavar="ELEMENT", group=DATA)]
+Targets = Annotated[tuple[str, ...] | None, several(parse_names, metavar="NAME", group=DATA)]
+Indices = Annotated[list[int] | None, one(parse_indices, metavar="LIST", group=DATA, allow_leading_hyphen=True)]
 Isotopes = Annotated[
-    list[str] | None,
-    typer.Option(
+    Any,
+    several(
+        parse_isotopes,
         "--isotope",
         metavar="NUCLIDE",
-        help="Nucleus by which V/Å² becomes MHz and kHz: 49Ti, or Ti=49Ti. May be repeated; without it the one that NMR uses.",
-        rich_help_panel=OUTPUT,
+        group=OUTPUT,
+        help="Isotope by which V/Å² becomes MHz and kHz: 49Ti, or Ti=49Ti. May be repeated; without it the one that "
+        "NMR uses.",
     ),
 ]
-JsonFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--json",
-        metavar="FILE",
-        help="Write the report as JSON, one entry a species; of several targets one entry a target, with its species.",
-        rich_help_panel=OUTPUT,
+Direction = Annotated[
+    tuple[float, float, float] | None,
+    one(
+        parse_direction,
+        metavar="X,Y,Z",
+        allow_leading_hyphen=True,
+        help="Direction of the magnetic field, for ν_Q: 0,0,1.",
     ),
 ]
-PlotFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--plots",
-        metavar="DIR",
-        help="Write parity plots into this folder, of several targets into one folder each; made if it is missing.",
-        rich_help_panel=OUTPUT,
+References = Annotated[
+    Any,
+    several(
+        parse_references,
+        metavar="ELEMENT=PPM",
+        group=OUTPUT,
+        help="Shielding of the reference compound, computed in the same way; shifts are then given instead of shieldings. "
+        "O=287.5,Si=330, or the option again.",
     ),
 ]
 Distributed = Annotated[
     bool,
-    typer.Option(
-        "--distributed",
+    Parameter(
+        group=OUTPUT,
         help="This is one of several processes that share the work, started by srun or mpirun (see docs/clusters.md).",
-        rich_help_panel=OUTPUT,
-    ),
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Show no progress; results and errors only.", rich_help_panel=OUTPUT)
-]
-
-
-TensorFiles = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="FILES",
-        help="Structures with tensors: magres, OUTCAR, extended XYZ (what [cyan]efg-jax predict[/] writes), JSON of pymatgen; or the name of "
-        "a data set that ships.",
-        show_default=False,
-    ),
-]
-SiteSpecies = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--species",
-        metavar="ELEMENT",
-        help="Sites of these elements only: O,Si, or the option again.",
-        rich_help_panel=DATA,
-    ),
-]
-TensorArrays = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--array",
-        metavar="TENSOR=NAME",
-        help="Name under which the files carry a tensor, where it differs: efg=V_tensor, ms=sigma.",
-        rich_help_panel=DATA,
-    ),
-]
-FrameIndex = Annotated[
-    str,
-    typer.Option(
-        "--index",
-        metavar="SLICE",
-        help="Structures to take from each file, counted from 0: 0, -1, ::10.",
-        rich_help_panel=DATA,
-    ),
-]
-References = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--reference",
-        metavar="ELEMENT=PPM",
-        help="Shielding of the reference compound, computed in the same way: shifts are given then. O=287.5,Si=330 or the option again.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 
 
-def parse_species(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Element symbols, given one by one or with commas: ["O,Si", "Al"] → ("O", "Si", "Al"); None where there are none."""
-    symbols = [symbol.strip() for value in values or () for symbol in value.split(",")]
-    if "" in symbols:
-        raise InputError("--species has an empty element; write --species O,Si")
-    return tuple(dict.fromkeys(symbols)) or None
+@FLAT
+@dataclass(frozen=True)
+class Labels:
+    """Structures that models learn from.
+
+    Attributes:
+        target: What to learn: efg (V/Å²), ms (shielding, ppm), dipole, polarizability, dielectric, or any array of the
+            files; for networks several: efg,ms, or the option again. Without it efg.
+        species: Element whose atoms are learned; several: O,Si, or the option again. Without it all that have labels.
+        array: Name of the target in the files, where it differs.
+        index: Structures to take from each file, counted from 0: 0, -1, ::10.
+    """
+
+    target: Targets = None
+    species: Species = None
+    array: ArrayName = None
+    index: Index = ":"
+
+    def one_target(self) -> str:
+        """The name of the only target."""
+        if len(names := self.target or ("efg",)) > 1:
+            raise InputError(f"--target {','.join(names)}: expected one target; run the command once for each")
+        return names[0]
+
+    def check_array(self, targets: Sequence[str]) -> None:
+        """Refuse one name of an array for several targets."""
+        if self.array is not None and len(targets) > 1:
+            raise InputError("--array names the array of one target; with several, rename the arrays of the files")
+
+    def read(
+        self, data: Sequence[str], targets: Sequence[str], per: str | None = None
+    ) -> "tuple[list[Atoms], dict[str, Target]]":
+        """Structures that carry the targets under their own names (of several targets, one is enough).
+
+        Args:
+            data: files or data sets.
+            targets: names of what is learned.
+            per: whether a single target belongs to atoms or to structures; None: as the structures carry it.
+
+        Returns:
+            The structures, and what the targets are.
+        """
+        from efg_jax.datasets.sources import read_structures
+        from efg_jax.network.training_sets import atomic_target, labelled_frames
+        from efg_jax.structures.checks import check_frames
+        from efg_jax.structures.targets import target_of
+
+        frames = read_structures(data, self.index)
+        if len(targets) > 1:
+            frames = labelled_frames(targets, None, frames, "the training set")
+            return frames, {name: atomic_target(name, frames) for name in targets}
+        frames = check_frames(frames, targets[0], self.array, per=per)
+        return frames, {targets[0]: target_of(targets[0], frames, per)}
 
 
-def parse_regularisation(text: str) -> float | Literal["auto"]:
-    """ "auto", or a number."""
-    if text == "auto":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"--regularisation {text} is neither a number nor 'auto'; give, say, 1e-4") from None
+@FLAT
+@dataclass(frozen=True)
+class Tensors:
+    """Tensors that are read from files.
+
+    Attributes:
+        array: Name of a tensor in the files, where it differs: efg=V_tensor, ms=sigma.
+        index: Structures to take from each file, counted from 0: 0, -1, ::10.
+    """
+
+    array: TensorArrays = None
+    index: Index = ":"
 
 
-def parse_isotopes(values: Sequence[str] | None) -> "dict[str, Isotope]":
-    """Nuclei by element: ["Ti=49Ti", "17O"] → {"Ti": ⁴⁹Ti, "O": ¹⁷O}."""
-    from efg_jax.tensors.nuclei import isotope
+@FLAT
+@dataclass(frozen=True)
+class ReportFiles:
+    """What is written about a model.
 
-    chosen: dict[str, Isotope] = {}
-    for value in (part.strip() for text in values or () for part in text.split(",")):
-        symbol, equals, name = value.rpartition("=")
-        nucleus = isotope(name)
-        if equals and symbol.strip() != nucleus.symbol:
-            raise InputError(
-                f"--isotope {value}: {nucleus} is no isotope of {symbol.strip() or 'nothing'}; "
-                f"write {nucleus.symbol}={nucleus}, or {nucleus} alone"
-            )
-        if chosen.setdefault(nucleus.symbol, nucleus) != nucleus:
-            raise InputError(
-                f"--isotope gives both {chosen[nucleus.symbol]} and {nucleus}; give one for {nucleus.symbol}"
-            )
-    return chosen
+    Attributes:
+        json: Write the report as JSON, one entry a species; for several targets one entry a target, with its species.
+        plots: Write parity plots into this folder, for several targets into a folder each; made if it is missing.
+        isotopes: Isotope by which V/Å² becomes MHz and kHz: 49Ti, or Ti=49Ti. May be repeated; without it the one that
+            NMR uses.
+    """
+
+    json: File = None
+    plots: Folder = None
+    isotopes: Isotopes = None
 
 
-def parse_names(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Names, given one by one or with commas; None where there are none."""
-    return tuple(dict.fromkeys(name.strip() for value in values or () for name in value.split(","))) or None
-
-
-def parse_count(text: str, option: str, everything: str) -> int | None:
-    """A whole number, or None for the word that means everything."""
-    if text == everything:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise InputError(f"{option} {text} is neither a whole number nor '{everything}'") from None
-
-
-def parse_weights(values: Sequence[str] | None) -> dict[str, float]:
-    """Weights by element: ["O=2"] → {"O": 2.0}."""
-    weights = {}
-    for value in values or ():
-        symbol, _, number = value.partition("=")
-        try:
-            weights[symbol.strip()] = float(number)
-        except ValueError:
-            raise InputError(f"--weight {value} is not of the form O=2") from None
-    return weights
-
-
-def parse_references(values: Sequence[str] | None, option: str = "--reference") -> dict[str, float] | None:
-    """Reference shieldings by element: ["O=287.5"] → {"O": 287.5}; None where there are none."""
-    references: dict[str, float] = {}
-    for value in values or ():
-        for part in value.split(","):
-            symbol, _, number = part.partition("=")
-            try:
-                parsed = float(number)
-            except ValueError:
-                parsed = float("nan")
-            if not symbol.strip() or not -1e5 < parsed < 1e5:
-                raise InputError(f"{option} {value} is not of the form O=287.5, a shielding in ppm")
-            if references.setdefault(symbol.strip(), parsed) != parsed:
-                raise InputError(f"{option} gives {symbol.strip()} twice; give one for each element")
-    return references or None
-
-
-def parse_arrays(values: Sequence[str] | None) -> dict[str, str]:
-    """Names that tensors have in the files: ["V", "ms=sigma"] → {"efg": "V", "ms": "sigma"}; a name alone is the field gradient's."""
-    arrays: dict[str, str] = {}
-    for value in values or ():
-        tensor, equals, name = value.partition("=")
-        tensor, name = (tensor.strip(), name.strip()) if equals else ("efg", tensor.strip())
-        if tensor not in ("efg", "ms") or not name:
-            raise InputError(f"--array {value} is not of the form efg=NAME or ms=NAME")
-        if arrays.setdefault(tensor, name) != name:
-            raise InputError(f"--array gives {tensor} twice; give one name for it")
-    return arrays
+LABELS, TENSORS, REPORTS = Labels(), Tensors(), ReportFiles()
+"""Where none of the options is given."""

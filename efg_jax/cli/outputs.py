@@ -1,19 +1,14 @@
-"""What a command writes, checked before the work begins."""
+"""What a command writes: checked before the work begins, printed and written at its end."""
 
+import json as json_module
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from efg_jax.errors import InputError
-
-if TYPE_CHECKING:
-    from efg_jax.learning_curves import LearningCurve
-    from efg_jax.report import Report
-    from efg_jax.sensitivity import Sensitivity
-    from efg_jax.trajectories import TrajectoryAverage
-
 
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -22,19 +17,19 @@ class _Rehearsed(Exception):
     """Ends a rehearsal, so that nothing is put in place."""
 
 
-def check_outputs(files: Mapping[str, Path | None], folder: Path | None = None, inputs: Sequence[str] = ()) -> None:
+def check_outputs(files: Mapping[str, Path | None], folder: Path | None = None, inputs: Sequence[object] = ()) -> None:
     """Make sure that outputs can be written, without writing them.
 
     Args:
         files: path by option; None where the option was not given.
         folder: folder of the plots, which need not exist yet.
-        inputs: what is read, and must not be overwritten.
+        inputs: what is read, and must not be overwritten; None for what is not there.
 
     Raises:
         InputError: a file's folder does not exist or is not writable, a file is a folder or the other way round, two outputs
             are the same file, an output is an input, or a picture (an option that ends in "plot") has no suffix of a picture.
     """
-    read = {os.path.realpath(path) for path in inputs if Path(path).exists()}
+    read = {os.path.realpath(str(path)) for path in inputs if path is not None and Path(str(path)).exists()}
     taken: dict[str, str] = {}
     for option, path in files.items():
         if path is None:
@@ -44,7 +39,7 @@ def check_outputs(files: Mapping[str, Path | None], folder: Path | None = None, 
         identity = os.path.realpath(path)
         if identity in read:
             raise InputError(f"{option} would overwrite what is read; choose another name", file=str(path))
-        if identity in taken and not _is_device(path):
+        if identity in taken and not is_device(path):
             raise InputError(f"{taken[identity]} and {option} are the same file; give each its own", file=str(path))
         taken[identity] = option
         _rehearse(path)
@@ -58,13 +53,14 @@ def require_suffix(path: Path, suffixes: Sequence[str], what: str) -> None:
     Raises:
         InputError: another suffix, or none.
     """
-    if path.suffix.lower() not in suffixes:
+    if not path.name.lower().endswith(tuple(suffixes)):
         raise InputError(
             f"is no {what} that can be written; name it {' or '.join('*' + s for s in suffixes)}", file=str(path)
         )
 
 
-def _is_device(path: Path) -> bool:
+def is_device(path: Path) -> bool:
+    """Whether a path exists and is neither a file nor a folder: /dev/stdout."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
@@ -88,32 +84,43 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"cannot write into {existing}; give --plots another folder", file=str(folder))
 
 
-def print_report(report: "Report | LearningCurve | TrajectoryAverage | Sensitivity") -> None:
-    """The table of a result on stdout; plain, and as wide as it needs, where that is no terminal."""
+def print_results(*results: Any) -> None:
+    """Tables on stdout; plain, and as wide as they need, where that is no terminal."""
     from rich.console import Console
 
-    if sys.stdout.isatty():
-        Console(highlight=False).print(report.table())
-    else:
-        print(report)
+    for result in results:
+        if sys.stdout.isatty():
+            Console(highlight=False).print(result.table())
+        else:
+            print(result)
 
 
-def write_report(report: "Report", json: Path | None, plots: Path | None) -> list[Path]:
-    """Write JSON and plots where they are wanted; returns what was written."""
-    written = []
-    if json is not None:
-        report.to_json(json)
-        written.append(json)
-    if plots is not None:
-        plots.mkdir(parents=True, exist_ok=True)
-        report.plot(plots)
-        written.append(plots)
-    return written
+def write_reports(reports: Mapping[str, Any], json: Path | None, plots: Path | None) -> list[Path]:
+    """Write JSON and plots of the reports by target, where they are wanted; returns what was written.
+
+    For one target the JSON has an entry a species; for several it has an entry a target, each with its species, and the plots
+    of each are in a folder of its own.
+    """
+    if json is not None and len(reports) == 1:
+        next(iter(reports.values())).to_json(json)
+    elif json is not None and reports:
+        from efg_jax.storage.atomic_write import atomic_write
+
+        content = {name: report.to_dict() for name, report in reports.items()}
+        with atomic_write(json) as temporary:
+            text = json_module.dumps(content, indent=2, allow_nan=False) + "\n"
+            Path(temporary).write_text(text, encoding="utf-8")
+    for name, report in reports.items() if plots is not None else ():
+        own = re.sub(r"[^\w.-]", "_", name)  # a target may be called anything
+        folder = plots if len(reports) == 1 else plots / own
+        folder.mkdir(parents=True, exist_ok=True)
+        report.plot(folder)
+    return [path for path in (json, plots) if path is not None and reports]
 
 
 def cache_beside(out: Path, resume: bool) -> Path | None:
     """The folder of what is finished: curve.csv → curve.cache; none for a device such as /dev/stdout."""
-    if out.exists() and not out.is_file():
+    if is_device(out):
         if resume:
             raise InputError("--resume looks for what is finished beside --out, which is no file here; give one")
         return None

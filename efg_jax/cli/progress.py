@@ -11,6 +11,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 UNNOTICED = 0.05  # seconds; shorter stages leave no line
+TELL_EVERY = 60.0  # seconds between lines that stay
 
 
 class Progress:
@@ -82,11 +83,11 @@ class Progress:
         self._console.print(Text(text, style=style))
 
     def wrote(self, *paths: object) -> None:
-        """All is done; these files are there now."""
+        """All is done, and these files have been written; None stands for one that was not wanted."""
         self._finish()
         self._status.stop()
-        if paths:
-            self.say(f"wrote {', '.join(map(str, paths))}")
+        if named := [str(path) for path in paths if path is not None]:
+            self.say(f"wrote {', '.join(named)}")
 
     def _finish(self) -> None:
         took = time.monotonic() - self._since
@@ -144,6 +145,24 @@ class Bar:
             self._bar.update(self._task, completed=self.done, total=self.total, last=last)
         elif not reused:
             self._console.print(Text(f"[{self.done}/{self.total}] {last}"))
+
+
+class Counter:
+    """Frames done: on the spot on a terminal, and once a minute as a line that stays.
+
+    Attributes:
+        done: their number.
+    """
+
+    def __init__(self, progress: Progress, what: str):
+        self._progress, self._what, self.done, self._told = progress, what, 0, time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        self.done = done
+        self._progress.update(f"{self._what}: {done} frames done")
+        if time.monotonic() - self._told > TELL_EVERY:
+            self._progress.say(f"{done} frames done")
+            self._told = time.monotonic()
 
 
 class _Stages(logging.Handler):

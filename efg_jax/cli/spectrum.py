@@ -1,226 +1,181 @@
 """`efg-jax spectrum`."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
+from cyclopts import Group, Parameter
 
 from efg_jax.cli import options
-from efg_jax.cli.inputs import read_tensors
-from efg_jax.cli.options import OUTPUT
+from efg_jax.cli.option_fields import Fields, Given, option_name, takes
 from efg_jax.cli.outputs import check_outputs, require_suffix
-from efg_jax.cli.predict import parse_indices
+from efg_jax.cli.parsing import one, parse_one_reference, parse_spinning
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
-SAMPLE, MEASUREMENT, WINDOW = "Sites", "Measurement", "Axis"
+SAMPLE, MEASUREMENT, WINDOW = (
+    Group(name, sort_key=place) for place, name in enumerate(("Sites", "Measurement", "Axis"), start=2)
+)
+SPECTRUM = Fields(
+    "efg_jax.spectra.simulate:spectrum",
+    {
+        "field": {"metavar": "TESLA", "help": "Magnetic field."},
+        "reference": {
+            "type": Annotated[Any, one(parse_one_reference, metavar="PPM")],
+            "group": SAMPLE,
+            "help": "Shielding σ_ref of the reference compound, computed as that of the files (ms): 287.5, or O=287.5.",
+        },
+        "shift": {"metavar": "PPM", "group": SAMPLE},
+        "indices": {"type": options.Indices, "group": SAMPLE},
+        "merge": {"type": bool, "group": SAMPLE, "help": "Compute equivalent sites once."},
+        "spinning": {
+            "type": Annotated[float, one(parse_spinning, metavar="HZ|inf|static")],
+            "help": "Rate of magic-angle spinning: 20000, inf or static.",
+            "show_default": "static, MQMAS: inf",
+        },
+        "transitions": {"type": Literal["central", "all"] | None},
+        "order": {"type": Literal[1, 2]},
+        "broadening": {
+            "type": float | str,
+            "metavar": "WIDTH",
+            "help": "Full width at half maximum: '200 Hz', '1 ppm', 'lorentzian 1 ppm'.",
+            "show_default": "none, MQMAS: 1 ppm",
+        },
+        "width": {"metavar": "HZ", "group": WINDOW},
+        "offset": {"metavar": "HZ", "group": WINDOW},
+        "points": {"group": WINDOW},
+    },
+    MEASUREMENT,
+)
+ONE_DIMENSION = {
+    "spinning": math.inf,
+    "transitions": "central",
+    "order": 2,
+    "width": None,
+    "offset": None,
+    "points": None,
+}
+"""What MQMAS does not take, with the value that it has there."""
 
 
-def spectrum(
-    files: options.TensorFiles,
-    *,
-    isotope: Annotated[
-        str, typer.Option(metavar="NUCLIDE", help="Nucleus: 17O.", rich_help_panel=SAMPLE, show_default=False)
-    ],
-    field: Annotated[
-        float, typer.Option(metavar="TESLA", help="Magnetic field.", rich_help_panel=MEASUREMENT, show_default=False)
-    ],
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PPM",
-            help="Shielding σ_ref of the reference compound, computed as that of the files (ms): 287.5, or O=287.5.",
-            rich_help_panel=SAMPLE,
-        ),
-    ] = None,
-    shift: Annotated[
-        float | None,
-        typer.Option(
-            metavar="PPM",
-            help="Instead of a reference, one shift for all sites, for files without shielding: 0.",
-            rich_help_panel=SAMPLE,
-        ),
-    ] = None,
-    indices: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="These atoms of every structure only, numbered from 0: 0,5,10-20.",
-            rich_help_panel=SAMPLE,
-        ),
-    ] = None,
-    index: options.FrameIndex = ":",
-    array: options.TensorArrays = None,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Compute equivalent sites once.", rich_help_panel=SAMPLE)
-    ] = False,
-    spinning: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HZ|inf|static",
-            help="Rate of magic-angle spinning: 20000, inf or static. Without it static (MQMAS: inf).",
-            rich_help_panel=MEASUREMENT,
-        ),
-    ] = None,
-    transitions: Annotated[
-        Literal["central", "all"] | None,
-        typer.Option(
-            help="Central transition or all. Without it central where the spin has one.", rich_help_panel=MEASUREMENT
-        ),
-    ] = None,
-    order: Annotated[
-        int,
-        typer.Option(
-            min=1, max=2, help="Of the quadrupolar coupling: first, or second as well.", rich_help_panel=MEASUREMENT
-        ),
-    ] = 2,
-    no_csa: Annotated[
-        bool, typer.Option("--no-csa", help="Leave the anisotropy of the shift out.", rich_help_panel=MEASUREMENT)
-    ] = False,
-    no_efg: Annotated[
-        bool, typer.Option("--no-efg", help="Leave the quadrupolar coupling out.", rich_help_panel=MEASUREMENT)
-    ] = False,
-    mqmas: Annotated[
-        int | None,
-        typer.Option(
-            "--mqmas",
-            metavar="QUANTA",
-            help="Two dimensions: sheared MQMAS with 3, 5, 7 or 9 quanta, at infinite spinning rate.",
-            rich_help_panel=MEASUREMENT,
-        ),
-    ] = None,
-    broadening: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WIDTH",
-            help="Full width at half maximum: '200 Hz', '1 ppm', 'lorentzian 1 ppm'. Without it none (MQMAS: 1 ppm).",
-            rich_help_panel=MEASUREMENT,
-        ),
-    ] = None,
-    width: Annotated[
-        float | None,
-        typer.Option(metavar="HZ", help="Spectral width; without it as wide as the pattern.", rich_help_panel=WINDOW),
-    ] = None,
-    offset: Annotated[
-        float | None, typer.Option(metavar="HZ", help="Middle of the window.", rich_help_panel=WINDOW)
-    ] = None,
-    points: Annotated[int | None, typer.Option(metavar="N", help="Number of points.", rich_help_panel=WINDOW)] = None,
-    per_site: Annotated[
-        bool,
-        typer.Option(
-            "--per-site", help="Also the contribution of each site, in table and picture.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Table to write, CSV.", rich_help_panel=OUTPUT, show_default=False),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Picture to write: .png, .pdf or .svg.", rich_help_panel=OUTPUT, show_default=False
-        ),
-    ] = None,
-    mrsim: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Sites and method as a file of mrsimulator to write.", rich_help_panel=OUTPUT
-        ),
-    ] = None,
-    quiet: options.Quiet = False,
-) -> None:
-    """Simulate the powder spectrum of one isotope, from the tensors in files.
+@options.FLAT
+@dataclass(frozen=True)
+class Choices:
+    """What is simulated.
 
-    All structures of all files add up to one spectrum: polymorphs, snapshots, or what [cyan]efg-jax predict[/] wrote. The chemical shift needs the shielding of a
-    reference compound; --shift 0 does without the shielding. Every nucleus has the same area. Needs mrsimulator: pip install 'efg-jax\\[spectra]'.
-
-    [bold cyan]efg-jax spectrum quartz.magres --isotope 17O --field 14.1 --reference 287.5 --spinning 20000 --broadening '200 Hz' --out o17.csv --plot o17.png[/]
-
-    [bold cyan]efg-jax spectrum predicted.extxyz --isotope 17O --field 18.8 --shift 0 --mqmas 3 --plot 3qmas.png[/]
+    Attributes:
+        isotope: Nucleus: 17O.
+        no_csa: Leave the anisotropy of the shift out.
+        no_efg: Leave the quadrupolar coupling out.
+        mqmas: Two dimensions: sheared MQMAS with 3, 5, 7 or 9 quanta, at infinite spinning rate.
+        per_site: Also give the contribution of each site, in the table and the picture.
     """
-    outputs = {"--out": out, "--plot": plot, "--mrsim": mrsim}
-    if not any(outputs.values()):
-        raise InputError("nothing to write; give --out spectrum.csv, --plot spectrum.png or --mrsim spectrum.mrsim")
-    check_outputs(outputs, inputs=files)
-    if out is not None and out.exists() <= out.is_file():  # a device takes anything
-        require_suffix(out, (".csv",), "spectrum")
-    rate = parse_spinning(spinning or ("static" if mqmas is None else "inf"))
-    choice = {"reference": parse_reference(reference, isotope), "shift": shift, "indices": parse_indices(indices)}
-    line = {} if broadening is None else {"broadening": broadening}
-    common = {"isotope": isotope, "field": field, "merge": merge, "csa": not no_csa, **choice, **line}
-    one = {"spinning": rate, "transitions": transitions, "order": order, "efg": not no_efg}
-    one |= {"width": width, "offset": offset, "points": points}
-    if mqmas is not None:
-        _refuse_beside_mqmas(one, mrsim)
+
+    isotope: Annotated[str, Parameter(metavar="NUCLIDE", group=SAMPLE)]
+    no_csa: Annotated[bool, Parameter(group=MEASUREMENT)] = False
+    no_efg: Annotated[bool, Parameter(group=MEASUREMENT)] = False
+    mqmas: Annotated[int | None, Parameter(metavar="QUANTA", group=MEASUREMENT)] = None
+    per_site: options.Switch = False
+
+
+@options.FLAT
+@dataclass(frozen=True)
+class Outputs:
+    """What is written.
+
+    Attributes:
+        out: Table to write, CSV.
+        plot: Picture to write: .png, .pdf or .svg.
+        mrsim: Write sites and method as a file of mrsimulator.
+    """
+
+    out: options.File = None
+    plot: options.File = None
+    mrsim: options.File = None
+
+    def check(self, files: tuple[str, ...]) -> None:
+        """Refuse outputs that cannot be written, before the work begins."""
+        named = {"--out": self.out, "--plot": self.plot, "--mrsim": self.mrsim}
+        if not any(named.values()):
+            raise InputError("nothing to write; give --out spectrum.csv, --plot spectrum.png or --mrsim spectrum.mrsim")
+        check_outputs(named, inputs=files)
+        if self.out is not None and self.out.exists() <= self.out.is_file():  # a device takes anything
+            require_suffix(self.out, (".csv",), "spectrum")
+
+
+@takes(SPECTRUM)
+def spectrum(
+    *files: options.Files,
+    choices: Choices,
+    source: options.Tensors = options.TENSORS,
+    outputs: Outputs = Outputs(),
+    quiet: options.Quiet = False,
+    given: Given,
+) -> None:
+    """Simulate the powder spectrum of one isotope from tensors in files.
+
+    The structures of all files add up to one spectrum: polymorphs, snapshots, or what `efg-jax predict` wrote. Chemical
+    shifts need the shielding of a reference compound; --shift 0 does without shieldings. Every nucleus has the same area.
+    Needs mrsimulator: `pip install 'efg-jax[spectra]'`.
+
+    ```
+    efg-jax spectrum quartz.magres --isotope 17O --field 14.1 --reference 287.5 --spinning 20000 \\
+        --broadening '200 Hz' --out o17.csv --plot o17.png
+    efg-jax spectrum predicted.extxyz --isotope 17O --field 18.8 --shift 0 --mqmas 3 --plot 3qmas.png
+    ```
+    """
+    outputs.check(files)
+    asked = given.of(SPECTRUM) | {"isotope": choices.isotope, "csa": not choices.no_csa}
+    if "reference" in asked:
+        asked["reference"] = _of_the_isotope(*asked["reference"], choices.isotope)
+    if choices.mqmas is not None:
+        _refuse_beside_mqmas(choices, given, outputs.mrsim)
+        asked = {name: value for name, value in asked.items() if name not in ONE_DIMENSION}
+    else:
+        asked["efg"] = not choices.no_efg
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
         from efg_jax import plots, spectra
+        from efg_jax.datasets.sources import read_structures
 
         progress.stage(f"reading {', '.join(files)}")
-        frames = read_tensors(files, options.parse_arrays(array), index)
-        if out is not None or plot is not None:
+        frames = read_structures(files, source.index, source.array)
+        if outputs.out is not None or outputs.plot is not None:
             progress.stage("simulating")
-            if mqmas is not None:
-                found = spectra.mqmas(frames, quanta=mqmas, per_site=per_site, **common)
+            if choices.mqmas is not None:
+                found = spectra.mqmas(frames, quanta=choices.mqmas, per_site=choices.per_site, **asked)
             else:
-                found = spectra.spectrum(frames, per_site=per_site, **common, **one)
+                found = spectra.spectrum(frames, per_site=choices.per_site, **asked)
         progress.stage("writing")
-        if out is not None:
-            found.to_csv(out)
-        if plot is not None:
-            plots.save(found.plot(), plot)
-        if mrsim is not None:
-            spectra.write_mrsim(mrsim, frames, **common, **one)
-        progress.wrote(*(path for path in outputs.values() if path is not None))
+        if outputs.out is not None:
+            found.to_csv(outputs.out)
+        if outputs.plot is not None:
+            plots.save(found.plot(), outputs.plot)
+        if outputs.mrsim is not None:
+            spectra.write_mrsim(outputs.mrsim, frames, **asked)
+        progress.wrote(outputs.out, outputs.plot, outputs.mrsim)
 
 
-def parse_spinning(text: str) -> float:
-    """Rate in Hz: "static" → 0, "inf" → ∞, or a number.
-
-    Raises:
-        InputError: none of them.
-    """
-    words = {"static": 0.0, "inf": math.inf, "infinite": math.inf}
-    if text.strip().lower() in words:
-        return words[text.strip().lower()]
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = math.nan
-    if not rate >= 0.0:
-        raise InputError(f"--spinning {text} is no rate; give Hz (20000), inf or static")
-    return rate
-
-
-def parse_reference(text: str | None, isotope: str) -> float | None:
-    """Shielding of the reference: "287.5", or "O=287.5" for an isotope of oxygen.
-
-    Raises:
-        InputError: no number, or another element's.
-    """
-    if text is None:
-        return None
+def _of_the_isotope(symbol: str, shielding: float, isotope: str) -> float:
+    """The shielding of the reference, which must be that of the isotope's element where one is named."""
     from efg_jax.tensors.nuclei import isotope as find_isotope
 
-    symbol, equals, number = text.rpartition("=")
     nucleus = find_isotope(isotope)
-    if equals and symbol.strip() != nucleus.symbol:
-        raise InputError(f"--reference {text} is not for {nucleus}; write {nucleus.symbol}={number} or {number}")
-    try:
-        return float(number)
-    except ValueError:
-        raise InputError(f"--reference {text} is no shielding in ppm; write 287.5 or {nucleus.symbol}=287.5") from None
+    if symbol not in ("", nucleus.symbol):
+        raise InputError(
+            f"--reference {symbol}={shielding:g} is not for {nucleus}; write {nucleus.symbol}={shielding:g} or "
+            f"{shielding:g}"
+        )
+    return shielding
 
 
-def _refuse_beside_mqmas(one: dict[str, Any], mrsim: Path | None) -> None:
-    plain = {"spinning": (math.inf,), "transitions": (None, "central"), "order": (2,), "efg": (True,)}
-    plain |= {"width": (None,), "offset": (None,), "points": (None,)}
-    for name, value in one.items():
-        if value not in plain[name]:
-            option = "no-efg" if name == "efg" else name
-            raise InputError(
-                f"--{option} does not go with --mqmas, which is the central transition to second order at infinite rate; leave it out"
-            )
+def _refuse_beside_mqmas(choices: Choices, given: Given, mrsim: Path | None) -> None:
+    other = [option_name(name) for name, value in ONE_DIMENSION.items() if name in given and given[name] != value]
+    if other := [*other, *(["--no-efg"] if choices.no_efg else [])]:
+        raise InputError(
+            f"{other[0]} does not go with --mqmas, which is the central transition to second order at infinite rate; "
+            "leave it out"
+        )
     if mrsim is not None:
         raise InputError("--mrsim holds a spectrum of one dimension; leave --mqmas out")

@@ -1,279 +1,312 @@
 """`efg-jax train`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import typer
+from cyclopts import Parameter
 
-from efg_jax.cli import descriptor_options as descriptors
-from efg_jax.cli import network_options as networks
-from efg_jax.cli import options
-from efg_jax.cli.judging import evaluated, print_reports, write_reports
-from efg_jax.cli.kernel_training import KernelLearner, KernelOptions, kernel_cache
-from efg_jax.cli.model_kinds import (
-    ARCHITECTURE,
-    HYPERPARAMETERS,
-    KERNELS,
-    SHARED,
-    TUNED,
-    Context,
-    refuse_options_of_others,
-    refuse_twice,
-)
-from efg_jax.cli.network_training import NetworkLearner, NetworkOptions, write_histories
-from efg_jax.cli.options import DATA, OUTPUT, REGRESSION
-from efg_jax.cli.outputs import cache_beside, check_outputs
+from efg_jax.cli import model_options, options
+from efg_jax.cli.option_fields import Given, takes
+from efg_jax.cli.outputs import cache_beside, check_outputs, print_results, write_reports
 from efg_jax.cli.processes import join_processes
 from efg_jax.cli.progress import Progress
 from efg_jax.errors import InputError
 
-SPARSE = "Sparse models"
-
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from efg_jax.report import Report, TargetReport
+    from efg_jax.models import FittedModel, Model
     from efg_jax.structures.targets import Target
 
 
-def train(
-    context: Context,
-    data: options.Data,
-    *,
-    target: options.TargetNames = None,
-    species: options.SpeciesNames = None,
-    array: options.ArrayName = None,
-    index: options.FrameIndex = ":",
-    per: options.PerWhat = None,
-    test: Annotated[
-        float,
-        typer.Option(
-            metavar="PART",
-            help="Part of the structures that is held out to judge the model; 0 trains on everything, without a report.",
-            rich_help_panel=DATA,
-        ),
-    ] = 0.2,
-    seed: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Of the random split, and of what is random in training a network; the same seed, the same result.",
-            rich_help_panel=DATA,
-        ),
-    ] = 0,
-    cutoff: descriptors.Cutoff = 5.0,
-    cutoff_width: descriptors.CutoffWidth = 0.5,
-    sigma: descriptors.Sigma = 0.4,
-    nmax: descriptors.NMax = 8,
-    lmax: descriptors.LMax = None,
-    scaling_rate: descriptors.ScalingRate = 1.0,
-    scaling_radius: descriptors.ScalingRadius = 2.5,
-    scaling_exponent: descriptors.ScalingExponent = 5.0,
-    normalise: descriptors.Normalise = "invariant",
-    contract: options.Contract = None,
-    hyperparameters: options.HyperparameterFile = None,
-    model: Annotated[
-        Literal["tensor", "gpr", "network", "scalar"],
-        typer.Option(
-            help="Learn whole tensors with a kernel model (λ-SOAP Gaussian-process regression; gpr is the same) or with an equivariant network; "
-            "or, for comparison, each of C̃_Q, η̃, θ, φ, ν_Q of an EFG by itself.",
-            rich_help_panel=REGRESSION,
-        ),
-    ] = "tensor",
-    zeta: Annotated[
-        float, typer.Option(metavar="NUMBER", help="Power of the kernel, 1 or more.", rich_help_panel=REGRESSION)
-    ] = 2.0,
-    regularisation: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|NUMBER",
-            help="Noise variance over the kernel's mean diagonal; auto finds it by predicting each training structure from the others.",
-            rich_help_panel=REGRESSION,
-        ),
-    ] = "auto",
-    inducing: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Make a sparse model of N environments of each element, for training sets of many thousands. Without it the model is dense.",
-            rich_help_panel=SPARSE,
-        ),
-    ] = None,
-    selection: Annotated[
-        Literal["fps", "cur"],
-        typer.Option(
-            help="How they are chosen: farthest-point sampling, or a greedy decomposition of the kernel.",
-            rich_help_panel=SPARSE,
-        ),
-    ] = "fps",
-    primal: Annotated[
-        bool,
-        typer.Option(
-            "--primal",
-            help="Ridge regression on the features themselves, with --zeta 1: the dense model at a cost linear in the training set.",
-            rich_help_panel=SPARSE,
-        ),
-    ] = False,
-    layers: networks.Layers = 2,
-    channels: networks.Channels = 32,
-    decomposition: networks.Decomposition = "irreps",
-    product_order: networks.ProductOrder = 2,
-    products: networks.Products = 64,
-    epochs: networks.Epochs = 300,
-    steps: networks.Steps = 0,
-    learning_rate: networks.LearningRate = 0.005,
-    batch_edges: networks.BatchEdges = 2048,
-    validation: networks.Validation = 0.1,
-    patience: networks.Patience = 60,
-    members: networks.Members = 1,
-    loss: networks.LossKind = "irreps",
-    from_model: networks.FromModel = None,
-    freeze: networks.Freeze = False,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", help="Model file to write, by custom .npz.", rich_help_panel=OUTPUT, show_default=False
-        ),
-    ],
-    log: networks.LogFile = None,
-    json: options.JsonFile = None,
-    plots: options.PlotFolder = None,
-    isotope: options.Isotopes = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with the training of a sparse model or of a network that was stopped.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
-    distributed: options.Distributed = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Train a model, and judge it on structures that it has not seen.
+@options.FLAT
+@dataclass(frozen=True)
+class Division:
+    """What is held out.
 
-    The structures are split at random; the model is fitted to the larger part, and its errors on the rest are printed, a table per
-    element. What works for most data is preset. A network may learn several targets at once (--target efg,ms), of which a structure need
-    carry one only.
-
-    [bold cyan]efg-jax train silica-efg --index :247 --species O --out o17.npz[/]
-
-    [bold cyan]efg-jax train trajectory.extxyz --species Li --inducing 1000 --out li.npz[/]
-
-    [bold cyan]efg-jax train silica-efg --model network --members 4 --out network.npz --log network.csv[/]
-
-    [bold cyan]efg-jax train *.magres --target ms --species Si --out si29.npz --json report.json --plots figures[/]
+    Attributes:
+        test: Part of the structures that is held out to evaluate the model; 0 trains on all of them, without a report.
+        seed: Seed of the random split, and of all that is random in training a network; the same seed, the same result.
     """
-    if test == 0 and (json is not None or plots is not None):
+
+    test: Annotated[float, Parameter(metavar="PART", group=options.DATA)] = 0.2
+    seed: Annotated[int, Parameter(metavar="N", group=options.DATA)] = 0
+
+
+@options.FLAT
+@dataclass(frozen=True)
+class Start:
+    """Where training starts from, beside the options.
+
+    Attributes:
+        from_model: Fine-tune a network that was trained before, with these data; --target may be a new one.
+        freeze: With --from, train the last map of each target only, and no layer.
+    """
+
+    hyperparameters: model_options.HyperparameterFile = None
+    contract: model_options.Contract = None
+    from_model: Annotated[Path | None, Parameter("--from", metavar="MODEL", group=model_options.NETWORKS)] = None
+    freeze: Annotated[bool, Parameter(group=model_options.NETWORKS)] = False
+
+
+@options.FLAT
+@dataclass(frozen=True)
+class Outputs:
+    """What is written.
+
+    Attributes:
+        out: Model file to write, by custom .npz.
+        log: Write losses and errors of a network by epoch as CSV.
+        resume: Resume an interrupted training of a sparse model or a network.
+    """
+
+    out: Annotated[Path, Parameter(metavar="FILE", group=options.OUTPUT)]
+    log: options.File = None
+    reports: options.ReportFiles = options.REPORTS
+    resume: options.Switch = False
+    distributed: options.Distributed = False
+    quiet: options.Quiet = False
+
+
+@takes(*model_options.EVERY)
+def train(
+    *data: options.Data,
+    labels: options.Labels = options.LABELS,
+    division: Division = Division(),
+    model: model_options.ModelKind = "tensor",
+    start: Start = Start(),
+    outputs: Outputs,
+    given: Given,
+) -> None:
+    """Train a model, and evaluate it on structures that were held out.
+
+    The structures are split at random; the model is fitted to the larger part, and its errors on the rest are printed, a
+    table per element. The defaults suit most data. A network may learn several targets at once (--target efg,ms); a structure
+    need carry only one of them.
+
+    ```
+    efg-jax train silica-efg --index :247 --species O --out o17.npz
+    efg-jax train trajectory.extxyz --species Li --inducing 1000 --out li.npz
+    efg-jax train silica-efg --model network --members 4 --out network.npz --log network.csv
+    efg-jax train *.magres --target ms --species Si --out si29.npz --json report.json --plots figures
+    ```
+    """
+    files, kind = outputs.reports, model_options.kind_of(model)
+    if division.test == 0 and (files.json is not None or files.plots is not None):
         raise InputError(
-            "--json and --plots report on held-out structures; give --test a part such as 0.2, or leave them out"
+            "--json and --plots need held-out structures; give --test a part such as 0.2, or leave them out"
         )
-    refuse_options_of_others(context, model, kernels=[name for name in KERNELS if name != "hyperparameters"])
-    in_file = TUNED if model == "network" else HYPERPARAMETERS
-    for file, names, what, mend in (
-        (hyperparameters, in_file, "--hyperparameters", "leave it out, or change it in the file"),
-        (from_model, (*SHARED, *ARCHITECTURE, "hyperparameters"), "--from", "leave it out, or train anew"),
-    ):
-        if file is not None:
-            refuse_twice(context, file, names, what, mend)
-    inputs = [*data, *(str(file) for file in (hyperparameters, from_model) if file is not None)]
-    check_outputs({"--out": out, "--json": json, "--log": log}, plots, inputs=inputs)
-    isotopes, chosen = options.parse_isotopes(isotope), options.parse_species(species)
-    names, noise = options.parse_names(target), options.parse_regularisation(regularisation)
-    sparse = {"inducing": inducing, "selection": selection, "primal": primal}
-    cache = cache_beside(out, resume) if model == "network" else kernel_cache(out, model, sparse, resume, distributed)
-    if distributed:
-        quiet = join_processes(quiet)
-    order = {} if lmax is None else {"lmax": lmax}
-    with Progress(quiet) as progress:
+    _refuse(kind, start, outputs.log, given)
+    check_outputs(
+        {"--out": outputs.out, "--json": files.json, "--log": outputs.log},
+        files.plots,
+        inputs=[*data, start.hyperparameters, start.from_model],
+    )
+    with Progress(outputs.quiet or outputs.distributed) as progress:
         progress.stage("loading JAX")
-        if model == "network":
-            sizes = {"cutoff": cutoff, **order, "layers": layers, "channels": channels, "decomposition": decomposition}
-            sizes |= {"product_order": product_order, "products": products}
-            options_of_training = {"epochs": epochs, "steps": steps, "learning_rate": learning_rate, "seed": seed}
-            options_of_training |= {"batch_edges": batch_edges, "validation": validation, "patience": patience}
-            said = NetworkOptions(sizes, options_of_training, loss, members, from_model, freeze, hyperparameters)
-            learner = NetworkLearner(said, names, chosen, array, progress)
-        else:
-            density = {"cutoff": cutoff, "cutoff_width": cutoff_width or None, "sigma": sigma, "nmax": nmax, **order}
-            weight = {"rate": scaling_rate, "radius": scaling_radius, "exponent": scaling_exponent}
-            density |= {f"scaling_{name}": value for name, value in weight.items()} | {"normalise": normalise}
-            wanted = KernelOptions(model, density, zeta, noise, per, sparse, hyperparameters, contract)
-            learner = KernelLearner(wanted, names, chosen, array, progress)
+        learner = _learner(kind, start, labels, given, division.seed)
+        cache = _cache(learner.model, outputs)
+    quiet = join_processes(outputs.quiet) if outputs.distributed else outputs.quiet
+    with Progress(quiet) as progress:
         progress.stage(f"reading {', '.join(data)}")
-        frames, learned = learner.read(data, index)
-        training, held_out = _divided(frames, learned, learner, test, seed)
-        fitted = learner.fit(training, cache, resume)
-
-        def finish() -> "dict[str, Report | TargetReport]":
-            # The model first: it is what took long.
-            fitted.save(out)
-            if model == "network":
-                write_histories(fitted, log, plots)
-            reports = {}
-            if held_out:
-                progress.stage(f"testing on {len(held_out)} structures")
-                reports = evaluated(fitted, held_out, learned, "held-out structures", isotopes)
-            progress.stage("writing")
-            written = [out, *write_reports(reports, json, plots)]
-            written += [log] if log is not None and model == "network" else []
-            progress.wrote(*written)
-            return reports
-
+        frames, targets = labels.read(data, learner.targets, learner.model.per)
+        training, held_out = _divided(frames, targets, learner, division)
+        fitted = _fitted(
+            learner,
+            model_options.contracted(learner.model, training, start.contract),
+            training,
+            cache,
+            outputs,
+            progress,
+        )
         from efg_jax.parallel import first
 
-        reports = first(finish)
-    print_reports(reports or {})
+        reports = first(lambda: _finish(fitted, held_out, outputs, progress))
+    print_results(*(reports or {}).values())
+
+
+class Learner(NamedTuple):
+    """What learns: a model to fit, or a fitted one to fine-tune.
+
+    Attributes:
+        model: options.
+        targets: names of what is learned.
+        base: the fitted model that is fine-tuned; None: the model is fitted.
+        changes: arguments of its ``finetune``.
+    """
+
+    model: "Model"
+    targets: tuple[str, ...]
+    base: "FittedModel | None" = None
+    changes: Mapping[str, Any] = {}
+
+    def knows(self, symbol: str) -> bool:
+        """Whether the base has seen an element."""
+        try:
+            return self.base is not None and bool(self.base.model.knowing([symbol]))
+        except InputError:
+            return False
+
+    def predicts(self, target: str) -> list[str]:
+        """Elements for which the base predicts a target."""
+        return self.base.species_of(target) if self.base is not None and target in self.base.targets else []
+
+    def fit(self, model: "Model", structures: "list[Atoms]", **kept: Any) -> "FittedModel":
+        """Fitted, or fine-tuned."""
+        if self.base is None:
+            return model.fit(structures, **kept)
+        return self.base.finetune(structures, **self.changes, **kept)
+
+
+def _refuse(kind: str, start: Start, log: Path | None, given: Given) -> None:
+    """Refuse options that would be ignored."""
+    others = {
+        "--contract": (start.contract is not None, model_options.KERNELS),
+        "--from": (start.from_model is not None, ("network",)),
+        "--freeze": (start.freeze, ("network",)),
+        "--log": (log is not None, ("network",)),
+    }
+    model_options.refuse_options_of_others([kind], given, others)
+    model_options.refuse_in_file(start.hyperparameters, given)
+    if start.from_model is not None:
+        in_model = model_options.options_in(given, (*model_options.SIZES.names, *model_options.COMMITTEE.names))
+        in_model += [] if start.hyperparameters is None else ["--hyperparameters"]
+        model_options.refuse_twice(start.from_model, in_model, "--from", "leave it out, or train anew")
+    elif start.freeze:
+        raise InputError("--freeze leaves the layers of a trained model as they are; name it with --from")
+
+
+def _learner(kind: str, start: Start, labels: options.Labels, given: Given, seed: int) -> Learner:
+    if start.from_model is None:
+        model = model_options.untrained(kind, given, labels.target, labels.species, seed)
+        learner = Learner(model_options.with_hyperparameters(model, start.hyperparameters), model.targets)
+    else:
+        learner = _tuner(start, labels, given, seed)
+    labels.check_array(learner.targets)
+    return learner
+
+
+def _tuner(start: Start, labels: options.Labels, given: Given, seed: int) -> Learner:
+    """A fitted network that is fine-tuned."""
+    from efg_jax import load
+    from efg_jax.network import Training
+
+    base = load(start.from_model)
+    if not hasattr(base, "finetune"):
+        raise InputError(
+            f"holds a {base.model.kind} model, and only networks are fine-tuned; leave --from out",
+            file=str(start.from_model),
+        )
+    names = labels.target or tuple(base.targets)
+    training = Given(given | {"seed": seed}).build(Training)
+    changes = {"target": names, "species": labels.species, "frozen": start.freeze, "training": training}
+    return Learner(base.model, names, base, changes)
+
+
+def _cache(model: "Model", outputs: Outputs) -> Path | None:
+    """Where the state of an unfinished fit is kept; of a model that keeps none, nowhere."""
+    needs = (
+        ("--resume", outputs.resume, model.is_resumable),
+        ("--distributed", outputs.distributed, model.is_distributable),
+    )
+    for option, wanted, possible in needs:
+        if wanted and not possible:
+            raise InputError(
+                f"{option} is for models that are trained step by step; give --inducing N for a sparse model, or (--resume "
+                "only) --model network"
+            )
+    return cache_beside(outputs.out, outputs.resume) if model.is_resumable else None
 
 
 def _divided(
-    frames: "list[Atoms]",
-    targets: "Mapping[str, Target]",
-    learner: "KernelLearner | NetworkLearner",
-    test: float,
-    seed: int,
+    frames: "list[Atoms]", targets: "Mapping[str, Target]", learner: Learner, division: Division
 ) -> "tuple[list[Atoms], list[Atoms]]":
-    """What is trained on, and what the model is judged on, which must do for every target.
-
-    Args:
-        frames: with labels.
-        targets: by name.
-        learner: of the model.
-        test: part that is held out.
-        seed: of the split.
-    """
+    """What is trained on, and what is held out; the latter must do for every target, and it is checked before the fit."""
+    from efg_jax.structures.site_selection import labelled_elements
     from efg_jax.structures.splits import split
 
-    training, held_out = (frames, []) if test == 0 else split(frames, test, seed)
-    for target in targets.values():
-        _check_held_out(training, held_out, target, learner)
+    if division.test == 0:
+        return frames, []
+    training, held_out = split(frames, division.test, division.seed)
+    _check_elements(training, held_out, learner)
+    species = learner.changes.get("species") or learner.model.species
+    for name, target in targets.items():
+        learned = {*labelled_elements(target, training, species), *learner.predicts(name)}
+        if learned and not labelled_elements(target, held_out, sorted(learned)):
+            what = f"{', '.join(species)} labels" if species else "labels"
+            raise InputError(
+                f"none of the {len(held_out)} held-out structures carries {what} of '{name}'; choose another --seed or "
+                "--test, or add structures"
+            )
     return training, held_out
 
 
-def _check_held_out(
-    training: "list[Atoms]",
-    held_out: "list[Atoms]",
-    target: "Target",
-    learner: "KernelLearner | NetworkLearner",
-) -> None:
-    """Make sure, before the fit, that the model can be judged on what is held out."""
-    from efg_jax.gp.labelled import labelled_elements
+def _check_elements(training: "list[Atoms]", held_out: "list[Atoms]", learner: Learner) -> None:
+    """Refuse a held-out element that the model will not know."""
     from efg_jax.structures.targets import place_of
 
-    mend = "choose another --seed or --test, or add structures"
-    elements = {*learner.elements, *(symbol for atoms in training for symbol in atoms.symbols)}
+    elements = {symbol for atoms in training for symbol in atoms.symbols}
     for position, atoms in enumerate(held_out):
         for i, symbol in enumerate(atoms.symbols):
-            if symbol not in elements:
+            if symbol not in elements and not learner.knows(symbol):
                 raise InputError(
-                    f"is held out for testing, but {symbol} occurs in no structure that is trained on; {mend}",
+                    f"is held out for testing, but {symbol} occurs in no structure that is trained on; choose another --seed "
+                    "or --test, or add structures",
                     **place_of(atoms, position),
                     atom=f"{i} ({symbol})",
                 )
 
-    species = learner.model.species
-    learned = {*labelled_elements(target, training, species), *learner.predicted(target.name)}
-    if held_out and learned and not labelled_elements(target, held_out, sorted(learned)):
-        what = f"{', '.join(species)} labels" if species else "labels"
-        raise InputError(f"none of the {len(held_out)} held-out structures carries {what} of '{target.name}'; {mend}")
+
+def _fitted(
+    learner: Learner, model: "Model", training: "list[Atoms]", cache: Path | None, outputs: Outputs, progress: Progress
+) -> "FittedModel":
+    """Fitted; with a bar where it is done step by step. Who interrupts that is told how to resume."""
+    text = f"training on {len(training)} structures"
+    if not model.is_resumable:
+        progress.stage(text)
+        return learner.fit(model, training)
+    with progress.bar(text) as bar:
+
+        def told(done: int, steps: int, what: str) -> None:
+            bar.advance(what, steps, done=done)
+
+        try:
+            return learner.fit(model, training, checkpoint=cache, resume=outputs.resume, progress=told)
+        except KeyboardInterrupt:
+            if bar.done and cache is not None:
+                progress.say(
+                    f"stopped after {bar.done} of {bar.total} steps; the same command with --resume continues from there"
+                )
+            raise
+
+
+def _finish(fitted: "FittedModel", held_out: "list[Atoms]", outputs: Outputs, progress: Progress) -> dict[str, Any]:
+    """Write all that is wanted, and return the reports by target."""
+    fitted.save(outputs.out)  # first: it is what took long
+    files, reports = outputs.reports, {}
+    histories = getattr(fitted, "histories", ())
+    if histories:
+        _write_histories(histories, outputs.log, files.plots)
+    if held_out:
+        progress.stage(f"testing on {len(held_out)} structures")
+        title = f"{len(held_out)} held-out structures"
+        reports = fitted.evaluate_targets(held_out, title=title, isotopes=files.isotopes)
+    progress.stage("writing")
+    progress.wrote(outputs.out, *write_reports(reports, files.json, files.plots), outputs.log)
+    return reports
+
+
+def _write_histories(histories: Sequence[Any], log: Path | None, plots: Path | None) -> None:
+    """Losses and errors by epoch as CSV, and as a picture in the folder of the plots, made if it is missing."""
+    if log is not None:
+        from efg_jax.network.training_history import write_histories
+
+        write_histories(log, histories)
+    if plots is not None:
+        from efg_jax.network.training_figure import training_figure
+        from efg_jax.plots import save
+
+        plots.mkdir(parents=True, exist_ok=True)
+        save(training_figure(histories), plots / "training.png")

@@ -1,14 +1,14 @@
 """A handful of small silica cells, a model of them, and commands run in this process."""
 
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ase.io import read, write
-from typer.testing import CliRunner
 
-from efg_jax import datasets
-from efg_jax.cli import app
+from efg_jax import cli, datasets
 
 SMALL = ("--nmax", "2", "--lmax", "2", "--cutoff", "4")
 
@@ -18,7 +18,11 @@ def efg_jax_command():
     """Run a command; a bug in it is raised here."""
 
     def run(*arguments):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+        stdout, stderr = StringIO(), StringIO()
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            status = cli.run([str(argument) for argument in arguments])
+        said = {"stdout": stdout.getvalue(), "stderr": stderr.getvalue()}
+        return SimpleNamespace(exit_code=status, **said, output="".join(said.values()))
 
     return run
 

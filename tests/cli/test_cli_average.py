@@ -56,9 +56,9 @@ def test_an_average_of_tensors_in_a_file(trajectory, efg_jax_command, tmp_path):
     [
         (("--species", "Na"), "contains no Na"),
         (("--direction", "0,1"), "--direction 0,1 is not of the form 0,0,1"),
-        (("--jump", "far"), "--jump far is neither a distance in Å nor 'any'"),
+        (("--jump", "far"), "--jump far is neither a positive number nor 'any'"),
         (("--jump", "0.001"), "frame 1, atom"),
-        (("--out", "a.png"), "is of no format that averages are written in"),
+        (("--out", "a.png"), "is no file of averages that can be written; name it *.json or *.csv"),
         (
             ("--species", "O", "--pool", "--out", "mean.extxyz"),
             "holds structures, and pooled atoms have none; name it *.json or *.csv",

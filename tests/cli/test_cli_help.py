@@ -1,20 +1,22 @@
 """What the command line says of itself, and how commands end."""
 
-import inspect
 import json
 import subprocess
 import sys
+from importlib import import_module
+from inspect import signature
+from typing import get_type_hints
 
-import numpy as np
 import pytest
+from cyclopts import Group
+from rich.cells import cell_len
 
 import efg_jax
-from efg_jax import LambdaSOAP, TensorGPR, datasets
-from efg_jax.cli import options
-from efg_jax.cli.learning_curve import learning_curve
-from efg_jax.cli.train import train
-from efg_jax.errors import InputError
-from efg_jax.network import Architecture, EquivariantNetwork, Loss, Training
+from efg_jax import InputError, LambdaSOAP, TensorGPR, datasets
+from efg_jax.cli import COMMANDS, app, model_options, option_fields, parsing
+from efg_jax.cli.option_fields import Fields, Given
+from efg_jax.models import KINDS
+from efg_jax.network import EquivariantNetwork
 
 # The package without what its __init__ imports: what is left is what the command line itself imports.
 BARE = """
@@ -51,30 +53,55 @@ def test_version(efg_jax_command):
     assert efg_jax_command("--version").stdout == f"efg-jax {efg_jax.__version__}\n"
 
 
-def test_defaults_are_those_of_the_library():
-    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
-    descriptor, model = LambdaSOAP(), TensorGPR()
-    for name in ("cutoff", "cutoff_width", "nmax", "sigma", "normalise"):
-        assert defaults[name] == getattr(descriptor, name), name
-    for name in ("scaling_rate", "scaling_radius", "scaling_exponent"):
-        assert defaults[name] == getattr(descriptor, name), name
-    for name in ("zeta", "regularisation", "per", "species"):
-        assert defaults[name] == getattr(model, name), name
-    # What depends on the model is left to it, and the help says what it is.
-    assert (defaults["target"], model.target, EquivariantNetwork().target) == (None, "efg", "efg")
-    assert (defaults["lmax"], descriptor.lmax, Architecture().lmax) == (None, 6, 2)
+def groups():
+    """What commands take from classes and functions of the library."""
+    found = {}
+    for name in COMMANDS:
+        module = import_module(f"efg_jax.cli.{name}")
+        found |= {
+            id(value): value for value in (*vars(module).values(), *model_options.EVERY) if isinstance(value, Fields)
+        }
+    return list(found.values())
 
 
-@pytest.mark.parametrize("command", [train, learning_curve])
-def test_defaults_of_networks_are_those_of_the_library(command):
-    defaults = {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
-    for name in ("cutoff", "layers", "channels", "decomposition", "product_order", "products"):
-        assert defaults[name] == getattr(Architecture(), name), name
-    for name in ("epochs", "steps", "learning_rate", "batch_edges", "validation", "patience", "seed"):
-        assert defaults[name] == getattr(Training(), name), name
-    assert defaults["loss"] == Loss().kind
-    assert defaults["members"] == EquivariantNetwork().members
-    assert defaults["lmax"] in (None, Architecture().lmax)
+@pytest.mark.parametrize("group", groups(), ids=lambda group: group.owner)
+def test_options_read_from_source_are_those_of_the_object(group):
+    """The source is read without being imported; Python itself must say the same."""
+    module, _, path = group.owner.partition(":")
+    owner = import_module(module)
+    for part in path.split("."):
+        owner = getattr(owner, part)
+    parameters = signature(owner).parameters
+    for name in group.names:
+        (annotation, default, text) = option_fields._entries(group.owner)[name]
+        declared = parameters[name].default
+        assert text
+        assert default == (option_fields.MISSING if declared is parameters[name].empty else declared), name
+        if isinstance(owner, type) and option_fields._plain(annotation) in (int, float, bool, str):
+            assert option_fields._plain(annotation).__name__ in str(get_type_hints(owner)[name]).lower(), name
+
+
+def test_options_of_kinds_are_those_of_the_registry():
+    assert tuple(KINDS) == model_options.KINDS == tuple(model_options.OF_KIND)
+
+
+def test_what_is_given_builds_a_model():
+    """Names within: of the descriptor, of the training and its loss; what is not given keeps its default."""
+    model = Given(nmax=2, cutoff=3.0, zeta=1.0).build(TensorGPR, species="O")
+    assert (model.descriptor.nmax, float(model.descriptor.cutoff), float(model.zeta)) == (2, 3.0, 1.0)
+    assert (model.species, model.descriptor.lmax, model.descriptor.species) == (("O",), LambdaSOAP().lmax, None)
+    network = Given(kind="observables", cutoff=3.0, epochs=7, members=2).build(EquivariantNetwork)
+    assert (network.training.loss.kind, network.training.epochs, network.members) == ("observables", 7, 2)
+    assert network.architecture.cutoff == 3.0
+
+
+def test_one_option_for_two_owners_says_what_each_does():
+    a = Fields("efg_jax.descriptors.lambda_soap:LambdaSOAP", {"lmax": {}}, Group("A"))
+    b = Fields("efg_jax.network.architecture:Architecture", {"lmax": {}}, Group("B"), "networks")
+    option = option_fields._option("lmax", [a, b])
+    (settings,) = option.annotation.__metadata__
+    assert settings.show_default == f"{LambdaSOAP().lmax}, networks: 2"
+    assert "Networks: " in settings.help
 
 
 def test_datasets_as_table_and_json(efg_jax_command):
@@ -122,18 +149,74 @@ def _raises(error):
 
 
 def test_species_one_by_one_or_with_commas():
-    assert options.parse_species(["O,Si", " Al", "O"]) == ("O", "Si", "Al")
-    assert options.parse_species([]) is None
+    assert parsing.parse_species(["O,Si", " Al", "O"]) == ("O", "Si", "Al")
     with pytest.raises(InputError, match="O,Si"):
-        options.parse_species(["O,"])
+        parsing.parse_species(["O,"])
 
 
 def test_isotopes_with_and_without_their_element():
-    chosen = options.parse_isotopes(["Ti=49Ti", "O-17"])
+    chosen = parsing.parse_isotopes(["Ti=49Ti", "O-17"])
     assert {symbol: str(nucleus) for symbol, nucleus in chosen.items()} == {"Ti": "49Ti", "O": "17O"}
-    assert options.parse_isotopes(None) == {}
+    with pytest.raises(InputError, match="18O"):
+        parsing.parse_isotopes(["17O,18O"])
 
 
-def test_regularisation_is_a_number_or_auto():
-    assert options.parse_regularisation("auto") == "auto"
-    assert np.isclose(options.parse_regularisation("1e-4"), 1e-4)
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        (parsing.number_or("auto", "--regularisation", "auto"), "auto", "auto"),
+        (parsing.number_or("auto", "--regularisation", "auto"), "1e-4", 1e-4),
+        (parsing.number_or("any", "--jump"), "any", None),
+        (model_options.parse_width, "0", None),
+        (model_options.parse_width, "none", None),
+        (model_options.parse_width, "0.5", 0.5),
+        (parsing.count_or("all", "--environments"), "7", 7),
+        (parsing.parse_direction, "0,-1,0.5", (0.0, -1.0, 0.5)),
+        (parsing.parse_quantity, "C_Q", "c_q"),
+        (parsing.parse_quantity, "cq", "c_q"),
+        (parsing.parse_quantity, "η²", "eta_squared"),
+        (parsing.parse_quantity, "Δ", "anisotropy"),
+        (parsing.parse_quantity, "δ", "delta_iso"),
+        (parsing.parse_quantity, "colour", "colour"),
+        (parsing.parse_one_reference, "O=287.5", ("O", 287.5)),
+        (parsing.parse_one_reference, "-12", ("", -12.0)),
+    ],
+)
+def test_texts_of_options(parse, text, value):
+    assert parse(text) == value
+
+
+def test_pairs_of_options():
+    assert parsing.parse_bounds(["sigma=0.2:0.8", "zeta=1:4"]) == {"sigma": (0.2, 0.8), "zeta": (1.0, 4.0)}
+    assert parsing.parse_weights(["O=2,Si=1"]) == {"O": 2.0, "Si": 1.0}
+    for parse, text in (
+        (parsing.parse_bounds, "sigma=0.2"),
+        (parsing.parse_bounds, "=1:2"),
+        (parsing.parse_weights, "O"),
+    ):
+        with pytest.raises(InputError, match="is not of the form"):
+            parse([text])
+
+
+@pytest.mark.parametrize(
+    "words", [("train", "x", "--out", "m", "--nmax", "3.5"), ("train", "x", "--out", "m", "--seed", "1e2")]
+)
+def test_a_fraction_is_no_whole_number(efg_jax_command, words):
+    result = efg_jax_command(*words)
+    assert result.exit_code == 2
+    assert "Invalid value" in result.stderr
+
+
+def test_the_last_of_two_values_counts():
+    _, bound, *_ = app.parse_args(["train", "x", "--out", "m", "--nmax", "3", "--nmax", "4"], exit_on_error=False)
+    assert bound.arguments["nmax"] == 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_and_fits_the_terminal(efg_jax_command, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = efg_jax_command(command.replace("_", "-"), "--help").stdout
+    assert f" efg-jax {command.replace('_', '-')} " in text
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert "``" not in text
+    assert "None:" not in text

@@ -8,7 +8,7 @@ from ase.io import read
 
 from efg_jax import InputError, io, load
 from efg_jax.cli.predict import parse_indices
-from efg_jax.io.frame_writer import FrameWriter
+from efg_jax.io.extended_xyz import FrameWriter
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def stopped(monkeypatch):
             append(self, atoms, position)
 
         monkeypatch.setattr(FrameWriter, "append", some)
-        monkeypatch.setattr("efg_jax.io.frame_writer.SYNC_SECONDS", 0.0)
+        monkeypatch.setattr("efg_jax.io.extended_xyz.SYNC_SECONDS", 0.0)
 
     yield after
     monkeypatch.undo()
