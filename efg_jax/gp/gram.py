@@ -1,12 +1,12 @@
-"""Regularised least squares from sums over rows: linear algebra alone, no atoms.
+"""Regularised least squares from sums over rows: pure linear algebra, no atoms.
 
-A regression with few columns and many rows, y ≈ Φ v with the prior v ~ N(0, s²) and noise ρ s², needs of its rows only A = ΦᵀΦ, b = Φᵀy and
-yᵀy. They are summed chunk by chunk, by fold, so that memory does not grow with the number of rows, and so that the error on
-each fold of what the other folds predict follows from the sums alone.
+A regression with few columns and many rows, y ≈ Φ v with the prior v ~ N(0, s²) and noise ρ s², needs of its rows only
+A = ΦᵀΦ, b = Φᵀy and yᵀy. They are summed chunk by chunk and fold by fold, so that memory does not grow with the number
+of rows, and the error on each held-out fold follows from the sums alone.
 
-The columns are expected to be orthonormal in the prior (`nystrom.whiten`): then the eigenvalues of A + ρ lie between ρ and tr A + ρ, and a
-Cholesky factor of it is as accurate as the regularisation allows. That is what bare normal equations of a subset of regressors lack, whose
-condition number is that of the kernel squared (Foster et al. 2009, J. Mach. Learn. Res. 10, 857).
+The columns should be orthonormal in the prior (`nystrom.whitening`). Then the eigenvalues of A + ρ lie between ρ and
+tr A + ρ, and its Cholesky factor is as accurate as the regularisation allows. The bare normal equations of a subset of
+regressors have the squared condition number of the kernel instead (Foster et al. 2009, J. Mach. Learn. Res. 10, 857).
 """
 
 import itertools
@@ -21,12 +21,14 @@ from jax import lax
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Float
 
+from efg_jax.gp.gaussian_process import parabola_minimum
+
 HIGHEST = lax.Precision.HIGHEST
-_PANELS = 4  # in which the symmetric product is made: ten blocks of sixteen instead of all
+_PANELS = 4  # of the symmetric product: ten of sixteen blocks are computed
 
 
 class Gram(NamedTuple):
-    """Sums over rows: A = ΦᵀΦ, b = Φᵀy, yᵀy and the number of rows; they add up (`+` is that of each member)."""
+    """Sums over rows: A = ΦᵀΦ, b = Φᵀy, yᵀy and the number of rows."""
 
     matrix: Float[Array | np.ndarray, "columns columns"]
     vector: Float[Array | np.ndarray, " columns"]
@@ -43,7 +45,7 @@ class Gram(NamedTuple):
         return Gram(*(one + two for one, two in zip(self, other, strict=True)))
 
     def minus(self, other: "Gram") -> "Gram":
-        """Without rows that are among these."""
+        """Without some of the rows."""
         return Gram(*(one - two for one, two in zip(self, other, strict=True)))
 
 
@@ -53,7 +55,7 @@ def gram_of(features: Float[Array, "rows columns"], targets: Float[Array, " rows
     Args:
         features: Φ.
         targets: y.
-        rows: how many there are besides padding.
+        rows: number of rows without padding.
     """
     matrix = _symmetric_product(features)
     vector = jnp.matmul(features.T, targets, precision=HIGHEST)
@@ -79,7 +81,7 @@ def _solve(gram: Gram, noise: Float[Array, ""], factor_too: bool = False):
 
 
 def solve(gram: Gram, noise: float) -> tuple[Float[Array, " columns"], Float[Array, "columns columns"]]:
-    """v = (A + ρ)⁻¹ b and the Cholesky factor of A + ρ; NaN where that is not positive definite."""
+    """v = (A + ρ)⁻¹ b and the Cholesky factor of A + ρ; NaN if that is not positive definite."""
     return _solve(gram, jnp.asarray(noise), factor_too=True)
 
 
@@ -91,28 +93,31 @@ def _held_out_square(total: Gram, fold: Gram, noise: Float[Array, ""]) -> Float[
 
 
 def held_out_rms(total: Gram, folds: Sequence[Gram], noise: float) -> float:
-    """Root mean square of y − ŷ over all rows, each predicted from the other folds: |y_f − Φ_f v|² = y_f² − 2 v·b_f + v·A_f v.
+    """Root mean square of y − ŷ with each fold predicted from the others: |y_f − Φ_f v|² = y_f² − 2 v·b_f + v·A_f v.
 
-    The difference loses digits: it knows residuals to about 1e-8 of the targets. Infinite where a fold's matrix is not positive definite.
+    The difference loses digits: residuals are known to about 1e-8 of the targets. Infinite if a matrix is not positive
+    definite.
     """
     squares = [float(_held_out_square(total, fold, jnp.asarray(noise))) for fold in folds]
     mean = sum(squares) / float(total.rows)
     return float(np.sqrt(max(mean, 0.0))) if np.isfinite(mean) else np.inf
 
 
-def choose_noise(total: Gram, folds: Sequence[Gram], decades: tuple[float, float] = (-9.0, 1.0)) -> tuple[float, float]:
-    """The regularisation with the smallest error on held-out folds.
+def choose_regularisation(
+    total: Gram, folds: Sequence[Gram], decades: tuple[float, float] = (-9.0, 1.0)
+) -> tuple[float, float]:
+    """The regularisation (ρ over the mean diagonal of ΦΦᵀ) with the smallest error on held-out folds.
 
-    Downhill from 1e-4 in steps of a decade, then of half a decade, then a parabola in log ρ: a factorisation of the matrix a fold and step,
-    which for thousands of columns is a second of work.
+    Downhill from 1e-4 in steps of a decade, then of half a decade, then by a parabola in log ρ. A step factorises one
+    matrix for each fold, about a second for thousands of columns.
 
     Args:
         total: sums over all rows.
-        folds: of each fold.
-        decades: range of log₁₀ ρ.
+        folds: sums over each fold.
+        decades: range of log₁₀ of the regularisation.
 
     Returns:
-        ρ over the mean diagonal of ΦΦᵀ, and the root mean square residual there.
+        The regularisation, and the root mean square residual there.
     """
     diagonal = float(jnp.trace(total.matrix) / total.rows)
     known: dict[float, float] = {}
@@ -133,15 +138,16 @@ def choose_noise(total: Gram, folds: Sequence[Gram], decades: tuple[float, float
     if decades[0] < best < decades[1]:
         left, middle, right = (known[e] for e in (best - 0.5, best, best + 0.5))
         if np.isfinite([left, middle, right]).all() and left - 2.0 * middle + right > 0.0:
-            loss(best + 0.25 * (left - right) / (left - 2.0 * middle + right))
+            loss(best + 0.5 * parabola_minimum(left, middle, right))
     exponent = min(known, key=known.get)
     return 10.0**exponent, known[exponent]
 
 
 def evidence(gram: Gram, solution: np.ndarray, factor: np.ndarray, noise: float) -> tuple[float, float | None]:
-    """Prior variance s² that maximises the marginal likelihood of y ~ N(0, s²(ΦΦᵀ + ρ)), and log N there (None: y is zero).
+    """Prior variance s² that maximises the marginal likelihood of y ~ N(0, s²(ΦΦᵀ + ρ)), and log N there.
 
-    By the determinant lemma, log det(ΦΦᵀ + ρ) = log det(A + ρ) + (rows − columns) log ρ.
+    By the determinant lemma, log det(ΦΦᵀ + ρ) = log det(A + ρ) + (rows − columns) log ρ. The second is None if y is
+    zero.
     """
     rows, columns = float(gram.rows), len(solution)
     amplitude = max(float(gram.square - gram.vector @ solution), 0.0) / (noise * rows)

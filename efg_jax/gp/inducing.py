@@ -1,33 +1,32 @@
 """The inducing environments of a sparse model."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
 from jaxtyping import Float, Int
 
-from efg_jax.descriptors import INVARIANT, Irrep, LambdaSOAP
+from efg_jax.descriptors import INVARIANT, LambdaSOAP
 from efg_jax.gp.basis import Basis, featurise, gather
-from efg_jax.gp.labelled import Labelled
-from efg_jax.gp.representatives import select_environments
+from efg_jax.gp.environment_selection import select_environments
+from efg_jax.gp.labelled_structures import LabelledStructures
 from efg_jax.storage.checkpoint import Checkpoint
 from efg_jax.structures.environments import Neighbours
 from efg_jax.structures.streaming import chunk_size, stream
 
 logger = logging.getLogger(__name__)
 
-CANDIDATES = 20  # times the number of inducing environments: of more, so many are drawn to choose among
+# Environments to choose among, as a multiple of the number wanted; of more, this many are drawn at random.
+_CANDIDATES = 20
 
 
-@dataclass(frozen=True)
-class Columns:
+class SparseOptions(NamedTuple):
     """What a sparse model is made of.
 
     Attributes:
         inducing: number of inducing environments of each species; None: the columns are the features (primal, ζ = 1).
-        selection: how they are chosen.
+        selection: how they are chosen (`select_environments`).
         zeta: ζ of the kernel.
     """
 
@@ -37,55 +36,44 @@ class Columns:
 
 
 def inducing_environments(
-    found: Labelled, descriptor: LambdaSOAP, columns: Columns, irreps: tuple[Irrep, ...], checkpoint: Checkpoint
+    found: LabelledStructures, descriptor: LambdaSOAP, options: SparseOptions, checkpoint: Checkpoint
 ) -> dict[str, Basis]:
-    """Inducing environments of each species with features for these irreps; their rows count through all species.
+    """Inducing environments of each species, with features; their rows are numbered through all species.
 
     The bases of a primal model are empty.
     """
     bases, first = {}, 0
     for symbol in found.centres:
-        if columns.inducing is None:
-            bases[symbol] = Basis(None, np.zeros(0, dtype=int))
+        if options.inducing is None:
+            bases[symbol] = Basis.empty()
             continue
         kept = checkpoint.load(f"inducing-{symbol}")
         if not kept:
-            kept = {"chosen": _choose(found, symbol, descriptor, columns)}
+            kept = {"chosen": _choose(found, symbol, descriptor, options)}
             checkpoint.save(f"inducing-{symbol}", kept)
         structures, centres = _with_centres(found, symbol, kept["chosen"])
         basis = Basis(gather(structures, descriptor, centres), first + np.arange(len(kept["chosen"])))
-        bases[symbol] = basis.with_features(descriptor, irreps)
+        bases[symbol] = basis.with_features(descriptor, found.target.irreps)
         first += basis.size
     return bases
 
 
-def consecutive(sizes: Sequence[int] | Int[np.ndarray, " items"], largest: int) -> Iterator[list[int]]:
-    """Consecutive items whose sizes add up to ``largest`` at most, at least one at a time."""
-    some, filled = [], 0
-    for item, size in enumerate(sizes):
-        if some and filled + size > largest:
-            yield some
-            some, filled = [], 0
-        some.append(item)
-        filled += size
-    if some:
-        yield some
-
-
-def _choose(found: Labelled, symbol: str, descriptor: LambdaSOAP, columns: Columns) -> Int[np.ndarray, " chosen"]:
+def _choose(
+    found: LabelledStructures, symbol: str, descriptor: LambdaSOAP, options: SparseOptions
+) -> Int[np.ndarray, " chosen"]:
     """Numbers of the inducing environments among all of a species, ascending."""
     total = sum(map(len, found.centres[symbol]))
     candidates = np.arange(total)
-    if total > CANDIDATES * columns.inducing:
+    if total > _CANDIDATES * options.inducing:
         generator = np.random.Generator(np.random.PCG64(0))
-        candidates = np.sort(generator.choice(total, CANDIDATES * columns.inducing, replace=False))
-        logger.info("%s: inducing environments are chosen among %d of %d", symbol, len(candidates), total)
-    logger.info("%s: describing %d environments to choose from", symbol, len(candidates))
+        candidates = np.sort(generator.choice(total, _CANDIDATES * options.inducing, replace=False))
+        logger.info("%s: choosing inducing environments among %d of %d", symbol, len(candidates), total)
+    logger.info("%s: computing features of %d environments to choose from", symbol, len(candidates))
     invariants = _invariants(*_with_centres(found, symbol, candidates), symbol, descriptor)
-    logger.info("%s: choosing %d inducing environments", symbol, columns.inducing)
-    chosen = select_environments(invariants, columns.inducing, columns.selection, columns.zeta)
-    if len(chosen) < min(columns.inducing, len(candidates)):
-        logger.warning("%s: only %d environments differ; they are all taken", symbol, len(chosen))
+    logger.info("%s: choosing %d inducing environments", symbol, options.inducing)
+    chosen = select_environments(invariants, options.inducing, options.selection, options.zeta)
+    if len(chosen) < min(options.inducing, len(candidates)):
+        logger.warning("%s: only %d environments differ; all of these are taken", symbol, len(chosen))
     return np.sort(candidates[chosen])
 
 
@@ -108,9 +96,11 @@ def _invariants(
     return np.concatenate([one.values["invariants"][centres[one.number]] for one in streamed])
 
 
-def _with_centres(found: Labelled, symbol: str, numbers: np.ndarray) -> tuple[list[Atoms], list[np.ndarray]]:
-    """The structures that have these centres of a species (numbered through all structures), and the atoms that they are."""
-    owner = np.repeat(np.arange(len(found.structures)), [len(index) for index in found.centres[symbol]])[numbers]
+def _with_centres(
+    found: LabelledStructures, symbol: str, numbers: Int[np.ndarray, " chosen"]
+) -> tuple[list[Atoms], list[np.ndarray]]:
+    """Structures that have these centres of a species (numbered through all structures), and their atoms."""
+    structure = np.repeat(np.arange(len(found.structures)), [len(index) for index in found.centres[symbol]])[numbers]
     atoms = np.concatenate(found.centres[symbol])[numbers]
-    used = np.unique(owner)
-    return [found.structures[i] for i in used], [atoms[owner == i] for i in used]
+    used = np.unique(structure)
+    return [found.structures[i] for i in used], [atoms[structure == i] for i in used]

@@ -1,22 +1,22 @@
-"""Kernels between environments from their λ-SOAP features."""
+"""Kernels between environments, from their λ-SOAP features."""
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 
-def invariant_factor(
+def soap_kernel(
     left: Float[Array, "left invariants"], right: Float[Array, "right invariants"], zeta: Float[Array, ""]
 ) -> Float[Array, "left right"]:
-    """(k⁰_ij)^(ζ−1), with k⁰ the scalar product of λ = 0 features: the factor that makes a linear kernel of order ζ.
+    """Scalar kernel (k⁰_ij)^ζ, where k⁰ is the scalar product of λ = 0 features (Bartók et al. 2013).
 
     Args:
-        left, right: λ = 0 features.
-        zeta: ζ ≥ 1, not only integers.
+        left, right: features of order 0.
+        zeta: ζ ≥ 0; need not be an integer.
     """
     k = jnp.matmul(left, right.T, precision=lax.Precision.HIGHEST)
-    # k⁰ is an average of squared overlaps, so negative only by rounding; its powers must have a finite logarithm.
-    return jnp.maximum(k, jnp.finfo(k.dtype).tiny) ** (zeta - 1.0)
+    # k⁰ averages squared overlaps: it is negative only by rounding, and its powers need a finite logarithm.
+    return jnp.maximum(k, jnp.finfo(k.dtype).tiny) ** zeta
 
 
 def lambda_soap_kernel(
@@ -31,11 +31,12 @@ def lambda_soap_kernel(
     Args:
         left, right: features of order λ (2λ+1 components).
         left_invariants, right_invariants: features of order 0 of the same environments.
-        zeta: ζ; 1 is linear in the density's correlations, 2 multiplies by the scalar kernel once. Whole numbers give positive
-            definite kernels (Schur); between them a kernel may have small negative eigenvalues, which the regularisation must cover.
+        zeta: ζ ≥ 1. 1 is linear in the correlations of the density; 2 multiplies by the scalar kernel once. Integers
+            give positive definite kernels (Schur). Other values may give small negative eigenvalues, which the noise
+            must cover.
 
     Returns:
         The kernel in blocks; for λ = 0 it is (k⁰)^ζ.
     """
     linear = jnp.einsum("iuf,jvf->iujv", left, right, precision=lax.Precision.HIGHEST)
-    return linear * invariant_factor(left_invariants, right_invariants, zeta)[:, None, :, None]
+    return linear * soap_kernel(left_invariants, right_invariants, zeta - 1.0)[:, None, :, None]

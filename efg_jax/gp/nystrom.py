@@ -1,7 +1,8 @@
-"""Columns of a sparse regression: kernels with inducing environments, made orthonormal in the prior (Nyström features).
+"""Nyström features: kernels with inducing environments, made orthonormal in the prior.
 
-With K_MM = L Lᵀ the kernel of the inducing environments, φ(x) = L⁻¹ k_M(x) has φ(x)·φ(x') ≈ k(x, x'), exactly so for the inducing environments
-themselves. A regression v·φ(x) is the subset of regressors (Quiñonero-Candela & Rasmussen 2005, J. Mach. Learn. Res. 6, 1939).
+With K_MM = L Lᵀ the kernel of the inducing environments, φ(x) = L⁻¹ k_M(x) has φ(x)·φ(x') ≈ k(x, x'), exactly so for
+the inducing environments. A regression v·φ(x) is the subset of regressors (Quiñonero-Candela & Rasmussen 2005, J. Mach.
+Learn. Res. 6, 1939).
 """
 
 from typing import NamedTuple
@@ -13,8 +14,9 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int
 from scipy.linalg.lapack import dpstrf
 
-TOLERANCE = 1e-12
-"""Of the largest diagonal element: what the columns chosen so far leave unexplained of the others below it is rounding."""
+# Relative to the largest diagonal element: what the chosen columns leave unexplained of the others, below this, is
+# rounding.
+_TOLERANCE = 1e-12
 
 
 class Whitening(NamedTuple):
@@ -36,20 +38,20 @@ class Whitening(NamedTuple):
 
 
 def whitening(kernel: Float[np.ndarray, "columns columns"]) -> Whitening:
-    """Pivoted Cholesky decomposition, which stops where nothing but rounding is left (host).
+    """Pivoted Cholesky decomposition that stops where only rounding is left (host).
 
-    Environments that repeat each other, and features that vanish by symmetry, make K_MM singular; a matrix inverse or a plain factor would
-    then blow up rounding.
+    Repeated environments, and features that vanish by symmetry, make K_MM singular; its inverse or plain Cholesky
+    factor would amplify rounding.
 
     Args:
         kernel: K_MM, positive semidefinite.
     """
     diagonal = float(np.max(np.diag(kernel), initial=0.0))
-    factor, pivots, rank, _ = dpstrf(np.asarray(kernel, order="F"), tol=TOLERANCE * diagonal, lower=1)
+    factor, pivots, rank, _ = dpstrf(np.asarray(kernel, order="F"), tol=_TOLERANCE * diagonal, lower=1)
     rank = int(rank) if diagonal > 0.0 else 0
     return Whitening(pivots[:rank].astype(np.int64) - 1, np.tril(factor[:rank, :rank]))
 
 
 def refactored(kernel: Float[np.ndarray, "columns columns"], pivots: Int[np.ndarray, " rank"]) -> Whitening:
-    """The whitening with these pivots: what a file keeps of it."""
+    """The whitening from its pivots, which files keep."""
     return Whitening(pivots, np.linalg.cholesky(kernel[np.ix_(pivots, pivots)]))

@@ -1,4 +1,4 @@
-"""Parts of fitted kernel models to and from what a model file holds: JSON types and plain arrays."""
+"""Parts of fitted kernel models as JSON types and plain arrays, which a model file holds, and back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from efg_jax.gp.basis import Basis
-from efg_jax.gp.irrep_regression import Regression
-from efg_jax.gp.projected import Projected
+from efg_jax.gp.fitted_regressions import Regressions
+from efg_jax.gp.irrep_regression import IrrepRegression
+from efg_jax.gp.sparse_posterior import SparsePosterior
 from efg_jax.metrics import Scale
 from efg_jax.structures.environments import Environments
-from efg_jax.tensors.irreps import Irrep
 
 _NUMBERS = ("mean", "scale", "regularisation", "noise", "amplitude", "log_likelihood", "held_out_rms")
-
-Regressions = dict[tuple[str, ...], dict[Irrep, Regression]]
 
 
 def pack_bases(bases: Mapping[str, Basis]) -> dict[str, np.ndarray]:
@@ -32,9 +30,15 @@ def pack_bases(bases: Mapping[str, Basis]) -> dict[str, np.ndarray]:
 
 
 def unpack_bases(arrays: Mapping[str, np.ndarray], symbols: Sequence[str], empty: bool = False) -> dict[str, Basis]:
-    """Inverse of `pack_bases`, without features; ``empty``: of a primal model, which has no environments."""
+    """Inverse of `pack_bases`, without features.
+
+    Args:
+        arrays: of the file.
+        symbols: species.
+        empty: the model is primal and has no environments.
+    """
     if empty:
-        return {symbol: Basis(None, np.zeros(0, dtype=int)) for symbol in symbols}
+        return {symbol: Basis.empty() for symbol in symbols}
     return {
         symbol: Basis(
             Environments(**{field.name: arrays[f"basis/{symbol}/{field.name}"] for field in fields(Environments)}),
@@ -55,7 +59,7 @@ def unpack_scales(values: Mapping[str, list[float]]) -> dict[str, Scale]:
 
 
 def pack_regressions(regressions: Regressions) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """Numbers of each regression as JSON types, and its arrays; features and contractions follow from the rest."""
+    """Numbers of each regression as JSON types, and its arrays. Features and contractions follow from the rest."""
     entries, arrays = [], {}
     for group, by_irrep in regressions.items():
         for irrep, regression in by_irrep.items():
@@ -66,34 +70,34 @@ def pack_regressions(regressions: Regressions) -> tuple[list[dict[str, Any]], di
 
 
 def unpack_regressions(entries: Any, arrays: Mapping[str, np.ndarray]) -> Regressions:
-    """Inverse of `pack_regressions`; ``entries`` come from a file and may be anything."""
+    """Inverse of `pack_regressions`; ``entries`` come from a file and are not checked."""
     regressions: Regressions = {}
     for number, values in enumerate(entries):
         group, irrep = tuple(values["group"]), tuple(values["irrep"])
-        regressions.setdefault(group, {})[irrep] = Regression(
+        regressions.setdefault(group, {})[irrep] = IrrepRegression(
             irrep=irrep,
             weights=arrays[f"weights/{number}"],
-            projected=_unpack_posterior(arrays, number),
+            sparse=_unpack_posterior(arrays, number),
             **{name: values[name] for name in _NUMBERS},
         )
     return regressions
 
 
-def _pack_posterior(regression: Regression, number: int) -> dict[str, np.ndarray]:
-    """Weights; and of a sparse regression the lower triangle of its factor, which follows from nothing else in the file."""
+def _pack_posterior(regression: IrrepRegression, number: int) -> dict[str, np.ndarray]:
+    """Weights, and for a sparse regression its pivots and the lower triangle of its factor."""
     arrays = {f"weights/{number}": regression.weights}
-    if (projected := regression.projected) is not None:
-        arrays[f"factor/{number}"] = projected.factor[np.tril_indices(len(projected.factor))]
-        if projected.pivots is not None:
-            arrays[f"pivots/{number}"] = projected.pivots
+    if (posterior := regression.sparse) is not None:
+        arrays[f"factor/{number}"] = posterior.factor[np.tril_indices(len(posterior.factor))]
+        if posterior.pivots is not None:
+            arrays[f"pivots/{number}"] = posterior.pivots
     return arrays
 
 
-def _unpack_posterior(arrays: Mapping[str, np.ndarray], number: int) -> Projected | None:
+def _unpack_posterior(arrays: Mapping[str, np.ndarray], number: int) -> SparsePosterior | None:
     """Inverse of `_pack_posterior`, without the whitening."""
     if (triangle := arrays.get(f"factor/{number}")) is None:
         return None
     size = (isqrt(8 * len(triangle) + 1) - 1) // 2
     factor = np.zeros((size, size))
     factor[np.tril_indices(size)] = triangle
-    return Projected(arrays.get(f"pivots/{number}"), factor)
+    return SparsePosterior(arrays.get(f"pivots/{number}"), factor)

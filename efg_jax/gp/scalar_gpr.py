@@ -1,6 +1,6 @@
-"""Scalar learning: what the paper compares tensor learning with.
+"""Scalar learning, with which the paper compares tensor learning.
 
-Each number that is derived from an EFG tensor is learned by itself, from features that do not know how the environment is turned.
+Each number derived from an EFG tensor is learned by itself, from features that do not change under rotation.
 """
 
 import logging
@@ -19,37 +19,35 @@ from jaxtyping import Array, Float
 
 from efg_jax.descriptors import LambdaSOAP
 from efg_jax.errors import InputError
-from efg_jax.gp.basis import Basis, environments_of, featurise
-from efg_jax.gp.kernel_model import KernelModel
-from efg_jax.gp.kernels import invariant_factor
-from efg_jax.gp.labelled import groups_of, labelled, training_data
+from efg_jax.gp.basis import Basis, featurise
+from efg_jax.gp.cross_validation import HeldOutScalars
+from efg_jax.gp.gaussian_process import choose_regularisation, eigenmodes, factorise, group_rows, solve
+from efg_jax.gp.kernel_model import FittedKernelModel, KernelModel
+from efg_jax.gp.kernel_tuning import CrossValidation, KernelTuning
+from efg_jax.gp.kernels import soap_kernel
+from efg_jax.gp.labelled_structures import LabelledStructures, labelled_structures, species_groups
 from efg_jax.gp.packing import pack_bases, pack_scales, unpack_bases, unpack_scales
 from efg_jax.gp.predictor import filled, repeated, shared_size
-from efg_jax.gp.regression import choose_regularisation, factorise, group_rows, solve, spectrum
-from efg_jax.metrics import Scale, tensor_observables
+from efg_jax.gp.scalar_targets import METRICS, Z_AXIS, scalar_targets
+from efg_jax.metrics import Scale
 from efg_jax.models.predicted import Choice, Predicted
-from efg_jax.models.protocol import FittedModel, Packed, Progress
+from efg_jax.models.protocol import Packed, Progress
 from efg_jax.precision import x64
 from efg_jax.report import Report
 from efg_jax.report.judging import scalar_report
 from efg_jax.structures.checks import check_frames, checked
 from efg_jax.structures.crystal_frame import crystal_axes
-from efg_jax.structures.environments import Environments, Neighbours, bucket
+from efg_jax.structures.environments import Environments, Neighbours
 from efg_jax.structures.streaming import Streamed, chunk_size, stream
-from efg_jax.structures.targets import KNOWN, Target, from_irreps, target_of, to_irreps
+from efg_jax.structures.targets import KNOWN, Target, from_irreps, target_of
 from efg_jax.tensors.irreps import INVARIANT
 from efg_jax.tensors.nuclei import Isotope
 
 logger = logging.getLogger(__name__)
 
-METRICS = ("c_q_tilde", "eta_tilde", "theta", "phi", "v_nn")
-"""The paper's four quantities, and n·V·n along the crystal's z axis, which is ν_Q up to a constant of the nucleus."""
-Z_AXIS = tuple(f"z_axis_{m}" for m in range(-2, 3))
-"""λ = 2 components, in the crystal frame, of z zᵀ of the principal z axis: an axis that five scalar models can give."""
-
 
 class FittedScalars(eqx.Module):
-    """What training leaves behind for one species; the quantities are the last axis, in the order METRICS + Z_AXIS."""
+    """Fitted regressions of one species; the quantities METRICS + Z_AXIS are the last axis, in this order."""
 
     basis: Basis
     weights: Float[np.ndarray, "centres quantities"]
@@ -60,15 +58,15 @@ class FittedScalars(eqx.Module):
 
 
 class ScalarGPR(KernelModel):
-    """λ = 0 SOAP regression of C̃_Q, η̃, θ, φ, each by itself (Harper et al. 2025, section 2.4), and of ν_Q directly (Fig. 4a).
+    """λ = 0 SOAP regression of C̃_Q, η̃, θ and φ, each by itself (Harper et al. 2025, section 2.4), and of ν_Q.
 
-    Scalars cannot know a laboratory frame, so θ, φ and ν_Q refer to a field along the z axis of the crystal frame
+    Scalars know no laboratory frame, so θ, φ and ν_Q refer to a field along the z axis of the crystal frame
     (`cell.standard_form`). θ and φ do not fix the principal axes in space; to compare these too, the dyad z zᵀ of the
     principal z axis is learned in the crystal frame, component by component (not in the paper).
 
     Args:
-        descriptor, species, target, zeta, regularisation, array: see `KernelModel`; the target is an EFG, and ρ "auto" is
-            found for each quantity.
+        descriptor, species, target, zeta, regularisation, array: see `KernelModel`; the target is an EFG, and ρ "auto"
+            is found for each quantity.
     """
 
     kind: ClassVar[str] = "scalar"
@@ -88,19 +86,8 @@ class ScalarGPR(KernelModel):
         model = self.settled_for(structures)
         by_species = {}
         with x64():
-            for group in groups_of(self.species, target, structures):
-                found = labelled(structures, target, group)
-                data = training_data(found, model.descriptor, (INVARIANT,))
-                frames = np.stack([crystal_axes(found.structures[number]) for number in data.groups])
-                scale = Scale.of_data(data.values)
-                if not scale.std > 0:
-                    raise InputError(
-                        f"all |V_zz| of {group[0]} are the same ({scale.mean:.3g} V/Å²), so that C̃_Q has no scale; "
-                        "train on more structures"
-                    )
-                logger.info("%s: fitting %d scalars to %d tensors", group[0], len(METRICS + Z_AXIS), len(data.values))
-                quantities = scalar_targets(data.values, frames, scale)
-                by_species[group[0]] = model._fit(data.bases[group[0]], quantities, data.groups, scale)
+            for group in species_groups(self.species, target, structures):
+                by_species[group[0]] = model._fit(labelled_structures(structures, target, group))
         return FittedScalarGPR(model, target, by_species)
 
     def check_target(self, target: Target) -> None:
@@ -111,28 +98,42 @@ class ScalarGPR(KernelModel):
                 f"'{target.name}' is not symmetric and traceless, or not per atom; fit a tensor model to it"
             )
 
-    def _fit(self, basis: Basis, quantities: np.ndarray, groups: np.ndarray, scale: Scale) -> FittedScalars:
-        means = quantities.mean(axis=0)
-        deviations = quantities.std(axis=0)
+    def _fit(self, found: LabelledStructures) -> FittedScalars:
+        ((symbol, basis),) = found.bases(self.descriptor, (INVARIANT,)).items()
+        scale = Scale.of_data(found.labels)
+        if not scale.std > 0:
+            raise InputError(
+                f"all |V_zz| of {symbol} are the same ({scale.mean:.3g} V/Å²), so C̃_Q has no scale; "
+                "train on more structures"
+            )
+        logger.info("%s: fitting %d scalars to %d tensors", symbol, len(METRICS + Z_AXIS), basis.size)
+        frames = np.stack([crystal_axes(found.structures[number]) for number in found.structure_of_row])
+        quantities = scalar_targets(found.labels, frames, scale)
+        means, deviations = quantities.mean(axis=0), quantities.std(axis=0)
         deviations = np.where(deviations > 0, deviations, 1.0)
         y = (quantities - means) / deviations
-        invariants = jax.device_put(basis.invariants)
-        kernel = _kernel(invariants, invariants, np.asarray(self.zeta + 1.0))
-        lines = group_rows(groups)
-        modes = spectrum(kernel) if self.regularisation == "auto" else None
+        invariants, ratio = jax.device_put(basis.invariants), self.regularisation
+        kernel, groups = _kernel(invariants, invariants, np.asarray(self.zeta)), group_rows(found.structure_of_row)
+        modes = eigenmodes(kernel) if ratio == "auto" else None
         weights, chosen = np.empty_like(y), np.empty(y.shape[1])
         for number in range(y.shape[1]):
             column = jax.device_put(y[:, number])
-            chosen[number] = (
-                choose_regularisation(*modes, column, lines)[0] if modes is not None else self.regularisation
-            )
+            chosen[number] = ratio if modes is None else choose_regularisation(modes, column, groups)[0]
             weights[:, number] = _weights(kernel, column, chosen[number])
         if not np.isfinite(weights).all():
             raise InputError(
-                f"the scalar kernel matrix ({len(y)} atoms) is not positive definite with regularisation {chosen.min():.1e}; "
-                "raise it (1e-6 or more) or let it be found with 'auto'"
+                f"the scalar kernel matrix of {symbol} ({len(y)} atoms) is not positive definite with regularisation "
+                f"{chosen.min():.1e}; raise it to 1e-6 or more, or use 'auto'"
             )
         return FittedScalars(basis, weights, means, deviations, chosen, scale)
+
+    def tuning_problem(self, structures: Atoms | Iterable[Atoms], seed: int = 0, **options: Any) -> KernelTuning:
+        """Cross-validated losses of the quantities; see `Model.tuning_problem`; options are those of `CrossValidation`."""
+        structures = check_frames(structures, self.target, array=self.array)
+        options = CrossValidation.of(seed, options)
+        target = target_of(self.target, structures, "atom")
+        self.check_target(target)
+        return KernelTuning(self, structures, target, HeldOutScalars, options)
 
     def unpack(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "FittedScalarGPR":
         """Inverse of `FittedScalarGPR.pack`, without features."""
@@ -143,9 +144,12 @@ class ScalarGPR(KernelModel):
         return FittedScalarGPR(self, Target.from_dict(header["target"]), by_species)
 
 
-class FittedScalarGPR(FittedModel):
-    """A fitted `ScalarGPR`. Its predictions are dicts of arrays (atoms,): c_q_tilde, eta_tilde, theta, phi (rad), v_nn (V/Å²),
-    and z_axis (atoms, 3), a unit vector along the principal z axis in the structure's frame."""
+class FittedScalarGPR(FittedKernelModel):
+    """A fitted `ScalarGPR`.
+
+    Its predictions are dicts of arrays (atoms,): c_q_tilde, eta_tilde, theta and phi (rad), v_nn (V/Å²); and z_axis
+    (atoms, 3), a unit vector along the principal z axis in the structure's frame.
+    """
 
     gives_tensors: ClassVar[bool] = False
 
@@ -154,14 +158,9 @@ class FittedScalarGPR(FittedModel):
     by_species: dict[str, FittedScalars]
 
     @property
-    def targets(self) -> dict[str, Target]:
-        """The EFG that the quantities describe, by its name."""
-        return {self.target.name: self.target}
-
-    def species_of(self, target: str | None = None) -> list[str]:
-        """Elements that it was trained for."""
-        self.one_target(target)
-        return list(self.by_species)
+    def bases(self) -> dict[str, Basis]:
+        """Training environments by species."""
+        return {symbol: fit.basis for symbol, fit in self.by_species.items()}
 
     def scales(self, target: str) -> dict[str, Scale]:
         """μ and σ of |V_zz| by element, V/Å²."""
@@ -174,15 +173,14 @@ class FittedScalarGPR(FittedModel):
         *,
         variance: bool,
         dtype: np.dtype,
-        species: str | Sequence[str] | None,
-        indices: Sequence[int] | None,
         chunk: int | Literal["auto"],
+        **choice: Any,
     ) -> Iterator[dict[str, Predicted]]:
         if variance:
             raise InputError("a scalar model has no variance; leave it out, or fit a tensor model")
         if dtype != np.float64:
             raise InputError(f"a scalar model computes in float64, got dtype='{dtype}'; leave it out")
-        descriptor, choose = self.model.descriptor, Choice(self.species, species, indices)
+        descriptor, choose = self.model.descriptor, Choice(self.species, **choice)
         streamed = stream(
             checked(structures),
             choose,
@@ -192,12 +190,6 @@ class FittedScalarGPR(FittedModel):
             chunk_size(chunk),
         )
         return ({self.target.name: _scalars_of(self.by_species, found)} for found in streamed)
-
-    def environments_of(
-        self, structures: Atoms | Sequence[Atoms], species: str | Sequence[str] | None = None
-    ) -> Environments:
-        """Environments of all atoms that the model predicts, one row each; see `FittedModel.environments_of`."""
-        return environments_of(structures, self.model.descriptor, Choice(self.species, species, None))
 
     def tensors(
         self, environments: Environments | Neighbours, target: str | None = None
@@ -209,8 +201,7 @@ class FittedScalarGPR(FittedModel):
         kinds = jnp.asarray(environments.centre_species)[:, None]
         result = jnp.zeros((len(features), number), features.dtype)
         for symbol, fit in self.by_species.items():
-            factor = invariant_factor(features, jnp.asarray(fit.basis.invariants), self.model.zeta + 1.0)
-            scaled = jnp.matmul(factor, jnp.asarray(fit.weights[:, :number]), precision=lax.Precision.HIGHEST)
+            scaled = _scaled(features, fit.basis.invariants, fit.weights[:, :number], self.model.zeta)
             own = jnp.asarray(fit.means[:number])[None] + jnp.asarray(fit.scales[:number])[None] * scaled
             result = jnp.where(kinds == descriptor.species.index(symbol), own, result)
         return environments.by_atom(result)
@@ -226,8 +217,8 @@ class FittedScalarGPR(FittedModel):
         return scalar_report(frames, predicted, target, self.scales(target.name), isotopes, title)
 
     def pack(self) -> Packed:
-        """Header and arrays; features are left out, as they follow from the rest."""
-        arrays = pack_bases({symbol: fit.basis for symbol, fit in self.by_species.items()})
+        """Header and arrays, without features, which follow from the rest."""
+        arrays = pack_bases(self.bases)
         for symbol, fit in self.by_species.items():
             arrays[f"weights/{symbol}"] = fit.weights
             arrays[f"normalisation/{symbol}"] = np.stack([fit.means, fit.scales, fit.regularisations])
@@ -239,7 +230,7 @@ class FittedScalarGPR(FittedModel):
         return header, arrays
 
     def restored(self, variance: bool = False) -> "FittedScalarGPR":
-        """The model from a file with the features of its training environments computed; there is no variance."""
+        """The model from a file, with the features of its training environments; it has no variance."""
         with x64():
             by_species = {
                 symbol: replace(fit, basis=fit.basis.with_features(self.model.descriptor, (INVARIANT,)))
@@ -248,7 +239,7 @@ class FittedScalarGPR(FittedModel):
         return replace(self, by_species=by_species)
 
 
-_kernel = jax.jit(invariant_factor)
+_kernel = jax.jit(soap_kernel)
 
 
 @jax.jit
@@ -280,9 +271,14 @@ def _predict_scalars(
     weights: Float[Array, "train quantities"],
     zeta: Float[Array | np.ndarray, ""],
 ) -> Float[Array, "centres quantities"]:
-    """Scaled predictions of all quantities, Σ_j (k⁰_xj)^ζ w_j."""
-    features = descriptor(neighbours, (INVARIANT,))[INVARIANT][:, 0]
-    return jnp.matmul(invariant_factor(features, invariants, zeta + 1.0), weights, precision=lax.Precision.HIGHEST)
+    """Scaled predictions of all quantities."""
+    return _scaled(descriptor(neighbours, (INVARIANT,))[INVARIANT][:, 0], invariants, weights, zeta)
+
+
+def _scaled(features, invariants, weights, zeta) -> Float[Array, "centres quantities"]:
+    """Σ_j (k⁰_xj)^ζ w_j."""
+    kernel = soap_kernel(features, jnp.asarray(invariants), zeta)
+    return jnp.matmul(kernel, jnp.asarray(weights), precision=lax.Precision.HIGHEST)
 
 
 def _scalars_of(fitted: dict[str, FittedScalars], found: Streamed) -> Predicted:
@@ -290,31 +286,6 @@ def _scalars_of(fitted: dict[str, FittedScalars], found: Streamed) -> Predicted:
     for symbol, index in found.centres.items():
         scaled[index] = fitted[symbol].means + fitted[symbol].scales * scaled[index]
     return Predicted(found.atoms, _as_dict(scaled, found.atoms), None, found.described)
-
-
-def scalar_targets(
-    tensors: Float[np.ndarray, "n 3 3"], frames: Float[np.ndarray, "n 3 3"], scale: Scale
-) -> Float[np.ndarray, "n quantities"]:
-    """The quantities METRICS + Z_AXIS of EFG tensors.
-
-    Args:
-        tensors: V/Å².
-        frames: rows are the axes of each structure's crystal frame.
-        scale: μ and σ of |V_zz|.
-    """
-    # Filled up with the last one: data sets of similar size share a compilation.
-    rows, padding = len(tensors), (0, bucket(len(tensors)) - len(tensors))
-    observables = _observables(
-        np.pad(tensors, [padding, (0, 0), (0, 0)], mode="edge"),
-        np.pad(frames[:, 2], [padding, (0, 0)], mode="edge"),
-        scale,
-    )
-    z = np.einsum("nij,nj->ni", frames, np.asarray(observables.axes)[:rows, :, 2])
-    dyads = to_irreps(KNOWN["efg"], z[:, :, None] * z[:, None, :])[2, 1]  # of which the trace is left out
-    return np.column_stack([*(np.asarray(getattr(observables, name))[:rows] for name in METRICS), dyads])
-
-
-_observables = jax.jit(lambda tensors, directions, scale: tensor_observables(tensors, directions, scale, None))
 
 
 def _as_dict(values: np.ndarray, atoms: Atoms) -> dict[str, np.ndarray]:

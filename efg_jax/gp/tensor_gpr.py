@@ -1,6 +1,5 @@
 """Tensor learning: λ-SOAP Gaussian-process regression of whole tensors, per atom or per structure."""
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,49 +11,49 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Array, Float
 
-from efg_jax.descriptors import Irrep
+from efg_jax.errors import InputError
 from efg_jax.gp import packing
-from efg_jax.gp.basis import Basis, environments_of, featurise
-from efg_jax.gp.inducing import Columns
-from efg_jax.gp.irrep_regression import Regression, fit_regression, refactorised
-from efg_jax.gp.kernel_model import KernelModel
-from efg_jax.gp.labelled import Labelled, check_sparse, groups_of, labelled, training_data
-from efg_jax.gp.prediction import predict_stream, predictor_of, regressions_of
+from efg_jax.gp.basis import Basis, featurise
+from efg_jax.gp.cross_validation import HeldOutTensors
+from efg_jax.gp.dense import fit_dense
+from efg_jax.gp.environment_selection import SELECTIONS
+from efg_jax.gp.fitted_regressions import FittedRegressions, Regressions
+from efg_jax.gp.inducing import SparseOptions
+from efg_jax.gp.kernel_model import FittedKernelModel, KernelModel
+from efg_jax.gp.kernel_tuning import CrossValidation, KernelTuning
+from efg_jax.gp.labelled_structures import SpeciesGroup, labelled_structures, species_groups
 from efg_jax.gp.sparse import fit_sparse
+from efg_jax.gp.streamed_prediction import predict_stream
 from efg_jax.gp.training_distance import training_distance
 from efg_jax.metrics import Scale
-from efg_jax.models.predicted import Choice, Predicted
-from efg_jax.models.protocol import FittedModel, Packed, Progress
+from efg_jax.models.predicted import Predicted
+from efg_jax.models.protocol import Packed, Progress
 from efg_jax.parallel import count, rank
 from efg_jax.precision import x64
 from efg_jax.storage.checkpoint import Checkpoint
 from efg_jax.storage.fingerprints import fingerprint
 from efg_jax.structures.checks import check_frames
 from efg_jax.structures.environments import Environments, Neighbours
-from efg_jax.structures.targets import Target, cartesian, target_of, to_irreps
+from efg_jax.structures.targets import Target, cartesian, target_of
 from efg_jax.version import __version__
-
-logger = logging.getLogger(__name__)
-
-Group = tuple[str, ...]
-"""Centre species whose contributions are summed: one for a target per atom, all of them for one per structure."""
 
 
 class TensorGPR(KernelModel):
     """λ-SOAP Gaussian-process regression of tensors (Grisafi et al. 2018; Harper et al. 2025, section 2.5).
 
-    Every irreducible part of the target has a regression of its own with the kernel of its λ; a prediction has the target's
-    symmetry by construction.
+    Every irreducible part of the target has a regression of its own with the kernel of its λ; a prediction has the
+    target's symmetry by construction.
 
     Args:
         descriptor, species, target, zeta, regularisation, array: see `KernelModel`.
-        per: learn one target an atom, or one a structure (a sum of atomic contributions); None: as the structures carry it.
+        per: learn one target an atom, or one a structure (a sum of atomic contributions); None: as the structures carry
+            it.
         inducing: make the model sparse, of this many environments of each species; memory then no longer grows with
             the training set, and "auto" finds ρ by five held-out folds of structures. None: dense.
         selection: how the inducing environments are chosen: by farthest-point sampling ("fps"), or by a greedy
             decomposition of the kernel ("cur").
-        primal: ridge regression on the features themselves, with ζ = 1: the predictions of the dense model at a cost that
-            is linear in the number of training environments.
+        primal: ridge regression on the features themselves, with ζ = 1: the predictions of the dense model at a cost
+            that is linear in the number of training environments.
     """
 
     kind: ClassVar[str] = "tensor"
@@ -65,7 +64,17 @@ class TensorGPR(KernelModel):
     primal: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        check_sparse(self.inducing, self.selection, self.primal, self.zeta)
+        inducing = self.inducing
+        if inducing is not None and (isinstance(inducing, bool) or not isinstance(inducing, int) or inducing < 1):
+            raise InputError(
+                f"inducing must be a positive integer, or None for a dense model, got {inducing}; 1000 is usual"
+            )
+        if self.selection not in SELECTIONS:
+            raise InputError(f"selection must be {' or '.join(map(repr, SELECTIONS))}, got {self.selection!r}")
+        if self.primal and inducing is not None:
+            raise InputError("a primal model has no inducing environments; leave out either primal or inducing")
+        if self.primal and isinstance(self.zeta, np.ndarray) and self.zeta != 1.0:
+            raise InputError(f"a primal model is linear in the features, got zeta = {self.zeta}; give zeta = 1")
 
     def fit(
         self,
@@ -79,40 +88,46 @@ class TensorGPR(KernelModel):
 
         Args:
             structures: the training set.
-            checkpoint: folder where a sparse model keeps its sums after every chunk of structures. An interrupted fit that
-                is called again with the same data and options continues there. It is emptied when the fit is done.
+            checkpoint: folder where a sparse model keeps its sums after every chunk of structures. An interrupted fit
+                that is called again with the same data and options continues there. It is emptied when the fit is done.
             resume: False: discard first what the folder holds of this fit.
             progress: called after each chunk of a sparse model.
 
         Raises:
-            InputError: bad structures or labels, no label at all for a species, or a kernel that is not positive definite.
+            InputError: bad structures or labels, no label at all for a species, or a kernel that is not positive
+                definite.
         """
         # From here on the labels are under the target's own name.
         structures = check_frames(structures, self.target, array=self.array, per=self.per)
         target = target_of(self.target, structures, self.per)
-        groups = groups_of(self.species, target, structures)
-        model = self.settled_for(structures)
-        kept = {group: model._checkpoint(checkpoint, group, structures, target) for group in groups}
+        groups, model = species_groups(self.species, target, structures), self.settled_for(structures)
+        zeta, ratio = float(model.zeta), None if self.regularisation == "auto" else float(self.regularisation)
+        checkpoints = {group: model._checkpoint(checkpoint, group, structures, target) for group in groups}
         if not resume:
-            for own in kept.values():
-                own.clear()
+            for kept in checkpoints.values():
+                kept.clear()
         bases, regressions, scales = {}, {}, {}
         with x64():
             for group in groups:
-                found = labelled(structures, target, group)
+                found = labelled_structures(structures, target, group)
                 if self.is_sparse:
-                    columns = Columns(self.inducing, self.selection, float(self.zeta))
-                    own, regressions[group] = fit_sparse(
-                        found, target, model.descriptor, columns, self._ratio, kept[group], progress
-                    )
+                    options, kept = SparseOptions(self.inducing, self.selection, zeta), checkpoints[group]
+                    own, regressions[group] = fit_sparse(found, model.descriptor, options, ratio, kept, progress)
                 else:
-                    own, regressions[group] = model._fit_dense(found, target)
+                    own, regressions[group] = fit_dense(found, model.descriptor, zeta, ratio)
                 bases |= own
                 if target.is_efg:
-                    scales[group[0]] = Scale.of_data(np.concatenate(found.values))
-        for own in kept.values():
-            own.clear()
+                    scales[group[0]] = Scale.of_data(found.labels)
+        for kept in checkpoints.values():
+            kept.clear()
         return FittedTensorGPR(model, target, bases, regressions, scales)
+
+    def tuning_problem(self, structures: Atoms | Iterable[Atoms], seed: int = 0, **options: Any) -> KernelTuning:
+        """Cross-validated losses of a dense model; see `Model.tuning_problem`; options are those of `CrossValidation`."""
+        structures = check_frames(structures, self.target, array=self.array, per=self.per)
+        target = target_of(self.target, structures, self.per)
+        fixed = {"zeta": "a primal model is linear in the features"} if self.primal else {}
+        return KernelTuning(self, structures, target, HeldOutTensors, CrossValidation.of(seed, options), fixed)
 
     @property
     def is_sparse(self) -> bool:
@@ -121,32 +136,8 @@ class TensorGPR(KernelModel):
 
     is_resumable = is_distributable = is_sparse
 
-    @property
-    def _ratio(self) -> float | None:
-        return None if self.regularisation == "auto" else float(self.regularisation)
-
-    def _fit_dense(self, found: Labelled, target: Target):
-        data = training_data(found, self.descriptor, target.irreps)
-        name = f"{'+'.join(found.centres)} {target.name}"
-        channels = to_irreps(target, data.values)
-        regressions = {}
-        for irrep, components in channels.items():
-            logger.info("%s: fitting λ = %d to %d targets", name, irrep[0], len(components))
-            regressions[irrep] = fit_regression(
-                data.bases,
-                irrep,
-                components,
-                found.contributions,
-                data.groups,
-                float(self.zeta),
-                self._ratio,
-                name,
-                len(channels) == 1,
-            )
-        return data.bases, regressions
-
     def _checkpoint(
-        self, folder: str | Path | None, group: Group, structures: Sequence[Atoms], target: Target
+        self, folder: str | Path | None, group: SpeciesGroup, structures: Sequence[Atoms], target: Target
     ) -> Checkpoint:
         """State of the fit of one group, by all that its sums depend on."""
         if folder is None or not self.is_sparse:
@@ -174,24 +165,27 @@ class TensorGPR(KernelModel):
         )
 
 
-class FittedTensorGPR(FittedModel):
-    """A fitted `TensorGPR`: bases by species, regressions by group of species and irrep."""
+class FittedTensorGPR(FittedKernelModel):
+    """A fitted `TensorGPR`.
+
+    Attributes:
+        model: the options, with the species of the descriptor.
+        target: what it predicts.
+        bases: training (or inducing) environments by species.
+        regressions: by group of species and irrep.
+        efg_scales: μ and σ of |V_zz| in the training set by element, V/Å²; of an EFG only.
+    """
 
     model: TensorGPR
     target: Target = eqx.field(static=True)
     bases: dict[str, Basis]
-    regressions: dict[Group, dict[Irrep, Regression]]
-    efg_scales: dict[str, Scale] = eqx.field(static=True)  # μ and σ of |V_zz| in the training set (EFG only)
+    regressions: Regressions
+    efg_scales: dict[str, Scale] = eqx.field(static=True)
 
     @property
-    def targets(self) -> dict[str, Target]:
-        """The only target, by its name."""
-        return {self.target.name: self.target}
-
-    def species_of(self, target: str | None = None) -> list[str]:
-        """Elements that it was trained for."""
-        self.one_target(target)
-        return list(self.bases)
+    def learned(self) -> FittedRegressions:
+        """What a prediction needs."""
+        return FittedRegressions(self.model.descriptor, self.model.zeta, self.target, self.bases, self.regressions)
 
     def scales(self, target: str) -> dict[str, Scale]:
         """μ and σ of |V_zz| by element, V/Å²."""
@@ -200,32 +194,25 @@ class FittedTensorGPR(FittedModel):
     def _stream(
         self, structures: Atoms | Iterable[Atoms], targets: Sequence[Target], **options: Any
     ) -> Iterator[dict[str, Predicted]]:
-        return ({self.target.name: found} for found in predict_stream(self, structures, **options))
+        return ({self.target.name: found} for found in predict_stream(self.learned, structures, **options))
 
     def training_distance(self, structures: Atoms | Iterable[Atoms]):
         """Distance of each environment from the training set; see `gp.training_distance.training_distance`."""
-        return training_distance(self, structures)
-
-    def environments_of(
-        self, structures: Atoms | Sequence[Atoms], species: str | Sequence[str] | None = None
-    ) -> Environments:
-        """Environments of all atoms that the model predicts, one row each; see `FittedModel.environments_of`."""
-        return environments_of(structures, self.model.descriptor, Choice(self.species, species, None))
+        return training_distance(self.model.descriptor, self.bases, structures)
 
     def tensors(
         self, environments: Environments | Neighbours, target: str | None = None
     ) -> Float[Array, "rows *shape"]:
         """Predicted target as a pure function of environments; see `FittedModel.tensors`."""
         self.one_target(target)
-        descriptor = self.model.descriptor
-        predictors = {symbol: predictor_of(self, symbol, self.model.zeta) for symbol in self.bases}
+        learned, descriptor = self.learned, self.model.descriptor
+        predictors = {symbol: learned.predictor(symbol, learned.zeta) for symbol in self.bases}
         irreps = tuple(dict.fromkeys(irrep for predictor in predictors.values() for irrep in predictor.irreps))
         features = featurise(descriptor, environments, irreps)
         result = None
         for symbol, predictor in predictors.items():
             parts = predictor.of_features(features)
-            regressions = regressions_of(self, symbol)
-            own = cartesian(self.target.kind, {i: r.scale * parts[i] + r.mean for i, r in regressions.items()})
+            own = cartesian(self.target.kind, {i: r.scale * parts[i] + r.mean for i, r in learned.of(symbol).items()})
             if result is None:
                 result = own
             else:
@@ -234,7 +221,7 @@ class FittedTensorGPR(FittedModel):
         return environments.by_atom(result)
 
     def pack(self) -> Packed:
-        """Header and arrays; features and Cholesky factors are left out, as they follow from the rest."""
+        """Header and arrays, without features and Cholesky factors, which follow from the rest."""
         regressions, arrays = packing.pack_regressions(self.regressions)
         header = {
             "target": self.target.to_dict(),
@@ -254,7 +241,8 @@ class FittedTensorGPR(FittedModel):
             }
             for group, by_irrep in self.regressions.items():
                 own = {symbol: bases[symbol] for symbol in group}
-                regressions[group] = {irrep: r.with_contraction(own) for irrep, r in by_irrep.items()}
-                if variance:
-                    regressions[group] = {irrep: refactorised(r, own, zeta) for irrep, r in regressions[group].items()}
+                regressions[group] = {
+                    irrep: (r.with_variance(own, zeta) if variance else r).with_contraction(own)
+                    for irrep, r in by_irrep.items()
+                }
         return replace(self, bases=bases, regressions=regressions)

@@ -1,7 +1,6 @@
-"""How far environments lie from those that a model was trained on: what no error bar of a test set says."""
+"""Distance of environments from those that a model was trained on, which the error on a test set does not show."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 
 from efg_jax.descriptors import INVARIANT, LambdaSOAP
 from efg_jax.errors import InputError
+from efg_jax.gp.basis import Basis
 from efg_jax.gp.predictor import repeated, shared_size
 from efg_jax.models.predicted import Choice
 from efg_jax.precision import x64
@@ -19,52 +19,43 @@ from efg_jax.structures.checks import checked
 from efg_jax.structures.environments import Neighbours
 from efg_jax.structures.streaming import chunk_size, stream
 
-if TYPE_CHECKING:
-    from efg_jax.gp.tensor_gpr import FittedTensorGPR
 
+def training_distance(
+    descriptor: LambdaSOAP, bases: Mapping[str, Basis], structures: Atoms | Iterable[Atoms]
+) -> Float[np.ndarray, " atoms"] | list[Float[np.ndarray, " atoms"]]:
+    """Distance of each atom's environment from the nearest training environment of its element, in feature space.
 
-def training_distance(fitted: "FittedTensorGPR", structures: Atoms | Iterable[Atoms]):
-    """Distance of each atom's environment from the nearest training environment of its element, in the space of normalised λ = 0 features.
-
-    d = √(2 − 2 k), where k is the largest λ = 0 kernel: 0 for an environment that was trained on, √2 for one that has nothing in common with any. Of a
-    sparse model the training environments are the inducing ones.
+    d = √(2 − 2 k), where k is the largest normalised λ = 0 kernel: 0 for a training environment, √2 for one that has
+    nothing in common with any.
 
     Args:
-        fitted: not a primal model, which keeps no environments.
+        descriptor: with species.
+        bases: training environments by species; of a sparse model the inducing ones.
         structures: atoms, or any iterable of them; streamed.
 
     Returns:
-        For one structure an array (atoms,), NaN for elements that the model does not predict; for an iterable, a list of them.
+        For one structure an array (atoms,), NaN for elements that the model does not predict; for an iterable, a list
+        of arrays.
 
     Raises:
-        InputError: the model has no environments to compare with.
+        InputError: the model is primal, and keeps no environments.
     """
-    bases = fitted.bases
     if any(basis.features is None for basis in bases.values()):
         raise InputError("a primal model keeps no training environments to compare with; train a dense or sparse one")
-    evaluate = _Evaluator(fitted.model.descriptor, {symbol: basis.invariants for symbol, basis in bases.items()})
-    choose, cutoff = Choice(list(bases), None, None), float(fitted.model.descriptor.cutoff)
-    streamed = stream(
-        checked(structures), choose, evaluate, cutoff, fitted.model.descriptor.species, chunk_size("auto")
-    )
-    found = [part.values.get("distance", np.full(len(part.atoms), np.nan)) for part in streamed]
+    with x64():
+        # Padded to a size that models share: a reference that occurs twice changes no distance.
+        references = {
+            symbol: _compiled_unit(repeated(basis.invariants, shared_size(basis.size)))
+            for symbol, basis in bases.items()
+        }
+
+        def evaluate(symbol: str, neighbours: Neighbours) -> dict[str, Array]:
+            return {"distance": _distances(descriptor, references[symbol], neighbours)}
+
+        choose, cutoff = Choice(list(bases), None, None), float(descriptor.cutoff)
+        streamed = stream(checked(structures), choose, evaluate, cutoff, descriptor.species, chunk_size("auto"))
+        found = [part.values.get("distance", np.full(len(part.atoms), np.nan)) for part in streamed]
     return found[0] if isinstance(structures, Atoms) else found
-
-
-class _Evaluator:
-    """Distances of a piece of centres."""
-
-    def __init__(self, descriptor: LambdaSOAP, references: dict[str, Float[Array | np.ndarray, "references _"]]):
-        with x64():
-            # Up to a size that models share: nothing is nearer for a reference that is there twice.
-            self._references = {
-                symbol: _compiled_unit(repeated(own, shared_size(len(own)))) for symbol, own in references.items()
-            }
-        self._descriptor = descriptor
-
-    def __call__(self, symbol: str, neighbours: Neighbours) -> dict[str, Array]:
-        with x64():
-            return {"distance": _distances(self._descriptor, self._references[symbol], neighbours)}
 
 
 @jax.jit

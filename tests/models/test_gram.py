@@ -64,8 +64,8 @@ def test_error_of_held_out_folds_is_that_of_refits(rows, total, folds):
     assert_allclose(gram.held_out_rms(total, folds, NOISE), expected, rtol=1e-10)
 
 
-def test_chosen_noise_is_no_worse_than_its_surroundings(total, folds):
-    ratio, rms = gram.choose_noise(total, folds)
+def test_chosen_regularisation_is_no_worse_than_its_surroundings(total, folds):
+    ratio, rms = gram.choose_regularisation(total, folds)
     diagonal = np.trace(total.matrix) / ROWS
     assert rms == gram.held_out_rms(total, folds, ratio * diagonal)
     for factor in (0.1, 0.5, 2.0, 10.0):

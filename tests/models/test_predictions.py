@@ -14,7 +14,6 @@ from strategies import SPECIES
 
 from efg_jax import TensorGPR
 from efg_jax.errors import InputError
-from efg_jax.gp.prediction import predictor_of
 from efg_jax.structures.environments import environments, with_positions
 from efg_jax.tensors.irreps import to_cartesian, to_spherical
 
@@ -190,7 +189,7 @@ def test_predicting_changes_nothing(efg_model, test):
 def test_references_that_only_pad_have_no_part_in_second_derivatives(descriptor, train, test):
     """Between whole numbers ζ has powers of the kernel whose derivatives are infinite at zero."""
     model = TensorGPR(descriptor, species="O", zeta=1.5, regularisation=1e-3).fit(train[:3])
-    predictor = predictor_of(model, "O", model.model.zeta)
+    predictor = model.learned.predictor("O", model.model.zeta)
     assert len(predictor.invariants) > model.bases["O"].size
     batch = environments(test[:1], float(descriptor.cutoff), model.model.descriptor.species, [oxygen(test[:1])[0][:1]])
 

@@ -167,8 +167,8 @@ def test_checkpoints_of_other_data_are_left_alone_and_damaged_ones_computed_agai
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"inducing": 0}, "inducing = 0"),
-        ({"inducing": 5, "selection": "random"}, "choose fps or cur"),
+        ({"inducing": 0}, "positive integer, or None for a dense model, got 0"),
+        ({"inducing": 5, "selection": "random"}, "must be 'fps' or 'cur', got 'random'"),
         ({"inducing": 5, "primal": True, "zeta": 1}, "leave out either"),
         ({"primal": True}, "give zeta = 1"),
     ],

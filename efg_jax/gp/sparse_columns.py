@@ -1,4 +1,4 @@
-"""Columns of a sparse regression, made from environments: kernels with inducing environments, or the features themselves."""
+"""Columns of a sparse regression: kernels with inducing environments, or the features of an environment themselves."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -17,15 +17,15 @@ from efg_jax.gp.kernels import lambda_soap_kernel
 from efg_jax.gp.nystrom import Whitening
 from efg_jax.structures.environments import Neighbours
 
-Rows = dict[Irrep, Float[Array, "_ _ _"]]
-"""Columns by irrep: (rows, components, columns)."""
+Columns = dict[Irrep, Float[Array, "_ _ _"]]
+"""Columns by irrep, (rows, components, columns)."""
 
 
 class Reference(eqx.Module):
     """What environments of one species are compared with.
 
     Attributes:
-        features: of the inducing environments, λ = 0 among them; None: the columns are the features of an environment itself.
+        features: of the inducing environments, with λ = 0; None: the columns are the features of an environment.
         zeta: ζ.
     """
 
@@ -38,7 +38,7 @@ class Reference(eqx.Module):
         return cls(*jax.device_put((basis.features, np.asarray(zeta))))
 
     def columns(self, features: Features, irrep: Irrep) -> Float[Array, "centres components columns"]:
-        """Columns of environments with these features (λ = 0 among them unless the columns are the features)."""
+        """Columns of environments with these features (with λ = 0, unless the columns are the features)."""
         if self.features is None:
             return features[irrep]
         own = features[INVARIANT][:, 0], self.features[INVARIANT][:, 0]
@@ -57,7 +57,9 @@ class Reference(eqx.Module):
 
 
 @eqx.filter_jit
-def rows_of(reference: Reference, descriptor: LambdaSOAP, environments: Neighbours, irreps: tuple[Irrep, ...]) -> Rows:
+def columns_of(
+    reference: Reference, descriptor: LambdaSOAP, environments: Neighbours, irreps: tuple[Irrep, ...]
+) -> Columns:
     """Columns of each environment; zero for padding."""
     wanted = irreps if reference.features is None else tuple(dict.fromkeys((INVARIANT, *irreps)))
     features = descriptor(environments, wanted)
@@ -65,32 +67,32 @@ def rows_of(reference: Reference, descriptor: LambdaSOAP, environments: Neighbou
 
 
 @partial(jax.jit, static_argnames="rows")
-def by_owner(parts: Rows, owner: Int[Array, " centres"], rows: int) -> Rows:
-    """Columns summed over the environments that each row owns; an owner past the end is none."""
-    return {irrep: jax.ops.segment_sum(part, owner, rows) for irrep, part in parts.items()}
+def summed_by_row(columns: Columns, row: Int[Array, " centres"], rows: int) -> Columns:
+    """Columns summed over the environments of each row; a row number past the end is padding."""
+    return {irrep: jax.ops.segment_sum(part, row, rows) for irrep, part in columns.items()}
 
 
 @jax.jit
 def gram_sums(
     spaces: Mapping[Irrep, Whitening | None],
-    rows: Rows,
+    columns: Columns,
     targets: Mapping[Irrep, Float[Array | np.ndarray, "rows _"]],
     count: Float[Array, ""],
 ) -> dict[Irrep, Gram]:
-    """Gram matrices of rows for each irrep.
+    """Gram matrices by irrep.
 
     Args:
-        spaces: what makes columns orthonormal in the prior; None: they are.
-        rows: columns; zero for padding.
+        spaces: make columns orthonormal in the prior; None: they are already.
+        columns: zero for padding.
         targets: scaled; zero for padding.
-        count: of the rows that are not padding.
+        count: number of rows without padding.
     """
     sums = {}
-    for irrep, part in rows.items():
-        columns = part.reshape(-1, part.shape[-1])
+    for irrep, part in columns.items():
+        features = part.reshape(-1, part.shape[-1])
         if spaces[irrep] is not None:
-            columns = spaces[irrep].features(columns)
-        sums[irrep] = gram_of(columns, targets[irrep].ravel(), count * part.shape[1])
+            features = spaces[irrep].features(features)
+        sums[irrep] = gram_of(features, targets[irrep].ravel(), count * part.shape[1])
     return sums
 
 
@@ -104,15 +106,15 @@ def atom_grams(
 
     Args:
         reference, descriptor, spaces: as above.
-        batch: environments and the targets of each, zero for padding.
+        batch: environments, and the targets of each; zero for padding.
     """
     neighbours, targets = batch
-    rows = rows_of(reference, descriptor, neighbours, tuple(spaces))
+    columns = columns_of(reference, descriptor, neighbours, tuple(spaces))
     count = jnp.sum(neighbours.centre_mask).astype(neighbours.displacements.dtype)
-    return gram_sums(spaces, rows, targets, count)
+    return gram_sums(spaces, columns, targets, count)
 
 
 @partial(jax.jit, donate_argnums=0)
 def add(sums, new):
-    """The sums of two trees of arrays, in the memory of the first."""
+    """The sum of two trees of arrays, in the memory of the first."""
     return jax.tree.map(jnp.add, sums, new)

@@ -1,4 +1,4 @@
-"""Which environments stand for all: farthest-point sampling, and the greedy CUR decomposition of their kernel."""
+"""Choosing representative environments: farthest-point sampling, and the greedy CUR decomposition of their kernel."""
 
 from functools import partial
 
@@ -10,41 +10,41 @@ from jaxtyping import Array, Float, Int
 
 SELECTIONS = ("fps", "cur")
 
-_SAME = (
-    1e-10  # squared distance over squared norm, or variance left over variance, below which environments are the same
-)
+# Squared distance over squared norm, or variance left over variance, below which environments are the same.
+_SAME = 1e-10
 
 
 def select_environments(
     invariants: Float[np.ndarray, "environments features"], count: int, selection: str, zeta: float
 ) -> Int[np.ndarray, " chosen"]:
-    """Indices of the chosen environments in the order in which they were taken; fewer than ``count`` where others only repeat them.
+    """Indices of the chosen environments in the order of the choice; fewer than ``count`` if the others repeat them.
 
     Args:
         invariants: λ = 0 features.
         count: how many.
-        selection: "fps": the environment that is farthest from those taken so far (Euclidean distance of features; Eldar et al.
-            1997); spreads evenly over what occurs. "cur": the one that those taken so far explain least, by the residual of the kernel (k⁰)^ζ: pivoted
-            Cholesky decomposition, the adaptive cross approximation of a CUR decomposition (Harbrecht et al. 2012, Appl. Numer. Math. 62, 428).
+        selection: "fps" takes the environment that is farthest from those taken so far (Euclidean distance of features;
+            Eldar et al. 1997), and so spreads evenly over what occurs. "cur" takes the one with the largest residual of
+            the kernel (k⁰)^ζ: pivoted Cholesky decomposition, the adaptive cross approximation of a CUR decomposition
+            (Harbrecht et al. 2012, Appl. Numer. Math. 62, 428).
         zeta: ζ, for "cur".
     """
-    count = min(count, len(invariants))
-    features = jnp.asarray(invariants)
-    chosen, left = (
-        _farthest_points(features, count) if selection == "fps" else _pivots(features, count, jnp.asarray(zeta))
-    )
-    chosen, left = np.asarray(chosen), np.asarray(left)
-    enough = np.flatnonzero(left <= _SAME)
-    return chosen[: enough[0]] if enough.size else chosen
+    count, features = min(count, len(invariants)), jnp.asarray(invariants)
+    if selection == "fps":
+        chosen, left = _farthest_points(features, count)
+    else:
+        chosen, left = _pivots(features, count, jnp.asarray(zeta))
+    enough = np.flatnonzero(np.asarray(left) <= _SAME)
+    return np.asarray(chosen)[: enough[0] if enough.size else count]
 
 
 @partial(jax.jit, static_argnames="count")
 def _farthest_points(
     features: Float[Array, "n features"], count: int
 ) -> tuple[Int[Array, " chosen"], Float[Array, " chosen"]]:
-    """Indices, and each one's squared distance from those before it over the largest squared norm.
+    """Indices, and the squared distance of each from those before it over the largest squared norm.
 
-    The first is the one farthest from the mean. Differences are squared one by one: |x|² − 2 x·y + |y|² could not tell neighbours apart.
+    The first is the one farthest from the mean. Differences are squared one by one: |x|² − 2 x·y + |y|² would lose the
+    distance of near neighbours to rounding.
     """
     scale = jnp.maximum(jnp.max(jnp.sum(features**2, axis=1)), jnp.finfo(features.dtype).tiny)
 
@@ -65,7 +65,7 @@ def _farthest_points(
 def _pivots(
     features: Float[Array, "n features"], count: int, zeta: Float[Array, ""]
 ) -> tuple[Int[Array, " chosen"], Float[Array, " chosen"]]:
-    """Pivots of the kernel's Cholesky decomposition, and each one's variance given those before it over the largest variance."""
+    """Pivots of the kernel's Cholesky decomposition, and the remaining variance of each over the largest variance."""
     n, tiny = features.shape[0], jnp.finfo(features.dtype).tiny
     diagonal = jnp.maximum(jnp.sum(features**2, axis=1), tiny) ** zeta
     largest = jnp.maximum(jnp.max(diagonal), tiny)
@@ -76,7 +76,7 @@ def _pivots(
         kernel = jnp.maximum(jnp.matmul(features, features[taken], precision=lax.Precision.HIGHEST), tiny) ** zeta
         explained = jnp.matmul(columns, columns[taken], precision=lax.Precision.HIGHEST)
         column = (kernel - explained) / jnp.sqrt(jnp.maximum(left[taken], tiny))
-        # Rounding would leave it a little to explain.
+        # Set to zero: rounding would leave a small residual.
         remaining = jnp.maximum(left - column**2, 0.0).at[taken].set(0.0)
         return (remaining, columns.at[:, number].set(column)), (taken, left[taken] / largest)
 

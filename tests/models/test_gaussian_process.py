@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from oracles.differences import directional, gradient
 from scipy.stats import multivariate_normal
 
-from efg_jax.gp import regression
+from efg_jax.gp import gaussian_process as gp
 
 N = 24
 _RNG = np.random.default_rng(0)
@@ -42,16 +42,16 @@ def refitted(kernel: np.ndarray, targets: np.ndarray, labels: np.ndarray, rho: f
 @partial(jax.jit, static_argnums=0)
 def held_out(form: str, kernel, targets, groups, rho):
     if form == "cholesky":
-        return regression.held_out_residuals(kernel, targets, groups, rho)
-    return regression.held_out_residuals_from_spectrum(*regression.spectrum(kernel), targets, groups, rho)
+        return gp.held_out_residuals(kernel, targets, groups, rho)
+    return gp.held_out_residuals_from_modes(gp.eigenmodes(kernel), targets, groups, rho)
 
 
-@pytest.mark.parametrize("form", ["cholesky", "spectrum"])
+@pytest.mark.parametrize("form", ["cholesky", "eigenmodes"])
 @pytest.mark.parametrize("name", GROUPS)
 def test_held_out_residuals_are_those_of_refits(name, form):
     labels = GROUPS[name]
     residuals = held_out(
-        form, jnp.asarray(KERNEL), jnp.asarray(TARGETS), regression.group_rows(labels), jnp.asarray(RHO)
+        form, jnp.asarray(KERNEL), jnp.asarray(TARGETS), gp.group_rows(labels), jnp.asarray(RHO)
     )
     assert_allclose(residuals, refitted(KERNEL, TARGETS, labels, RHO), rtol=1e-10, atol=1e-11)
 
@@ -60,7 +60,7 @@ def test_held_out_residuals_are_those_of_refits(name, form):
 def test_every_row_is_in_one_group_with_its_equals(name):
     labels = GROUPS[name]
     seen = []
-    for lines in regression.group_rows(labels):
+    for lines in gp.group_rows(labels):
         for line in lines:
             rows = line[line >= 0]
             assert len(np.unique(labels[rows])) == 1
@@ -69,9 +69,9 @@ def test_every_row_is_in_one_group_with_its_equals(name):
     assert sorted(seen) == list(range(N))
 
 
-@pytest.mark.parametrize("form", ["cholesky", "spectrum"])
+@pytest.mark.parametrize("form", ["cholesky", "eigenmodes"])
 def test_gradients_of_held_out_residuals(form):
-    groups = regression.group_rows(GROUPS["uneven"])
+    groups = gp.group_rows(GROUPS["uneven"])
 
     def loss(points, targets, rho):
         return jnp.sum(held_out(form, points @ points.T / 40, targets, groups, rho) ** 2)
@@ -93,8 +93,8 @@ def test_gradients_of_held_out_residuals(form):
 
 
 def test_likelihood_is_scipys_normal_distribution():
-    factor = regression.factorise(jnp.asarray(KERNEL), jnp.asarray(RHO))
-    found = regression.log_marginal_likelihood(factor, jnp.asarray(TARGETS))
+    factor = gp.factorise(jnp.asarray(KERNEL), jnp.asarray(RHO))
+    found = gp.log_marginal_likelihood(factor, jnp.asarray(TARGETS))
     expected = multivariate_normal(np.zeros(N), KERNEL + RHO * np.eye(N)).logpdf(TARGETS)
     assert float(found) == pytest.approx(expected, rel=1e-11)
 
@@ -105,18 +105,18 @@ def test_posterior_is_a_conditional_normal_distribution():
     joint = KERNEL.copy()
     joint[train, train] += RHO
     expected = np.linalg.inv(np.linalg.inv(joint)[np.ix_(rest, rest)])
-    factor = regression.factorise(jnp.asarray(KERNEL[np.ix_(train, train)]), jnp.asarray(RHO))
-    found = regression.posterior_covariance(
+    factor = gp.factorise(jnp.asarray(KERNEL[np.ix_(train, train)]), jnp.asarray(RHO))
+    found = gp.posterior_covariance(
         factor, jnp.asarray(KERNEL[np.ix_(train, rest)]), jnp.asarray(KERNEL[np.ix_(rest, rest)])
     )
     assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_solve_and_indefinite_kernels():
-    factor = regression.factorise(jnp.asarray(KERNEL), jnp.asarray(RHO))
-    weights = regression.solve(factor, jnp.asarray(TARGETS))
+    factor = gp.factorise(jnp.asarray(KERNEL), jnp.asarray(RHO))
+    weights = gp.solve(factor, jnp.asarray(TARGETS))
     assert_allclose((KERNEL + RHO * np.eye(N)) @ weights, TARGETS, atol=1e-12)
-    assert np.isnan(regression.factorise(jnp.asarray(-KERNEL), jnp.asarray(RHO))).any()
+    assert np.isnan(gp.factorise(jnp.asarray(-KERNEL), jnp.asarray(RHO))).any()
 
 
 def test_the_chosen_regularisation_is_the_noise_of_the_data():
@@ -126,8 +126,8 @@ def test_the_chosen_regularisation_is_the_noise_of_the_data():
     kernel, noise = points @ points.T, 0.3
     targets = points @ generator.normal(size=20) + noise * generator.normal(size=120)
     labels = np.arange(120) // 2
-    modes = regression.spectrum(jnp.asarray(kernel))
-    relative, rms = regression.choose_regularisation(*modes, jnp.asarray(targets), regression.group_rows(labels))
+    modes = gp.eigenmodes(jnp.asarray(kernel))
+    relative, rms = gp.choose_regularisation(modes, jnp.asarray(targets), gp.group_rows(labels))
     diagonal = np.mean(np.diag(kernel))
     assert 0.1 < relative * diagonal / noise**2 < 10
     assert rms == pytest.approx(np.sqrt(np.mean(refitted(kernel, targets, labels, relative * diagonal) ** 2)), rel=1e-9)
@@ -139,7 +139,7 @@ def test_the_chosen_regularisation_is_the_noise_of_the_data():
 @pytest.mark.parametrize("n", [1, 7, 24])
 def test_inverse_by_halves_is_the_inverse(n):
     factor = np.linalg.cholesky(KERNEL[:n, :n] + RHO * np.eye(n))
-    assert_allclose(regression.lower_inverse(jnp.asarray(factor), largest=3), np.linalg.inv(factor), rtol=0, atol=1e-11)
+    assert_allclose(gp.lower_inverse(jnp.asarray(factor), largest=3), np.linalg.inv(factor), rtol=0, atol=1e-11)
 
 
 def test_the_chosen_regularisation_covers_what_is_negative_in_the_kernel():
@@ -148,7 +148,7 @@ def test_the_chosen_regularisation_covers_what_is_negative_in_the_kernel():
     values[0] = -3e-3 * values.mean()
     kernel = (vectors * values) @ vectors.T
     smooth = kernel @ _RNG.normal(size=N)  # without noise: the smallest regularisation would do
-    groups = regression.group_rows(np.arange(N))
-    chosen, _ = regression.choose_regularisation(*regression.spectrum(jnp.asarray(kernel)), jnp.asarray(smooth), groups)
+    groups = gp.group_rows(np.arange(N))
+    chosen, _ = gp.choose_regularisation(gp.eigenmodes(jnp.asarray(kernel)), jnp.asarray(smooth), groups)
     assert chosen * np.trace(kernel) / N >= -2 * values[0] * (1 - 1e-9)
-    assert np.isfinite(regression.factorise(jnp.asarray(kernel), jnp.asarray(chosen * np.trace(kernel) / N))).all()
+    assert np.isfinite(gp.factorise(jnp.asarray(kernel), jnp.asarray(chosen * np.trace(kernel) / N))).all()

@@ -1,11 +1,13 @@
-"""Gaussian-process regression on a kernel matrix: linear algebra alone, no atoms.
+"""Gaussian-process regression on a kernel matrix: pure linear algebra, no atoms.
 
-Throughout, K is the (n, n) kernel of the training rows, ρ the regularisation (noise variance in units of K) and y the targets.
-Residuals of held-out groups come in closed form from one factorisation (Rasmussen & Williams 2006, Eq. 5.12, for blocks):
-with G the rows of a group, y_G − ŷ_G^(−G) = [(K+ρ)⁻¹_GG]⁻¹ [(K+ρ)⁻¹ y]_G.
+Throughout, K is the (n, n) kernel of the training rows, ρ the noise variance in units of K, and y the targets.
+Residuals of held-out groups follow in closed form from one factorisation (Rasmussen & Williams 2006, Eq. 5.12, for
+blocks): with G the rows of a group, y_G − ŷ_G^(−G) = [(K+ρ)⁻¹_GG]⁻¹ [(K+ρ)⁻¹ y]_G.
 """
 
 import logging
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +23,9 @@ logger = logging.getLogger(__name__)
 HIGHEST = lax.Precision.HIGHEST
 
 
-def factorise(kernel: Float[Array, "n n"], regularisation: Float[Array, ""]) -> Float[Array, "n n"]:
-    """Lower Cholesky factor of K + ρ; NaN throughout if that is not positive definite."""
-    return jnp.linalg.cholesky(kernel + regularisation * jnp.eye(kernel.shape[0], dtype=kernel.dtype))
+def factorise(kernel: Float[Array, "n n"], noise: Float[Array, ""]) -> Float[Array, "n n"]:
+    """Lower Cholesky factor of K + ρ; all NaN if that is not positive definite."""
+    return jnp.linalg.cholesky(_noisy(kernel, noise))
 
 
 def solve(factor: Float[Array, "n n"], targets: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -41,20 +43,20 @@ def log_marginal_likelihood(factor: Float[Array, "n n"], targets: Float[Array, "
 def posterior_covariance(
     factor: Float[Array, "n n"], cross: Float[Array, "n m"], prior: Float[Array, "m m"]
 ) -> Float[Array, "m m"]:
-    """k** − k*ᵀ (K + ρ)⁻¹ k* in units of the kernel (Rasmussen & Williams 2006, Eq. 2.24), without the noise."""
+    """k** − k*ᵀ (K + ρ)⁻¹ k* in units of the kernel, without the noise (Rasmussen & Williams 2006, Eq. 2.24)."""
     whitened = solve_triangular(factor, cross, lower=True)
     return prior - jnp.matmul(whitened.T, whitened, precision=HIGHEST)
 
 
 Groups = tuple[Int[Array | np.ndarray, "_ _"], ...]
-"""Rows of each group, one group a line padded with −1, groups of similar width together; every row in exactly one."""
+"""Rows of each held-out group: one group a line, padded with −1; groups of similar size share an array."""
 
 
 def group_rows(labels: Int[np.ndarray, " n"]) -> Groups:
     """Rows of each group of equal labels (host).
 
-    Groups are gathered by width in powers of two: the work on a group grows with its width squared, so that padding all to the
-    widest would be wasteful.
+    Groups are collected by size in powers of two. The work on a group grows with the square of its padded size, so
+    padding all to the largest would be wasteful.
     """
     order = np.argsort(labels, kind="stable")
     _, counts = np.unique(labels, return_counts=True)
@@ -74,20 +76,25 @@ def held_out_residuals(
     kernel: Float[Array, "n n"],
     targets: Float[Array, " n"],
     groups: Groups,
-    regularisation: Float[Array, ""],
+    noise: Float[Array, ""],
 ) -> Float[Array, " n"]:
     """Residuals y − ŷ of every row, predicted without its group; differentiable (reverse mode) in all but the groups.
 
-    The gradient costs a small part of the value: with A = (K+ρ)⁻¹ it is a sum of outer products of A with vectors, one pair a group,
-    and so needs no product of matrices of size n.
+    The gradient costs a small part of the value: with A = (K+ρ)⁻¹ it is a sum of outer products of A with vectors, one
+        pair
+    a group, and needs no product of n×n matrices.
 
     Args:
         kernel: K.
         targets: y.
         groups: rows of each group (`group_rows`).
-        regularisation: ρ.
+        noise: ρ.
     """
-    return _held_out(kernel + regularisation * jnp.eye(kernel.shape[0], dtype=kernel.dtype), targets, groups)
+    return _held_out(_noisy(kernel, noise), targets, groups)
+
+
+def _noisy(kernel: Float[Array, "n n"], noise: Float[Array, ""]) -> Float[Array, "n n"]:
+    return kernel + noise * jnp.eye(kernel.shape[0], dtype=kernel.dtype)
 
 
 @jax.custom_vjp
@@ -100,11 +107,11 @@ def _held_out_forward(noisy, targets, groups):
     half_inverse = lower_inverse(factor)
     weights = solve(factor, targets)
 
-    def one(rows):
+    def inverse_block(rows):
         columns = half_inverse[:, rows]
         return jnp.matmul(columns.T, columns, precision=HIGHEST)
 
-    blocks = _inverse_blocks(one, groups, weights.dtype)
+    blocks = _inverse_blocks(inverse_block, groups, weights.dtype)
     residuals = _solve_groups(blocks, weights, groups)
     return residuals, (factor, weights, residuals, blocks, groups)
 
@@ -135,26 +142,37 @@ def lower_inverse(factor: Float[Array, "n n"], largest: int = 256) -> Float[Arra
     return jnp.block([[upper, zeros], [corner, lower]])
 
 
-def held_out_residuals_from_spectrum(
-    values: Float[Array, " n"],
-    vectors: Float[Array, "n n"],
-    targets: Float[Array, " n"],
-    groups: Groups,
-    regularisation: Float[Array, ""],
+class Eigenmodes(NamedTuple):
+    """Eigen-decomposition of a kernel. Eigenvalues may be negative by rounding, or where ζ is not an integer."""
+
+    values: Float[Array, " n"]
+    vectors: Float[Array, "n n"]
+
+
+@jax.jit
+def eigenmodes(kernel: Float[Array, "n n"]) -> Eigenmodes:
+    """Eigenvalues in ascending order and eigenvectors (columns)."""
+    return Eigenmodes(*jnp.linalg.eigh(kernel))
+
+
+def held_out_residuals_from_modes(
+    modes: Eigenmodes, targets: Float[Array, " n"], groups: Groups, noise: Float[Array, ""]
 ) -> Float[Array, " n"]:
     """`held_out_residuals` from the eigen-decomposition of K: cheap for many ρ of one kernel."""
-    inverse = 1.0 / (values + regularisation)
+    inverse, vectors = 1.0 / (modes.values + noise), modes.vectors
     weights = jnp.matmul(vectors, inverse * jnp.matmul(targets, vectors, precision=HIGHEST), precision=HIGHEST)
 
-    def one(rows):
+    def inverse_block(rows):
         block = vectors[rows]
         return jnp.matmul(block * inverse[None, :], block.T, precision=HIGHEST)
 
-    return _solve_groups(_inverse_blocks(one, groups, weights.dtype), weights, groups)
+    return _solve_groups(_inverse_blocks(inverse_block, groups, weights.dtype), weights, groups)
 
 
-def _inverse_blocks(inverse_block, groups: Groups, dtype) -> tuple[Float[Array, "_ _ _"], ...]:
-    """Cholesky factors of [(K+ρ)⁻¹]_GG; padded rows become an identity that leaves the others alone."""
+def _inverse_blocks(
+    inverse_block: Callable[[Int[Array, " _"]], Float[Array, "_ _"]], groups: Groups, dtype: jnp.dtype
+) -> tuple[Float[Array, "_ _ _"], ...]:
+    """Cholesky factors of [(K+ρ)⁻¹]_GG. Padded rows become an identity, which leaves the others alone."""
 
     def one(rows):
         present = rows >= 0
@@ -168,19 +186,19 @@ def _inverse_blocks(inverse_block, groups: Groups, dtype) -> tuple[Float[Array, 
 def _solve_groups(
     blocks: tuple[Float[Array, "_ _ _"], ...], right: Float[Array, " n"], groups: Groups
 ) -> Float[Array, " n"]:
-    """Solve [(K+ρ)⁻¹_GG] x_G = b_G group after group."""
+    """Solve [(K+ρ)⁻¹_GG] x_G = b_G for each group."""
     result = jnp.zeros_like(right)
     for factors, lines in zip(blocks, map(jnp.asarray, groups), strict=True):
         own = jnp.where(lines >= 0, right[jnp.maximum(lines, 0)], 0.0)
         solved = lax.map(lambda pair: cho_solve((pair[0], True), pair[1]), (factors, own))
-        # Padding is sent past the end, where a scatter drops it.
+        # The row of padding lies past the end, where a scatter drops it.
         rows = jnp.where(lines >= 0, lines, right.shape[0])
         result = result.at[rows.ravel()].set(solved.ravel(), mode="drop")
     return result
 
 
 def _by_group(values: Float[Array, " n"], groups: Groups) -> Float[Array, "n groups"]:
-    """One column a group that holds its rows' values, zero elsewhere."""
+    """One column a group: the values of its rows, and zeros elsewhere."""
     columns = []
     for lines in map(jnp.asarray, groups):
         rows = jnp.where(lines >= 0, lines, values.shape[0])
@@ -192,50 +210,40 @@ def _by_group(values: Float[Array, " n"], groups: Groups) -> Float[Array, "n gro
 
 
 @jax.jit
-def spectrum(kernel: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-    """Eigenvalues and eigenvectors of a kernel; below zero by rounding, or by a ζ that is no whole number."""
-    return jnp.linalg.eigh(kernel)
-
-
-@jax.jit
-def _held_out_rms(values, vectors, targets, groups, regularisation):
-    residuals = held_out_residuals_from_spectrum(values, vectors, targets, groups, regularisation)
-    return jnp.sqrt(jnp.mean(residuals**2))
+def _held_out_rms(modes, targets, groups, noise):
+    return jnp.sqrt(jnp.mean(held_out_residuals_from_modes(modes, targets, groups, noise) ** 2))
 
 
 def choose_regularisation(
-    values: Float[Array, " n"],
-    vectors: Float[Array, "n n"],
+    modes: Eigenmodes,
     targets: Float[Array, " n"],
     groups: Groups,
     decades: tuple[float, float] = (-9.0, 1.0),
     steps_per_decade: int = 2,
 ) -> tuple[float, float]:
-    """The ρ that minimises the root mean square of the held-out residuals, in units of the kernel's mean diagonal.
+    """The regularisation (ρ over the mean diagonal of K) with the smallest held-out residuals.
 
     Args:
-        values, vectors: of the kernel (`spectrum`).
+        modes: of the kernel (`eigenmodes`).
         targets, groups: as for `held_out_residuals`.
-        decades: range of log₁₀ ρ that is searched.
-        steps_per_decade: of the scan; the minimum is then refined by a parabola in log ρ.
+        decades: range of log₁₀ of the regularisation that is searched.
+        steps_per_decade: of the scan; a parabola in log ρ then refines the minimum.
 
     Returns:
-        ρ relative to the mean diagonal of K, and the root mean square residual there.
+        The regularisation, and the root mean square of the residuals there.
 
     Raises:
-        InputError: a single group, of which nothing can be held out.
+        InputError: there is only one group.
     """
     if sum(len(lines) for lines in groups) < 2:
-        raise InputError(
-            "regularisation 'auto' predicts each structure from the others, and only one carries labels; give a number such as 1e-4"
-        )
-    diagonal = float(jnp.mean(values))  # trace over n, in either basis
-    # What is negative in the kernel has to be covered, or K + ρ is not positive definite.
-    least = np.log10(max(-2.0 * float(jnp.min(values)) / diagonal, 1e-300))
+        raise one_structure_only()
+    diagonal = float(jnp.mean(modes.values))  # the trace over n, in either basis
+    # ρ must outweigh negative eigenvalues, or K + ρ is not positive definite.
+    least = np.log10(max(-2.0 * float(jnp.min(modes.values)) / diagonal, 1e-300))
     decades = (min(max(decades[0], least), decades[1] - 1.0), decades[1])
 
     def loss(exponent: float) -> float:
-        rms = float(_held_out_rms(values, vectors, targets, groups, jnp.asarray(10.0**exponent * diagonal)))
+        rms = float(_held_out_rms(modes, targets, groups, jnp.asarray(10.0**exponent * diagonal)))
         return rms if np.isfinite(rms) else np.inf
 
     exponents = np.linspace(*decades, round((decades[1] - decades[0]) * steps_per_decade) + 1)
@@ -243,8 +251,7 @@ def choose_regularisation(
     best = int(np.argmin(losses))
     exponent, lowest = float(exponents[best]), float(losses[best])
     if 0 < best < len(losses) - 1 and np.isfinite(losses[best - 1 : best + 2]).all():
-        left, middle, right = losses[best - 1 : best + 2]
-        refined = exponent + 0.5 * (exponents[1] - exponents[0]) * (left - right) / (left - 2 * middle + right)
+        refined = exponent + (exponents[1] - exponents[0]) * parabola_minimum(*losses[best - 1 : best + 2])
         if (value := loss(refined)) < lowest:
             exponent, lowest = float(refined), value
     if best == 0:
@@ -254,3 +261,16 @@ def choose_regularisation(
             10.0**exponent,
         )
     return 10.0**exponent, lowest
+
+
+def parabola_minimum(left: float, middle: float, right: float) -> float:
+    """Where the parabola through (−1, left), (0, middle) and (1, right) is smallest."""
+    return 0.5 * (left - right) / (left - 2.0 * middle + right)
+
+
+def one_structure_only() -> InputError:
+    """The error of regularisation "auto" where nothing can be held out."""
+    return InputError(
+        "regularisation 'auto' predicts each structure from the others, and only one carries labels; "
+        "give a number such as 1e-4"
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from efg_jax.gp.representatives import select_environments
+from efg_jax.gp.environment_selection import select_environments
 
 
 @pytest.fixture(scope="module")
