@@ -1,4 +1,5 @@
-"""What a prediction of tensors is worth: errors of arrays, the observables behind them, and smooth versions to train on.
+"""What a prediction of tensors is worth: errors of arrays, the observables behind them, and smooth versions to train
+on.
 
 Everything here is a pure function of JAX arrays. The reference always comes first and the prediction second.
 """

@@ -10,9 +10,11 @@ from efg_jax.tensors.euler import equivalent_euler_angles, euler_angles
 def euler_differences(
     reference: Float[Array, "*batch 3 3"], predicted: Float[Array, "*batch 3 3"], *, passive: bool = True
 ) -> Float[Array, "*batch 3"]:
-    """Predicted minus reference ZYZ angles (α, β, γ), of the predicted tensor's four equivalent sets the one that is nearest.
+    """Predicted minus reference ZYZ angles (α, β, γ), of the predicted tensor's four equivalent sets the one that is
+    nearest.
 
-    Each angle has its own difference, as Ben Mahmoud et al. (2024) compare them. Where β is near 0 or π only α + γ or α − γ has a meaning, and the
+    Each angle has its own difference, as Ben Mahmoud et al. (2024) compare them. Where β is near 0 or π only α + γ or α
+    − γ has a meaning, and the
     differences of α and γ are large for tensors that hardly differ: `q_tilde` is the measure without that flaw.
 
     Args:

@@ -1,7 +1,8 @@
-"""The quantities that a solid-state NMR experiment sees in an EFG tensor, and the metrics that Harper et al. 2025 make of them.
+"""The quantities that a solid-state NMR experiment sees in an EFG tensor, and the metrics that Harper et al. 2025 make
+of them.
 
-V_zz is fixed positive in the metrics C̃_Q and η̃, as in the paper. That is done here, to derived values, and never to training targets.
-"""
+V_zz is fixed positive in the metrics C̃_Q and η̃, as in the paper. That is done here, to derived values, and never to
+training targets."""
 
 from typing import NamedTuple
 
@@ -27,9 +28,9 @@ from efg_jax.tensors.principal import principal_axes
 class Scale(NamedTuple):
     """Mean μ and standard deviation σ (over N, not N − 1) of |V_zz| of one nucleus over the reference data, V/Å².
 
-    They make C̃_Q and η̃ comparable between nuclei (Harper et al. 2025, Eqs. 7 and 8). μ(V_zz) with its sign is ill-conditioned where the sign
-    varies between sites (37 % positive in an aluminosilicate: μ = −0.10, σ = 0.24 a.u.), hence |V_zz|.
-    """
+    They make C̃_Q and η̃ comparable between nuclei (Harper et al. 2025, Eqs. 7 and 8). μ(V_zz) with its sign is
+    ill-conditioned where the sign varies between sites (37 % positive in an aluminosilicate: μ = −0.10, σ = 0.24 a.u.),
+    hence |V_zz|."""
 
     mean: Float[Array, ""] | float
     std: Float[Array, ""] | float
@@ -42,7 +43,9 @@ class Scale(NamedTuple):
 
     @classmethod
     def of_data(cls, tensors: Float[np.ndarray, "n 3 3"]) -> "Scale":
-        """The same of the tensors on the host that have no NaN, as Python floats in float64; data sets of similar size share a compilation."""
+        """The same of the tensors on the host that have no NaN, as Python floats in float64; data sets of similar size
+        share a compilation.
+        """
         tensors = tensors[np.isfinite(tensors).all(axis=(1, 2))]
         with x64():
             padded = _compiled_magnitude(in_bucket(np.asarray(tensors, dtype=np.float64)))
@@ -59,7 +62,8 @@ _compiled_magnitude = jax.jit(_magnitude)
 
 
 class Observables(NamedTuple):
-    """Everything that is derived from the tensors of n nuclei of one kind. None: not defined, or not known to the model.
+    """Everything that is derived from the tensors of n nuclei of one kind. None: not defined, or not known to the
+    model.
 
     Attributes:
         v_zz: principal component of largest magnitude with its sign, V/Å².
@@ -91,14 +95,10 @@ class Observables(NamedTuple):
 class AxesErrors(NamedTuple):
     """How far predicted principal axes are from reference ones, per nucleus.
 
-    Attributes:
-        q_tilde: quaternion overlap q̃ ∈ [1/2, 1].
-        z_axis: angle between the z axes, [0, π/2] rad.
-        q_tilde_reassigned: q̃ after the predicted axes were matched to the reference ones.
-        theta_reassigned: θ of the field in the matched frame, rad.
-        phi_reassigned: φ of the field in the matched frame, rad.
-        permutation: which predicted axis stands for x, y and z after matching; (0, 1, 2) where the order of the eigenvalues was right.
-    """
+    Attributes: q_tilde: quaternion overlap q̃ ∈ [1/2, 1]. z_axis: angle between the z axes, [0, π/2] rad.
+        q_tilde_reassigned: q̃ after the predicted axes were matched to the reference ones. theta_reassigned: θ of the
+        field in the matched frame, rad. phi_reassigned: φ of the field in the matched frame, rad. permutation: which
+        predicted axis stands for x, y and z after matching; (0, 1, 2) where the order of the eigenvalues was right."""
 
     q_tilde: Float[Array, "n"]
     z_axis: Float[Array, "n"]
@@ -122,8 +122,8 @@ def c_q_tilde(v_zz: Float[Array, "*atoms"], scale: Scale) -> Float[Array, "*atom
 def eta_tilde(values: Float[Array, "*atoms 3"], scale: Scale) -> Float[Array, "*atoms"]:
     """η̃ = (V_xx − V_yy)/μ for V_zz fixed positive (Harper et al. 2025, Eq. 8), without unit.
 
-    With V_zz > 0 and zero trace both other components are negative or zero, so that V_xx − V_yy = |V_yy| − |V_xx| ≥ 0 for either sign
-    of V_zz. It vanishes with η and equals η at |V_zz| = μ.
+    With V_zz > 0 and zero trace both other components are negative or zero, so that V_xx − V_yy = |V_yy| − |V_xx| ≥ 0
+    for either sign of V_zz. It vanishes with η and equals η at |V_zz| = μ.
 
     Args:
         values: principal components (V_xx, V_yy, V_zz) in NQR order, V/Å².
@@ -136,7 +136,8 @@ def eta_tilde(values: Float[Array, "*atoms 3"], scale: Scale) -> Float[Array, "*
 def q_tilde(
     reference_axes: Float[Array, "*atoms 3 3"], predicted_axes: Float[Array, "*atoms 3 3"]
 ) -> Float[Array, "*atoms"]:
-    """q̃ = q·q′ (Harper et al. 2025, Eq. 9) of two principal frames, maximised over the four D₂ images and the sign: [1/2, 1].
+    """q̃ = q·q′ (Harper et al. 2025, Eq. 9) of two principal frames, maximised over the four D₂ images and the sign:
+    [1/2, 1].
 
     Args:
         reference_axes: proper orthogonal matrices with the principal axes as columns.
@@ -153,9 +154,8 @@ def direction_angle(
 ) -> Float[Array, "*atoms"]:
     """Angle between two directions given by polar angles, [0, π] rad.
 
-    Between the field as seen in the reference and in the predicted principal frame it is what θ and φ together say about the
-    orientation, without φ's singularity at θ = 0; the frames differ by a rotation of at least this angle.
-    """
+    Between the field as seen in the reference and in the predicted principal frame it is what θ and φ together say
+    about the orientation, without φ's singularity at θ = 0; the frames differ by a rotation of at least this angle."""
     # Haversine form: exact for small angles, where acos of a dot product loses half of the digits.
     haversine = (
         jnp.sin(0.5 * (theta - other_theta)) ** 2
@@ -204,8 +204,8 @@ def scalar_observables(
     scale: Scale,
     isotope: Isotope | None = None,
 ) -> Observables:
-    """What follows from the four scalars C̃_Q, η̃, θ, φ, each learned by itself: |V_zz| = μ + σC̃_Q, η = η̃μ/|V_zz|, n·V·n by
-    `field_component_from_angles`.
+    """What follows from the four scalars C̃_Q, η̃, θ, φ, each learned by itself: |V_zz| = μ + σC̃_Q, η = η̃μ/|V_zz|,
+    n·V·n by `field_component_from_angles`.
 
     Nothing is clipped: a model that predicts η outside [0, 1] or angles outside [0, π/2] is shown as it is.
 
@@ -241,8 +241,8 @@ def axes_errors(
 ) -> AxesErrors:
     """Orientation errors of principal frames, before and after the predicted axes are matched to the reference ones.
 
-    Where |V_zz| ≈ |V_yy| (η → 1) the order of the eigenvalues is ambiguous, and a tiny error in them turns the named axes by 90°; matching
-    the axes shows the error without these outliers (Harper et al. 2025, SI).
+    Where |V_zz| ≈ |V_yy| (η → 1) the order of the eigenvalues is ambiguous, and a tiny error in them turns the named
+    axes by 90°; matching the axes shows the error without these outliers (Harper et al. 2025, SI).
 
     Args:
         reference_axes: principal axes as columns x, y, z.

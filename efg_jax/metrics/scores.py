@@ -42,9 +42,10 @@ def rmse_percent(
 ) -> Float[Array, ""]:
     """%RMSE = 100·RMSE/σ (Ben Mahmoud et al. 2024): the error as a share of the spread of the reference.
 
-    σ² is the mean of (y − ȳ)² over samples and components, with ȳ the mean over samples of each component by itself. Over the nine
-    components of a tensor (or the 2λ+1 of an irreducible one, which gives the same number) both RMSE and σ are thus
-    Frobenius norms, and %RMSE does not change when all tensors are turned together. 100 is what predicting the mean tensor gives.
+    σ² is the mean of (y − ȳ)² over samples and components, with ȳ the mean over samples of each component by itself.
+    Over the nine components of a tensor (or the 2λ+1 of an irreducible one, which gives the same number) both RMSE and
+    σ are thus Frobenius norms, and %RMSE does not change when all tensors are turned together. 100 is what predicting
+    the mean tensor gives.
 
     Args:
         reference: n samples of a scalar (n,), or of a tensor (n, 3, 3) or (n, 2λ+1), any unit.
@@ -62,14 +63,17 @@ def rmse_percent(
 def rmse_percent_by_order(
     reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"], orders: tuple[int, ...] = (0, 1, 2)
 ) -> dict[int, Float[Array, ""]]:
-    """%RMSE of each irreducible part λ of a rank-2 tensor (Ben Mahmoud et al. 2024). An EFG has λ = 2 only, a shielding all three."""
+    """%RMSE of each irreducible part λ of a rank-2 tensor (Ben Mahmoud et al. 2024). An EFG has λ = 2 only, a shielding
+    all three.
+    """
     return {order: rmse_percent(to_spherical(reference, order), to_spherical(predicted, order)) for order in orders}
 
 
 def mae_vij(reference: Float[Array, "n 3 3"], predicted: Float[Array, "n 3 3"]) -> Float[Array, ""]:
     """MAE(V_ij) = Σ_l Σ_{i≤j} |V_ij − V′_ij| / N (Harper et al. 2025, Eq. 6).
 
-    The six upper components are summed and the sum is divided by the number of tensors N, not by 6N; it depends on the frame.
+    The six upper components are summed and the sum is divided by the number of tensors N, not by 6N; it depends on the
+    frame.
 
     Args:
         reference: N tensors, V/Å² (or ppm).

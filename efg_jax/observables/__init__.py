@@ -1,4 +1,6 @@
-"""What NMR measures of each site: quadrupolar and shielding parameters, and how both tensors lie in the crystal and to each other."""
+"""What NMR measures of each site: quadrupolar and shielding parameters, and how both tensors lie in the crystal and to
+each other.
+"""
 
 from efg_jax.observables.arrays import values_and_gradients, values_of
 from efg_jax.observables.site_table import CONVENTIONS, SiteObservables

@@ -1,4 +1,6 @@
-"""Quantities of many tensors on the host: NumPy in, NumPy out, in float64, padded to a few shapes so that little is compiled."""
+"""Quantities of many tensors on the host: NumPy in, NumPy out, in float64, padded to a few shapes so that little is
+compiled.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial

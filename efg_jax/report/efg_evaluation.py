@@ -87,7 +87,9 @@ def evaluate_tensors(selection: Selection, predicted: np.ndarray) -> SpeciesResu
 
 
 def evaluate_scalars(selection: Selection, scalars: dict[str, np.ndarray]) -> SpeciesResult:
-    """Evaluate predicted scalars (n,) of one species: C̃_Q, η̃, θ, φ, and where they were learned n·V·n and the z axis (n, 3)."""
+    """Evaluate predicted scalars (n,) of one species: C̃_Q, η̃, θ, φ, and where they were learned n·V·n and the z axis
+    (n, 3).
+    """
     with x64():
         tensors, directions = jnp.asarray(selection.tensors), jnp.asarray(selection.directions)
         reference = _to_numpy(_tensor_observables(tensors, directions, selection.scale, isotope=selection.isotope))

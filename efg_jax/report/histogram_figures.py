@@ -60,7 +60,8 @@ def error_figure(
 def regions_figure(
     regions: Regions, *, label: str = r"$|\nu_Q|$", unit: str = "kHz", least: int | None = None, what: str = "sites"
 ) -> Figure:
-    """A histogram with its regions in colours, numbered at their peaks; grey is what belongs to none (Harper et al. 2025, Fig. 6).
+    """A histogram with its regions in colours, numbered at their peaks; grey is what belongs to none (Harper et al.
+    2025, Fig. 6).
 
     Args:
         regions: from `efg_jax.spectra.regions.find_regions`.

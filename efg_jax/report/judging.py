@@ -72,7 +72,9 @@ def scalar_report(
 
 
 def labelled(structures: Sequence[Atoms], target: Target, species: Sequence[str]) -> dict[str, list[np.ndarray]]:
-    """Indices of the labelled atoms of each species in each structure; species without any are left out, but one must be there."""
+    """Indices of the labelled atoms of each species in each structure; species without any are left out, but one must
+    be there.
+    """
     keep = [np.isfinite(labels([atoms], target)).reshape(len(atoms), -1).all(axis=1) for atoms in structures]
     chosen = {symbol: select(structures, symbol, keep) for symbol in species}
     chosen = {symbol: index for symbol, index in chosen.items() if any(map(len, index))}

@@ -1,4 +1,6 @@
-"""Parity plots with the value distributions above them, as in Harper et al. 2025, Figs. 3 and 4; the reference is always grey."""
+"""Parity plots with the value distributions above them, as in Harper et al. 2025, Figs. 3 and 4; the reference is
+always grey.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -104,14 +106,10 @@ def parity_panel(
 ) -> Figure:
     """A row of parity plots, or several.
 
-    Args:
-        panels: reference and predicted values by quantity: a name of the report (``"c_q_tilde"``, ``"theta"``, ``"sigma_iso"``, ...), which
-            brings its symbol and unit, or any other text, which becomes the label. Of arrays with several axes every component is a point.
-        colour: of the predictions.
-        title: heading of the figure.
-        unit: of the quantities that the report does not know.
-        columns: plots in a row; 0 for one row.
-    """
+    Args: panels: reference and predicted values by quantity: a name of the report (``"c_q_tilde"``, ``"theta"``,
+        ``"sigma_iso"``, ...), which brings its symbol and unit, or any other text, which becomes the label. Of arrays
+        with several axes every component is a point. colour: of the predictions. title: heading of the figure. unit: of
+        the quantities that the report does not know. columns: plots in a row; 0 for one row."""
     known = EFG_SCORES | SHIELDING_SCORES
     columns = columns or len(panels)
     rows = -(-len(panels) // columns)
@@ -138,7 +136,9 @@ def figures_of(figures: Mapping[str, Figure], kind: str, directory: str | Path |
 
 
 def metrics_figure(report: Report, species: str) -> Figure:
-    """All of one species: C̃_Q, η̃ and ν_Q (n·V·n for spin 1/2), θ and φ, and the distribution of the orientation errors."""
+    """All of one species: C̃_Q, η̃ and ν_Q (n·V·n for spin 1/2), θ and φ, and the distribution of the orientation
+    errors.
+    """
     keys = ("c_q_tilde", "eta_tilde", _field_quantity(report, species), "theta", "phi")
     panels = [_panel(report, species, key) for key in keys]
     with style():
@@ -171,9 +171,8 @@ def compare_figure(scalar_report: Report, tensor_report: Report, species: str) -
 def frequency_figure(scalar_report: Report, tensor_report: Report, species: str) -> Figure:
     """ν_Q learned directly, from the learned scalars, and from the learned tensor, as in Harper et al. 2025, Fig. 4.
 
-    For a nucleus of spin 1/2, n·V·n in V/Å² takes its place. The red stripe is ±10 kHz, what the paper gives for the experiment. A scalar report without a
-    model of n·V·n leaves out the first panel.
-    """
+    For a nucleus of spin 1/2, n·V·n in V/Å² takes its place. The red stripe is ±10 kHz, what the paper gives for the
+    experiment. A scalar report without a model of n·V·n leaves out the first panel."""
     key = _field_quantity(tensor_report, species)
     cases = [
         (scalar_report, DIRECT_KEYS[key], DIRECT, "scalar learning, direct"),
@@ -192,7 +191,8 @@ def frequency_figure(scalar_report: Report, tensor_report: Report, species: str)
     return _grid([row], title=title, limits=[limits] * len(row))
 
 
-# ---- drawing --------------------------------------------------------------------------------------------------------------------------
+# ---- drawing
+# --------------------------------------------------------------------------------------------------------------------------
 
 
 def _figure(rows: int, columns: int) -> Picture:
@@ -252,7 +252,9 @@ def _draw(ax: Axes, panel: Panel, limits: tuple[float, float] | None = None) -> 
 
 
 def _draw_distributions(ax: Axes, panel: Panel, limits: tuple[float, float]) -> None:
-    """Histograms of the reference (grey, filled) and the prediction (coloured) above a parity plot, on its horizontal axis."""
+    """Histograms of the reference (grey, filled) and the prediction (coloured) above a parity plot, on its horizontal
+    axis.
+    """
     top = ax.inset_axes((0.0, 1.03, 1.0, 0.24), sharex=ax)
     edges = np.linspace(*limits, 1 + int(np.clip(2.0 * len(panel.reference) ** (1 / 2), 15, 50)))
     top.hist(panel.reference, edges, color=GREY, alpha=0.55, linewidth=0)

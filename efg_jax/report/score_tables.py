@@ -68,10 +68,11 @@ def target_table(heading: str, target: Target, entry: Mapping[str, Any]) -> Tabl
 
 
 def comparison_table(reports: Mapping[str, BaseReport], species: str) -> Table:
-    """Mean absolute errors of several models side by side for one species; for two of them with the ratio of the first to the second.
+    """Mean absolute errors of several models side by side for one species; for two of them with the ratio of the first
+    to the second.
 
-    A value that a model does not have stands beside the nearest one that it has, in brackets: ν_Q of a tensor model beside the ν_Q of a
-    scalar model that learned it directly, angles without reassignment beside those with.
+    A value that a model does not have stands beside the nearest one that it has, in brackets: ν_Q of a tensor model
+        beside the ν_Q of a scalar model that learned it directly, angles without reassignment beside those with.
 
     Args:
         reports: report by the name of its model, e.g. ``{"scalar": ..., "tensor": ...}``, on the same reference.

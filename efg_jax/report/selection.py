@@ -1,4 +1,6 @@
-"""What is evaluated: labelled tensors by species with their field directions, scale and nucleus, checked before anything is computed."""
+"""What is evaluated: labelled tensors by species with their field directions, scale and nucleus, checked before
+anything is computed.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -62,7 +64,9 @@ def predicted_tensors(predicted: Mapping[str, Arrays], selection: Selection) -> 
 
 
 def predicted_scalars(predictions: Mapping[str, Mapping[str, Arrays]], selection: Selection) -> dict[str, np.ndarray]:
-    """The predicted scalars (n,) of the labelled nuclei of one species by name, and unit vectors (n, 3) as "z_axis" where it is given."""
+    """The predicted scalars (n,) of the labelled nuclei of one species by name, and unit vectors (n, 3) as "z_axis"
+    where it is given.
+    """
     given = of_species(predictions, selection.species, "predicted scalars")
     missing = [key for key in SCALARS if key not in given]
     unknown = [key for key in given if key not in SCALARS + OPTIONAL]

@@ -24,16 +24,12 @@ from efg_jax.tensors.quantities import QUANTITIES
 class TargetResult:
     """The evaluation of one species, or of all structures.
 
-    Args:
-        reference: Cartesian values (n, *shape) of the reference, in the target's unit.
-        predicted: the same for the model.
-        components: reference and predicted components (n, 2λ+1) of each irreducible part by λ, in the basis of `efg_jax.tensors.irreps`.
-        series: of a shielding the reference and predicted values (n,) by the names of the JSON: ``sigma_iso``, ``anisotropy``, ``eta``,
-            ``span`` and ``skew``; empty for other targets.
-        angles: of a shielding the angle between the z axes in degrees, ``z_axis_deg``; empty for other targets.
-        q_tilde: of a shielding the overlap q̃ of the principal axes; None for other targets.
-        metrics: the JSON of this species.
-    """
+    Args: reference: Cartesian values (n, *shape) of the reference, in the target's unit. predicted: the same for the
+        model. components: reference and predicted components (n, 2λ+1) of each irreducible part by λ, in the basis of
+        `efg_jax.tensors.irreps`. series: of a shielding the reference and predicted values (n,) by the names of the
+        JSON: ``sigma_iso``, ``anisotropy``, ``eta``, ``span`` and ``skew``; empty for other targets. angles: of a
+        shielding the angle between the z axes in degrees, ``z_axis_deg``; empty for other targets. q_tilde: of a
+        shielding the overlap q̃ of the principal axes; None for other targets. metrics: the JSON of this species."""
 
     reference: np.ndarray
     predicted: np.ndarray

@@ -17,13 +17,15 @@ PER_STRUCTURE = "structure"
 
 
 class TargetReport(BaseReport[TargetResult]):
-    """Result of evaluating a model of any target, by species, or under the one key "structure". Built by `TargetReport.from_arrays`.
+    """Result of evaluating a model of any target, by species, or under the one key "structure". Built by
+    `TargetReport.from_arrays`.
 
-    It is used as a `Report` is. Errors are given for all Cartesian components together and for each irreducible part λ in the
-    orthonormal basis of `efg_jax.tensors.irreps` (λ = 0 of a matrix is Tr/√3); of a shielding also for what NMR reads off
-    it: σ_iso, Δ, η (Haeberlen), Ω, κ (Maryland) and the principal axes of the symmetric part. MAE, RMSE and r are over components, as a
-    parity plot shows them; %RMSE is `metrics.rmse_percent`, which does not depend on the frame. Host side, in float64.
-    """
+    It is used as a `Report` is. Errors are given for all Cartesian components together and for each irreducible part λ
+    in the orthonormal basis of `efg_jax.tensors.irreps` (λ = 0 of a matrix is Tr/√3); of a shielding also for what NMR
+    reads off
+    it: σ_iso, Δ, η (Haeberlen), Ω, κ (Maryland) and the principal axes of the symmetric part. MAE, RMSE and r are over
+        components, as a parity plot shows them; %RMSE is `metrics.rmse_percent`, which does not depend on the frame.
+        Host side, in float64."""
 
     def __init__(self, results: Mapping[str, TargetResult], target: Target, title: str = ""):
         super().__init__(results, kind=target.name, title=title)
@@ -35,12 +37,9 @@ class TargetReport(BaseReport[TargetResult]):
     ) -> "TargetReport":
         """Report on predicted Cartesian values.
 
-        Args:
-            target: what the values are; its irreps are judged one by one.
-            reference: values (n, *target.shape) by species, or under "structure"; matrices also as (n, 9). Rows with NaN carry no label
-                and are left out.
-            predicted: the same for the model.
-            title: heading of tables and figures.
+        Args: target: what the values are; its irreps are judged one by one. reference: values (n, *target.shape) by
+            species, or under "structure"; matrices also as (n, 9). Rows with NaN carry no label and are left out.
+            predicted: the same for the model. title: heading of tables and figures.
 
         Raises:
             InputError: shapes that do not fit, nothing to evaluate, or predictions that are not finite.

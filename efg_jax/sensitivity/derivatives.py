@@ -35,7 +35,9 @@ class TensorDerivatives(NamedTuple):
     def to_positions(
         self, slopes: Float[np.ndarray, "neighbours 3"], atom: int, atoms: int
     ) -> Float[np.ndarray, "atoms 3"]:
-        """∂f/∂r of all atoms from ∂f/∂d: an atom moves with all its periodic images, and the atom itself moves against all its neighbours."""
+        """∂f/∂r of all atoms from ∂f/∂d: an atom moves with all its periodic images, and the atom itself moves against
+        all its neighbours.
+        """
         gradient = np.zeros((atoms, 3))
         np.add.at(gradient, self.neighbour, slopes)
         gradient[atom] -= slopes.sum(axis=0)

@@ -28,14 +28,10 @@ class Cluster(NamedTuple):
 class Internal(NamedTuple):
     """A bond or an angle, and the derivative with respect to it.
 
-    Attributes:
-        kind: "bond" or "angle".
-        atoms: indices in the cluster, of an angle with the apex in the middle.
-        name: as "O12–Si3", with the atoms' indices in the structure; a prime for each further image of an atom.
-        value: Å, or rad.
-        derivative: per Å, or per rad.
-        along: the same per Å along the bond, or along the arc at the geometric mean of the two bonds' lengths: what bonds and angles are compared by.
-    """
+    Attributes: kind: "bond" or "angle". atoms: indices in the cluster, of an angle with the apex in the middle. name:
+        as "O12–Si3", with the atoms' indices in the structure; a prime for each further image of an atom. value: Å, or
+        rad. derivative: per Å, or per rad. along: the same per Å along the bond, or along the arc at the geometric mean
+        of the two bonds' lengths: what bonds and angles are compared by."""
 
     kind: Literal["bond", "angle"]
     atoms: tuple[int, ...]
@@ -48,14 +44,17 @@ class Internal(NamedTuple):
 def internal_coordinates(
     cluster: Cluster, gradient: Float[np.ndarray, "points 3"], shells: int, bond_scale: float
 ) -> tuple[list[Internal], float]:
-    """Derivatives with respect to bond lengths and angles, largest first, and the part of the gradient that they do not hold.
+    """Derivatives with respect to bond lengths and angles, largest first, and the part of the gradient that they do not
+    hold.
 
-    Two points are bonded if they are nearer than ``bond_scale`` times the sum of their covalent radii. Taken are all bonds whose one end is fewer than ``shells``
-    bonds away from the atom, and all angles between two of them with the apex as near. With B the matrix of ∂q/∂r (Wilson), angles in Å along
-    their arc (θ times the geometric mean of the two lengths), the derivatives are g_q = (B⁺)ᵀ g_r: ∂f/∂q_i is the slope of f along the
-    smallest displacement of the points that changes q_i by one and the others not at all; where coordinates depend on each other (more of them than degrees of freedom, as
-    in the six angles of a tetrahedron), along the one that does so best in the sense of least squares. The second result is |g_r − Bᵀg_q|/|g_r|:
-    what belongs to farther atoms, to dihedral angles, and (for ν_Q) to turns of the whole.
+    Two points are bonded if they are nearer than ``bond_scale`` times the sum of their covalent radii. Taken are all
+    bonds whose one end is fewer than ``shells`` bonds away from the atom, and all angles between two of them with the
+    apex as near. With B the matrix of ∂q/∂r (Wilson), angles in Å along their arc (θ times the geometric mean of the
+    two lengths), the derivatives are g_q = (B⁺)ᵀ g_r: ∂f/∂q_i is the slope of f along the smallest displacement of the
+    points that changes q_i by one and the others not at all; where coordinates depend on each other (more of them than
+    degrees of freedom, as in the six angles of a tetrahedron), along the one that does so best in the sense of least
+    squares. The second result is |g_r − Bᵀg_q|/|g_r|: what belongs to farther atoms, to dihedral angles, and (for ν_Q)
+    to turns of the whole.
 
     Args:
         cluster: the atom and its neighbours.

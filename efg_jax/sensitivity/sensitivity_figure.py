@@ -24,9 +24,11 @@ def sensitivity_figure(
     view: Sequence[float | int] | Float[np.ndarray, "3"] | None = None,
     title: str = "",
 ) -> Picture:
-    """Left: the atom and its neighbours, each with the arrow along which the quantity grows most; right: the largest bonds and angles.
+    """Left: the atom and its neighbours, each with the arrow along which the quantity grows most; right: the largest
+    bonds and angles.
 
-    An arrow is ∂f/∂r of that atom (each periodic image by itself), long in proportion; the one of the atom itself is minus the sum of all others.
+    An arrow is ∂f/∂r of that atom (each periodic image by itself), long in proportion; the one of the atom itself is
+    minus the sum of all others.
 
     Args:
         found: from `efg_jax.sensitivity.gradient`.

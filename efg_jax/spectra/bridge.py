@@ -1,8 +1,7 @@
 """Between efg_jax and mrsimulator: nuclei, spin systems, methods, and the ``.mrsim`` file.
 
-mrsimulator wants both tensors in Haeberlen order with passive ZYZ angles, the anisotropy ζ of the shielding, and C_Q in Hz (D. J. Srivastava et al.,
-J. Chem. Phys. 161 (2024) 212501).
-"""
+mrsimulator wants both tensors in Haeberlen order with passive ZYZ angles, the anisotropy ζ of the shielding, and C_Q in
+Hz (D. J. Srivastava et al., J. Chem. Phys. 161 (2024) 212501)."""
 
 import os
 import warnings
@@ -29,7 +28,8 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLI
 
 
 def mrsimulator() -> ModuleType:
-    """The package, imported when it is needed; what its import does to the environment (one thread for everybody) is undone.
+    """The package, imported when it is needed; what its import does to the environment (one thread for everybody) is
+    undone.
 
     Raises:
         InputError: it is not installed.
@@ -55,10 +55,12 @@ def mrsimulator() -> ModuleType:
 
 
 def nucleus_for(nucleus: Isotope, *, exact: bool) -> str:
-    """Name under which mrsimulator knows a nucleus with our spin and γ; a nucleus that it lacks, or knows otherwise, is registered there as one of our own.
+    """Name under which mrsimulator knows a nucleus with our spin and γ; a nucleus that it lacks, or knows otherwise, is
+    registered there as one of our own.
 
-    Its table differs from ours for some (γ of ⁵⁵Mn, ¹⁹⁷Au and ²⁰⁷Pb by 0.4 to 2 %), lacks ¹⁰³Rh, and has no reference for ¹⁰¹Ru.
-    Nuclei without a reference there have their shifts turned round where γ < 0; ours are registered with |γ|, which changes nothing else in the
+    Its table differs from ours for some (γ of ⁵⁵Mn, ¹⁹⁷Au and ²⁰⁷Pb by 0.4 to 2 %), lacks ¹⁰³Rh, and has no reference
+    for ¹⁰¹Ru. Nuclei without a reference there have their shifts turned round where γ < 0; ours are registered with
+    |γ|, which changes nothing else in the
     spectrum: it exchanges m and −m.
 
     Args:

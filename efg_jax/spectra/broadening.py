@@ -50,7 +50,8 @@ class Broadening:
 
 
 def parse_broadening(text: str | float | int | Broadening) -> Broadening:
-    """Broadening in words: "200 Hz", "lorentzian 1 ppm", "0.1 kHz gaussian"; a bare number is in Hz, and a shape that is not named Gaussian.
+    """Broadening in words: "200 Hz", "lorentzian 1 ppm", "0.1 kHz gaussian"; a bare number is in Hz, and a shape that
+    is not named Gaussian.
 
     Raises:
         InputError: anything else.
@@ -86,8 +87,8 @@ def broaden(
 ) -> Float[Array, "*batch points"]:
     """Convolution with a normalised line, differentiable.
 
-    The axis is doubled with zeros first, so that of a Gaussian nothing comes round from the other end; of a Lorentzian, whose wings reach on, it is at most
-    fwhm/(2π · width of the axis) of the area.
+    The axis is doubled with zeros first, so that of a Gaussian nothing comes round from the other end; of a Lorentzian,
+    whose wings reach on, it is at most fwhm/(2π · width of the axis) of the area.
 
     Args:
         intensities: on an even axis.

@@ -1,15 +1,18 @@
-"""Transition frequencies of one nucleus for a field along a unit vector n, by perturbation theory, from the tensors themselves.
+"""Transition frequencies of one nucleus for a field along a unit vector n, by perturbation theory, from the tensors
+themselves.
 
-With H₀ = −ν_L I_z, the quadrupolar interaction K I·V·I, K = eQ/(2I(2I−1)h), and the chemical shift −ν_L I·δ·n, first and second order
-need only numbers that are free of any axes (A. Abragam, The Principles of Nuclear Magnetism, 1961, chapter VII, for η = 0):
+With H₀ = −ν_L I_z, the quadrupolar interaction K I·V·I, K = eQ/(2I(2I−1)h), and the chemical shift −ν_L I·δ·n, first
+and second order need only numbers that are free of any axes (A. Abragam, The Principles of Nuclear Magnetism, 1961,
+chapter VII, for η = 0):
 
     a = n·V·n,    |V₁|² = n·V²·n − a²,    |V₂|² = 2 (Tr V² + a²/2 − 2 n·V²·n),    x = n·(Vδ + δV)·n/2 − a n·δ·n
 
-with |V₁|² = V_xz² + V_yz² and |V₂|² = (V_xx − V_yy)² + 4V_xy² in axes whose z is n. No eigenvalue and no Euler angle appears, so that the relative orientation
-of the two tensors is right by construction and the derivative with respect to either is that of a polynomial.
+with |V₁|² = V_xz² + V_yz² and |V₂|² = (V_xx − V_yy)² + 4V_xy² in axes whose z is n. No eigenvalue and no Euler angle
+appears, so that the relative orientation of the two tensors is right by construction and the derivative with respect to
+either is that of a polynomial.
 
-Frequencies are in Hz on the axis of the chemical shift: relative to the Larmor frequency, positive towards larger δ whatever the sign of γ.
-"""
+Frequencies are in Hz on the axis of the chemical shift: relative to the Larmor frequency, positive towards larger δ
+whatever the sign of γ."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -84,13 +87,9 @@ def transition(
 ) -> Transition:
     """Coefficients of one transition.
 
-    Args:
-        nucleus: isotope.
-        field: T.
-        initial, final: quantum numbers m > m'.
-        order: 1 for first order only, 2 for second order as well, which includes the cross term of quadrupolar coupling and shift.
-        efg: False leaves the quadrupolar coupling out.
-    """
+    Args: nucleus: isotope. field: T. initial, final: quantum numbers m > m'. order: 1 for first order only, 2 for
+        second order as well, which includes the cross term of quadrupolar coupling and shift. efg: False leaves the
+        quadrupolar coupling out."""
     spin, larmor = nucleus.spin, larmor_frequency(nucleus, field)
     quantum = initial - final
     weight = ladder(spin, final) if quantum == 1.0 else 0.0
@@ -152,8 +151,8 @@ def spinning_frequency(
 ) -> Float[Array, ""]:
     """Frequency averaged over a turn about the magic angle, for spinning that is fast beyond measure.
 
-    The field runs round a cone about the rotor's axis; the frequency is a polynomial of degree 4 in its direction, and so its mean over the turn is that of five
-    equally spaced directions, exactly.
+    The field runs round a cone about the rotor's axis; the frequency is a polynomial of degree 4 in its direction, and
+    so its mean over the turn is that of five equally spaced directions, exactly.
 
     Args:
         efg: V, V/Å².

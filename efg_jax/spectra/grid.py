@@ -1,4 +1,6 @@
-"""Directions of a powder: an octahedron's faces in triangles, projected on the half sphere (D. W. Alderman, M. S. Solum, D. M. Grant, J. Chem. Phys. 84 (1986) 3717)."""
+"""Directions of a powder: an octahedron's faces in triangles, projected on the half sphere (D. W. Alderman, M. S.
+Solum, D. M. Grant, J. Chem. Phys. 84 (1986) 3717).
+"""
 
 from functools import lru_cache
 from typing import NamedTuple

@@ -1,4 +1,6 @@
-"""Equivalent sites: a powder cannot tell a site from its images under rotation and inversion, and one of them can stand for all."""
+"""Equivalent sites: a powder cannot tell a site from its images under rotation and inversion, and one of them can stand
+for all.
+"""
 
 from functools import reduce
 
@@ -13,8 +15,9 @@ ISOTROPIC = 1e-6  # ppm; below it no site has an anisotropy, and shifts are comp
 def merge(sites: Sites, tolerance: float = 1e-4) -> Sites:
     """One site for each class of sites that differ by a rotation, with their number as its count.
 
-    Two pairs (δ, V) of symmetric tensors are images of each other if, and only if, their invariants Tr δ, δ², δ³, V², V³, δV, δ²V, δV², δ²V² agree (A. J. M. Spencer,
-    in Continuum Physics I, 1971, table II). They are compared as lengths, relative to the strongest site.
+    Two pairs (δ, V) of symmetric tensors are images of each other if, and only if, their invariants Tr δ, δ², δ³, V²,
+    V³, δV, δ²V, δV², δ²V² agree (A. J. M. Spencer, in Continuum Physics I, 1971, table II). They are compared as
+    lengths, relative to the strongest site.
 
     Args:
         sites: as found.
@@ -37,10 +40,11 @@ def merge(sites: Sites, tolerance: float = 1e-4) -> Sites:
 
 
 def _invariants(sites: Sites) -> Float[np.ndarray, "sites 9"]:
-    """Invariants of each site as lengths: those of unit tensors times the norm (the smaller one where both enter), scaled to the strongest tensors.
+    """Invariants of each site as lengths: those of unit tensors times the norm (the smaller one where both enter),
+    scaled to the strongest tensors.
 
-    So a weak tensor is compared as finely, in the end in Hz, as a strong one, and the orientation of a vanishing one does not matter.
-    """
+    So a weak tensor is compared as finely, in the end in Hz, as a strong one, and the orientation of a vanishing one
+    does not matter."""
     mean = sites.isotropic_shift
     anisotropic = sites.shift - mean[:, None, None] * np.eye(3)
     efg = np.zeros_like(anisotropic) if sites.efg is None else sites.efg

@@ -42,9 +42,9 @@ def mqmas(
 ) -> Spectrum2D:
     """Sheared MQMAS spectrum of a half-integer quadrupolar nucleus, spun at infinite rate.
 
-    The isotropic axis is in ppm such that shifts run as on the MAS axis; the quadrupolar induced shift then counts −10/17 of its value on the MAS axis with
-    three quanta, whatever the spin (J.-P. Amoureux, C. Fernandez, Solid State NMR 10 (1998) 211). All sites have the same area: how well
-    pulses excite each is not simulated.
+    The isotropic axis is in ppm such that shifts run as on the MAS axis; the quadrupolar induced shift then counts
+    −10/17 of its value on the MAS axis with three quanta, whatever the spin (J.-P. Amoureux, C. Fernandez, Solid State
+    NMR 10 (1998) 211). All sites have the same area: how well pulses excite each is not simulated.
 
     Args:
         atoms: structure or structures, or `Sites`.
@@ -109,7 +109,8 @@ def _check(found: Sites, quanta: int) -> None:
 def shear(spin: float, quanta: int) -> tuple[float, float]:
     """Shear ratio k and what a shift counts on the sheared axis (ν_MQ + k ν_MAS)/(1 + |k|).
 
-    k = −C₄(m → −m)/C₄(½ → −½), the ratio of the fourth-rank second-order coefficients, is read off the coefficients of |V₁|² and |V₂|².
+    k = −C₄(m → −m)/C₄(½ → −½), the ratio of the fourth-rank second-order coefficients, is read off the coefficients of
+    |V₁|² and |V₂|².
 
     Args:
         spin: I.
@@ -121,7 +122,9 @@ def shear(spin: float, quanta: int) -> tuple[float, float]:
 
 
 def _rank_four(spin: float, m: float) -> float:
-    """Fourth-rank part of the second-order frequency of m → −m, up to a factor for all m: 18 I(I+1) m − 34 m³ − 5 m (Amoureux and Fernandez, 1998)."""
+    """Fourth-rank part of the second-order frequency of m → −m, up to a factor for all m: 18 I(I+1) m − 34 m³ − 5 m
+    (Amoureux and Fernandez, 1998).
+    """
     return m * (18.0 * spin * (spin + 1.0) - 34.0 * m * m - 5.0)
 
 

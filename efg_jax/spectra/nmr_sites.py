@@ -26,15 +26,11 @@ QUADRUPOLAR = tuple(QUANTITIES["efg"][name] for name in ("c_q", "eta", *ANGLES))
 class Site(NamedTuple):
     """One site in numbers: frequencies in Hz, shifts in ppm, angles in rad.
 
-    Attributes:
-        frame, atom: where it comes from.
-        count: number of nuclei that it stands for.
-        shift: isotropic chemical shift δ_iso.
-        zeta, eta_csa: reduced anisotropy ζ = σ_zz − σ_iso of the *shielding* (−ζ of the shift) and its asymmetry, Haeberlen order.
-        euler_csa: passive ZYZ angles of its Haeberlen axes.
-        c_q, eta_q: quadrupolar coupling constant and asymmetry.
-        euler_q: passive ZYZ angles of the EFG's axes in Haeberlen order (x and y exchanged with respect to NQR order).
-    """
+    Attributes: frame, atom: where it comes from. count: number of nuclei that it stands for. shift: isotropic chemical
+        shift δ_iso. zeta, eta_csa: reduced anisotropy ζ = σ_zz − σ_iso of the *shielding* (−ζ of the shift) and its
+        asymmetry, Haeberlen order. euler_csa: passive ZYZ angles of its Haeberlen axes. c_q, eta_q: quadrupolar
+        coupling constant and asymmetry. euler_q: passive ZYZ angles of the EFG's axes in Haeberlen order (x and y
+        exchanged with respect to NQR order)."""
 
     frame: int
     atom: int
@@ -85,7 +81,9 @@ class Sites:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names for tables and pictures, "O4", with the frame before it where there are several, "2:O4"; "×8" for merged ones."""
+        """Names for tables and pictures, "O4", with the frame before it where there are several, "2:O4"; "×8" for
+        merged ones.
+        """
         several = len(np.unique(self.frame)) > 1
         names = []
         for frame, atom, count in zip(self.frame, self.atom, self.count, strict=True):
@@ -115,23 +113,21 @@ def sites(
     shielding: str = "ms",
     indices: Sequence[int] | None = None,
 ) -> Sites:
-    """Sites of all nuclei of one isotope, from tensors of any origin: first principles, a model's prediction, an average over a trajectory.
+    """Sites of all nuclei of one isotope, from tensors of any origin: first principles, a model's prediction, an
+    average over a trajectory.
 
-    The shielding needs a reference, σ_ref, computed as σ was: there is no default. To do without shielding, say so by giving ``shift``.
+    The shielding needs a reference, σ_ref, computed as σ was: there is no default. To do without shielding, say so by
+        giving ``shift``.
 
-    Args:
-        atoms: structure or structures with per-atom arrays, (n, 3, 3) or (n, 9).
-        isotope: nucleus; its element chooses the atoms.
-        reference: shielding σ_ref of the reference compound, ppm; δ = (σ_ref − σ)/(1 − 10⁻⁶ σ_ref).
-        shift: instead of a reference: one isotropic shift for all sites, ppm, without anisotropy; the shielding is not looked at.
-        efg: name of the array of EFG tensors, V/Å²; None leaves them out. Not looked at for nuclei of spin 1/2.
-        shielding: name of the array of shielding tensors, ppm.
-        indices: atoms of every structure to take, numbered from 0; None: all of the element.
+    Args: atoms: structure or structures with per-atom arrays, (n, 3, 3) or (n, 9). isotope: nucleus; its element
+        chooses the atoms. reference: shielding σ_ref of the reference compound, ppm; δ = (σ_ref − σ)/(1 − 10⁻⁶ σ_ref).
+        shift: instead of a reference: one isotropic shift for all sites, ppm, without anisotropy; the shielding is not
+        looked at. efg: name of the array of EFG tensors, V/Å²; None leaves them out. Not looked at for nuclei of spin
+        1/2. shielding: name of the array of shielding tensors, ppm. indices: atoms of every structure to take, numbered
+        from 0; None: all of the element.
 
-    Raises:
-        InputError: neither reference nor shift (or both), no atoms of the element, no tensors of them, or tensors that are not finite or (EFG) not symmetric
-            and traceless.
-    """
+    Raises: InputError: neither reference nor shift (or both), no atoms of the element, no tensors of them, or tensors
+        that are not finite or (EFG) not symmetric and traceless."""
     nucleus = find_isotope(isotope)
     frames = list(each(atoms))
     _check_reference(nucleus, reference, shift, frames, shielding)

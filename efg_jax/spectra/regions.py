@@ -57,8 +57,9 @@ def find_regions(
 ) -> Regions:
     """Regions around the most prominent peaks of a histogram.
 
-    A region grows from its peak to both sides over bins that hold at least ``least`` values. Where two would meet, they are parted at the
-    emptiest bin between their peaks, which goes to the region whose peak is nearer (the lower one, if both are). What no region covers is unassigned.
+    A region grows from its peak to both sides over bins that hold at least ``least`` values. Where two would meet, they
+    are parted at the emptiest bin between their peaks, which goes to the region whose peak is nearer (the lower one, if
+    both are). What no region covers is unassigned.
 
     Args:
         values: frequencies, in any unit; NaN are left out.

@@ -73,32 +73,25 @@ def spectrum(
 ) -> Spectrum:
     """Powder spectrum of one isotope, from tensors of any origin.
 
-    Simulated by mrsimulator with the nuclear data of :mod:`efg_jax.tensors.nuclei`; both tensors enter with their true relative orientation. Every nucleus has the
-    same area; transitions of one nucleus share it by |⟨m−1|I₋|m⟩|², as after a short ideal pulse.
+    Simulated by mrsimulator with the nuclear data of :mod:`efg_jax.tensors.nuclei`; both tensors enter with their true
+    relative orientation. Every nucleus has the same area; transitions of one nucleus share it by |⟨m−1|I₋|m⟩|², as
+    after a short ideal pulse.
 
-    Args:
-        atoms: structure or structures with arrays ``efg`` (V/Å²) and ``ms`` (ppm), or `Sites`.
-        field: T.
-        isotope: nucleus, "17O"; `Sites` have theirs.
-        reference: shielding of the reference, ppm; mandatory wherever the shielding is used.
-        shift: instead of it, one isotropic shift for all, ppm, without anisotropy: 0.0 for a spectrum of the field gradients alone.
-        spinning: 0 (static), a rate in Hz, or infinity, about the magic angle.
-        transitions: "central" or "all"; None: central for spins 1/2, 3/2, ..., all for integer ones.
-        order: of the quadrupolar coupling: 1, or 2 for both.
-        csa: False leaves the anisotropy of the shift out.
-        efg: False leaves the quadrupolar coupling out.
-        broadening: "200 Hz", "lorentzian 1 ppm", a number in Hz, or `Broadening`; full width at half maximum.
-        width, offset: of the window and its middle, Hz; without them a window that holds the whole pattern. What lies outside a window that was asked for is cut,
-            not folded, and a warning logged.
-        points: number of points.
-        per_site: keep the contribution of each site.
-        merge: give equivalent sites once; True for a tolerance of 1e-4, see :func:`efg_jax.spectra.merge`.
-        indices: atoms of every structure, numbered from 0; None: all.
+    Args: atoms: structure or structures with arrays ``efg`` (V/Å²) and ``ms`` (ppm), or `Sites`. field: T. isotope:
+        nucleus, "17O"; `Sites` have theirs. reference: shielding of the reference, ppm; mandatory wherever the
+        shielding is used. shift: instead of it, one isotropic shift for all, ppm, without anisotropy: 0.0 for a
+        spectrum of the field gradients alone. spinning: 0 (static), a rate in Hz, or infinity, about the magic angle.
+        transitions: "central" or "all"; None: central for spins 1/2, 3/2, ..., all for integer ones. order: of the
+        quadrupolar coupling: 1, or 2 for both. csa: False leaves the anisotropy of the shift out. efg: False leaves the
+        quadrupolar coupling out. broadening: "200 Hz", "lorentzian 1 ppm", a number in Hz, or `Broadening`; full width
+        at half maximum. width, offset: of the window and its middle, Hz; without them a window that holds the whole
+        pattern. What lies outside a window that was asked for is cut, not folded, and a warning logged. points: number
+        of points. per_site: keep the contribution of each site. merge: give equivalent sites once; True for a tolerance
+        of 1e-4, see :func:`efg_jax.spectra.merge`. indices: atoms of every structure, numbered from 0; None: all.
         density: of orientations: 2·(density+1)(density+2) of them.
 
-    Raises:
-        InputError: as :func:`efg_jax.spectra.nmr_sites`; conditions out of range; spinning too slow for its sidebands; mrsimulator is not installed.
-    """
+    Raises: InputError: as :func:`efg_jax.spectra.nmr_sites`; conditions out of range; spinning too slow for its
+        sidebands; mrsimulator is not installed."""
     choice = {"reference": reference, "shift": shift, "indices": indices}
     found = sites_of(atoms, isotope, choice, efg=efg, merge=merge)
     asked = {"transitions": transitions, "order": order, "csa": csa, "efg": efg}
@@ -174,7 +167,9 @@ def _setup(found: Sites, wanted: Conditions, broadening: Broadening, axis: dict[
 
 
 def _whole(setup: Setup, density: int, per_site: bool) -> tuple[Setup, Float[np.ndarray, "curves points"]]:
-    """Simulate, and widen an automatic window until it holds the pattern: with slow spinning no formula says how far sidebands reach."""
+    """Simulate, and widen an automatic window until it holds the pattern: with slow spinning no formula says how far
+    sidebands reach.
+    """
     expected = setup.found.count.sum()
     for _ in range(WIDENINGS):
         raw = _simulate(setup, density, per_site)
@@ -220,7 +215,8 @@ def _simulate_piece(
     found: Sites, wanted: Conditions, window: Window, density: int
 ) -> Float[np.ndarray, "sites points"]:
     simulator = simulator_of(found, wanted, window, density, exact=True)
-    # A last site, isotropic and in the middle, is the yardstick: what mrsimulator gives for one nucleus depends on its settings.
+    # A last site, isotropic and in the middle, is the yardstick: what mrsimulator gives for one nucleus depends on its
+    # settings.
     lines = transitions(found.isotope, wanted)
     middle = window.offset / (larmor_frequency(found.isotope, wanted.field) * 1e-6)
     simulator.spin_systems = [*simulator.spin_systems, _yardstick(found.isotope, middle)]
@@ -264,7 +260,9 @@ def simulator_of(found: Sites, wanted: Conditions, window: Window, density: int,
 
 
 def configure(simulator: Any, density: int, count: int) -> None:
-    """Set what mrsimulator's defaults get wrong for tensors in general orientation: an octant is enough for coincident axes only."""
+    """Set what mrsimulator's defaults get wrong for tensors in general orientation: an octant is enough for coincident
+    axes only.
+    """
     simulator.config.decompose_spectrum = "spin_system"
     simulator.config.integration_volume = "hemisphere"
     simulator.config.integration_density = density

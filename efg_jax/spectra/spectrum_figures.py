@@ -30,14 +30,14 @@ def spectrum_figure(
     limits: tuple[float, float] | None = None,
     title: str = "",
 ) -> Figure:
-    """Spectra stacked one above the other, each scaled to its highest point, with the contributions of its sites below its total.
+    """Spectra stacked one above the other, each scaled to its highest point, with the contributions of its sites below
+    its total.
 
-    Args:
-        spectra: one, or several of one nucleus by their names.
-        sites: draw the contributions, where a spectrum has them: up to 12 in colours, with names where they are the same in all spectra; more as grey lines.
-        unit: of the axis, "ppm", "Hz", "kHz" or "MHz"; the shift runs from right to left, as spectroscopists draw it.
-        limits: of the axis in its unit, in either order; without them what is higher than 0.1 % of the highest point.
-        title: heading; without it that of the spectrum (nucleus and conditions).
+    Args: spectra: one, or several of one nucleus by their names. sites: draw the contributions, where a spectrum has
+        them: up to 12 in colours, with names where they are the same in all spectra; more as grey lines. unit: of the
+        axis, "ppm", "Hz", "kHz" or "MHz"; the shift runs from right to left, as spectroscopists draw it. limits: of the
+        axis in its unit, in either order; without them what is higher than 0.1 % of the highest point. title: heading;
+        without it that of the spectrum (nucleus and conditions).
 
     Raises:
         InputError: no spectra, of several nuclei, or an unknown unit.
@@ -80,14 +80,12 @@ def mqmas_figure(
     limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
     title: str = "",
 ) -> Figure:
-    """Contours of a sheared MQMAS spectrum with its projections, those of the sites in colours, and the line along which shifts alone move a site.
+    """Contours of a sheared MQMAS spectrum with its projections, those of the sites in colours, and the line along
+    which shifts alone move a site.
 
-    Args:
-        spectrum: two-dimensional spectrum.
-        sites: draw the contributions of up to 12 sites in colours, where the spectrum has them.
-        limits: of the MAS axis and of the isotropic axis, ppm; without them what is higher than 0.1 % of the highest point.
-        title: heading.
-    """
+    Args: spectrum: two-dimensional spectrum. sites: draw the contributions of up to 12 sites in colours, where the
+        spectrum has them. limits: of the MAS axis and of the isotropic axis, ppm; without them what is higher than 0.1
+        % of the highest point. title: heading."""
     coloured = sites and spectrum.per_site is not None and len(spectrum.per_site) <= MOST_SITES
     with style():
         figure = Picture(figsize=(2.0 * PANEL, 2.0 * PANEL), layout="constrained")

@@ -48,7 +48,9 @@ class Window:
         return (np.arange(self.points) - self.points // 2) * self.step + self.offset
 
     def extended(self, low: float, high: float) -> tuple["Window", slice]:
-        """A window with the same points and as many more as reach from low to high, and where the points of this one are in it."""
+        """A window with the same points and as many more as reach from low to high, and where the points of this one
+        are in it.
+        """
         axis = self.frequencies()
         before = max(0, int(np.ceil((axis[0] - low) / self.step)))
         after = max(0, int(np.ceil((high - axis[-1]) / self.step)))
@@ -62,11 +64,8 @@ def pattern_range(
 ) -> tuple[float, float]:
     """Lowest and highest frequency of the powder patterns of all sites, sidebands included, Hz.
 
-    Args:
-        found: sites.
-        conditions: of the measurement. With a finite rate the range is that of the static sample and at least two sidebands on either side.
-        lines: transitions; None: those of the conditions.
-    """
+    Args: found: sites. conditions: of the measurement. With a finite rate the range is that of the static sample and at
+        least two sidebands on either side. lines: transitions; None: those of the conditions."""
     lines = lines or transitions(found.isotope, conditions)
     with x64():
         low, high = _range(found, conditions, lines)
@@ -82,7 +81,8 @@ def isotropic_range(found: Sites, conditions: Conditions) -> tuple[float, float]
 
 
 def isotropic_frequencies(found: Sites, conditions: Conditions, line: Transition) -> Float[np.ndarray, " sites"]:
-    """Orientation average of a transition of each site, Hz: n·V·n → 0, (n·V·n)² → 2/15 Tr V², n·V²·n → 1/3 Tr V²; so |V₁|² → 1/5 and |V₂|² → 4/5 of Tr V².
+    """Orientation average of a transition of each site, Hz: n·V·n → 0, (n·V·n)² → 2/15 Tr V², n·V²·n → 1/3 Tr V²; so
+    |V₁|² → 1/5 and |V₂|² → 4/5 of Tr V².
 
     The cross term averages to the trace of Vδ, (1/3 − 2/15) of it; without anisotropy of the shift there is none.
     """

@@ -1,4 +1,6 @@
-"""Algebra of rank-2 tensors in NMR: irreducible parts, principal axes, orientation, and the quantities that NMR measures."""
+"""Algebra of rank-2 tensors in NMR: irreducible parts, principal axes, orientation, and the quantities that NMR
+measures.
+"""
 
 from efg_jax.tensors.efg import (
     HZ_PER_MILLIBARN_V_PER_ANGSTROM2,

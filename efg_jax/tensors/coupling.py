@@ -11,9 +11,10 @@ from jaxtyping import Float
 def real_clebsch_gordan(l1: int, l2: int, order: int) -> Float[np.ndarray, "mu m1 m2"]:
     """Coupling coefficients C[μ, m1, m2] that make (a ⊗ b)_λμ = Σ C[μ, m1, m2] a_{l1 m1} b_{l2 m2} turn as λ.
 
-    In the basis of `solid_harmonics`. Orthonormal: Σ_{m1 m2} C[μ, m1, m2] C[μ', m1, m2] = δ_μμ'. For l1 + l2 + λ odd the transform of
-    the complex coefficients is imaginary and its imaginary part is returned: the pseudotensor coupling (l1 = l2 = λ = 1: the
-    cross product over √2).
+    In the basis of `solid_harmonics`. Orthonormal: Σ_{m1 m2} C[μ, m1, m2] C[μ', m1, m2] = δ_μμ'. For l1 + l2 + λ odd
+    the transform of
+    the complex coefficients is imaginary and its imaginary part is returned: the pseudotensor coupling (l1 = l2 = λ =
+        1: the cross product over √2).
 
     Args:
         l1, l2: angular momenta that are coupled.
@@ -41,7 +42,9 @@ def real_clebsch_gordan(l1: int, l2: int, order: int) -> Float[np.ndarray, "mu m
 
 
 def _to_real(l: int) -> np.ndarray:
-    """Unitary matrix from complex harmonics (Condon–Shortley) to the real ones of `solid_harmonics`, rows and columns m = −l..l."""
+    """Unitary matrix from complex harmonics (Condon–Shortley) to the real ones of `solid_harmonics`, rows and columns m
+    = −l..l.
+    """
     u = np.zeros((2 * l + 1, 2 * l + 1), dtype=complex)
     u[l, l] = 1.0
     for m in range(1, l + 1):

@@ -64,17 +64,16 @@ def asymmetry(values: Float[Array, "*atoms 3"]) -> Float[Array, "*atoms"]:
     Args:
         values: principal values (V_xx, V_yy, V_zz) in NQR order, any unit.
 
-    Returns:
-        η in [0, 1]; 0, with a zero derivative, for the zero tensor. η has a kink at 0, where V_xx and V_yy change places: use
-        :func:`asymmetry_squared` where a smooth function is needed.
-    """
+    Returns: η in [0, 1]; 0, with a zero derivative, for the zero tensor. η has a kink at 0, where V_xx and V_yy change
+        places: use :func:`asymmetry_squared` where a smooth function is needed."""
     v_xx, v_yy, v_zz = values[..., 0], values[..., 1], values[..., 2]
     zero = v_zz == 0.0
     return jnp.where(zero, 0.0, (v_xx - v_yy) / jnp.where(zero, 1.0, v_zz))
 
 
 def invariant_strength(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*atoms"]:
-    """√(⅔ Tr V²) = |V_zz| √(1 + η²/3), the P_Q of a tensor in EFG units: no eigenvalues, smooth except at the zero tensor.
+    """√(⅔ Tr V²) = |V_zz| √(1 + η²/3), the P_Q of a tensor in EFG units: no eigenvalues, smooth except at the zero
+    tensor.
 
     Args:
         tensor: symmetric traceless EFG, V/Å².
@@ -133,8 +132,8 @@ def quadrupolar_product(
         eta: asymmetry.
         isotope: nucleus.
 
-    Returns:
-        P_Q in Hz, with the sign of C_Q. Its magnitude is also that of ``coupling_constant(invariant_strength(tensor), isotope)``.
+    Returns: P_Q in Hz, with the sign of C_Q. Its magnitude is also that of
+        ``coupling_constant(invariant_strength(tensor), isotope)``.
 
     Raises:
         InputError: the isotope has spin below 1.
@@ -145,9 +144,11 @@ def quadrupolar_product(
 def quadrupolar_induced_shift(
     p_q: Float[Array, "*atoms"], larmor: Float[Array, "..."] | float | int, spin: float | int
 ) -> Float[Array, "*atoms"]:
-    """Second-order shift of the central transition's centre of gravity, δ_QIS = −(3/40)(P_Q/ν_L)² [I(I + 1) − ¾]/[I²(2I − 1)²] · 10⁶.
+    """Second-order shift of the central transition's centre of gravity, δ_QIS = −(3/40)(P_Q/ν_L)² [I(I + 1) − ¾]/[I²(2I
+    − 1)²] · 10⁶.
 
-    Isotropic: static or spinning, a powder's centre of gravity lies at δ_iso + δ_QIS (A. Samoson, Chem. Phys. Lett. 119 (1985) 29).
+    Isotropic: static or spinning, a powder's centre of gravity lies at δ_iso + δ_QIS (A. Samoson, Chem. Phys. Lett. 119
+        (1985) 29).
 
     Args:
         p_q: quadrupolar product, Hz; its sign does not matter.

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 HIGHEST = jax.lax.Precision.HIGHEST
-# Two eigenvalues closer than this many units of rounding of the largest cannot be told apart, nor can their eigenvectors.
+# Two eigenvalues closer than this many units of rounding of the largest cannot be told apart, nor can their
+# eigenvectors.
 DEGENERATE_ULPS = 64.0
 SWEEPS = 5  # of Jacobi rotations; four reach rounding for all of 200 000 tensors that were tried, nearly degenerate ones among them
 
@@ -15,14 +16,17 @@ SWEEPS = 5  # of Jacobi rotations; four reach rounding for all of 200 000 tensor
 def eigh3(tensor: Float[Array, "*batch 3 3"]) -> tuple[Float[Array, "*batch 3"], Float[Array, "*batch 3 3"]]:
     """Eigenvalues and eigenvectors of the symmetric part, ½(V + Vᵀ) = U diag(w) Uᵀ, differentiable to any order.
 
-    First-order perturbation theory, dw_j = u_jᵀ dV u_j and dU = U (F ∘ Uᵀ dV U) with F_ij = 1/(w_j − w_i), except that F_ij = 0 for
-    pairs with |w_j − w_i| ≤ 64 ε max|w|, ε the rounding of the dtype. What that drops is a turn inside a degenerate subspace, where
-    no eigenvector is defined. The derivative is never NaN, not even at the zero tensor. Where two eigenvalues coincide,
+    First-order perturbation theory, dw_j = u_jᵀ dV u_j and dU = U (F ∘ Uᵀ dV U) with F_ij = 1/(w_j − w_i), except that
+    F_ij = 0 for pairs with |w_j − w_i| ≤ 64 ε max|w|, ε the rounding of the dtype. What that drops is a turn inside a
+    degenerate subspace, where no eigenvector is defined. The derivative is never NaN, not even at the zero tensor.
+    Where two eigenvalues coincide,
 
-    - the other eigenvalue, its axis and the sum of the two have exact derivatives of first and second order (V_zz at η = 0);
-    - symmetric functions of the two, such as w_1² + w_2², have an exact gradient, but their Hessian lacks the turn: write them without
-      eigenvalues (Tr V², det V), as :func:`efg_jax.tensors.efg.invariant_strength` does;
-    - a function of one of the two alone (η) has a kink, and gets the derivative along the eigenvectors that happened to be returned.
+    - the other eigenvalue, its axis and the sum of the two have exact derivatives of first and second order (V_zz at η
+      = 0);
+    - symmetric functions of the two, such as w_1² + w_2², have an exact gradient, but their Hessian lacks the turn:
+      write them without eigenvalues (Tr V², det V), as :func:`efg_jax.tensors.efg.invariant_strength` does;
+    - a function of one of the two alone (η) has a kink, and gets the derivative along the eigenvectors that happened to
+      be returned.
 
     Args:
         tensor: tensor, any unit (not V/m²: float32 overflows there).
@@ -37,10 +41,11 @@ def eigh3(tensor: Float[Array, "*batch 3 3"]) -> tuple[Float[Array, "*batch 3"],
 @jax.custom_jvp
 @partial(jax.jit, inline=True)  # or every call outside of compiled code would compile the loop anew
 def _eigh(symmetric):
-    """Jacobi's method with scaled tensors: elementwise over the batch, so that it fuses, and runs as fast on accelerators.
+    """Jacobi's method with scaled tensors: elementwise over the batch, so that it fuses, and runs as fast on
+    accelerators.
 
-    Batched LAPACK calls are no alternative: several in one compiled program can wait for each other for ever on CPUs (jaxlib 0.10.2).
-    """
+    Batched LAPACK calls are no alternative: several in one compiled program can wait for each other for ever on CPUs
+        (jaxlib 0.10.2)."""
     largest = jnp.max(jnp.abs(symmetric), axis=(-2, -1), keepdims=True)
     # A power of two, so that scaling is exact; NaN and infinity stay what they are.
     scale = jnp.exp2(jnp.floor(jnp.log2(jnp.where(largest > 0.0, largest, 1.0))))
@@ -54,7 +59,9 @@ def _eigh(symmetric):
 
 
 def _sweep(matrix, vectors):
-    """One rotation of each pair of axes, each of which makes its off-diagonal element vanish (Golub & Van Loan, section 8.5)."""
+    """One rotation of each pair of axes, each of which makes its off-diagonal element vanish (Golub & Van Loan, section
+    8.5).
+    """
     rows, columns = [[matrix[..., i, j] for j in range(3)] for i in range(3)], [vectors[..., :, j] for j in range(3)]
     for p, q in ((0, 1), (0, 2), (1, 2)):
         r = 3 - p - q

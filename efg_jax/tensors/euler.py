@@ -5,9 +5,9 @@ With R the axes as columns (a proper rotation, T_lab = R · T_PAS · Rᵀ):
     active:   R  = R_z(α) R_y(β) R_z(γ): turns a tensor that lies along the Cartesian axes into the lab tensor
     passive:  Rᵀ = R_z(α) R_y(β) R_z(γ): turns the lab tensor into its principal axis system, T_PAS = Rᵀ T_lab R
 
-R_z(α) = [[cos α, −sin α, 0], [sin α, cos α, 0], [0, 0, 1]] and R_y(β) = [[cos β, 0, sin β], [0, 1, 0], [−sin β, 0, cos β]]. One set of
-angles in terms of the other, both ways: (α, β, γ) → (π − γ, β, π − α). The same as Soprano's and TensorView's. Angles are in rad.
-"""
+R_z(α) = [[cos α, −sin α, 0], [sin α, cos α, 0], [0, 0, 1]] and R_y(β) = [[cos β, 0, sin β], [0, 1, 0], [−sin β, 0, cos
+β]]. One set of angles in terms of the other, both ways: (α, β, γ) → (π − γ, β, π − α). The same as Soprano's and
+TensorView's. Angles are in rad."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 
 from efg_jax.tensors.principal import orient
 
-# Below this many units of rounding, sin β is noise and only α + γ (β = 0) or α − γ (β = π) has a meaning: γ is set to zero there.
+# Below this many units of rounding, sin β is noise and only α + γ (β = 0) or α − γ (β = π) has a meaning: γ is set to
+# zero there.
 GIMBAL_ULPS = 16.0
 HALF_TURNS = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -55,7 +56,8 @@ def euler_from_rotation(axes: Float[Array, "*batch 3 3"], *, passive: bool = Fal
     c, s = axes[..., 0, 2], axes[..., 1, 2]  # sin β (cos α, sin α)
     gimbal = jnp.maximum(jnp.abs(c), jnp.abs(s)) <= GIMBAL_ULPS * float(jnp.finfo(axes.dtype).eps)
     alpha = jnp.arctan2(jnp.where(gimbal, -axes[..., 0, 1], s), jnp.where(gimbal, axes[..., 1, 1], c))
-    # The rest is R_z(−α) R = R_y(β) R_z(γ). Reading β and γ from it, not from R, keeps α + γ right when sin β is all but zero.
+    # The rest is R_z(−α) R = R_y(β) R_z(γ). Reading β and γ from it, not from R, keeps α + γ right when sin β is all
+    # but zero.
     ca, sa = jnp.cos(alpha), jnp.sin(alpha)
     beta = jnp.arctan2(ca * c + sa * s, axes[..., 2, 2])
     beta = jnp.where(gimbal, jnp.where(axes[..., 2, 2] < 0.0, np.pi, 0.0).astype(axes.dtype), beta)
@@ -66,9 +68,11 @@ def euler_from_rotation(axes: Float[Array, "*batch 3 3"], *, passive: bool = Fal
 
 
 def euler_angles(axes: Float[Array, "*batch 3 3"], *, passive: bool = False) -> Float[Array, "*batch 3"]:
-    """ZYZ angles of a tensor: of its four equivalent sets the one with active β ≤ π/2 and γ < π (passive β ≤ π/2 and α ≤ π).
+    """ZYZ angles of a tensor: of its four equivalent sets the one with active β ≤ π/2 and γ < π (passive β ≤ π/2 and α
+    ≤ π).
 
-    On the rim (β = π/2, and so on) the choice is that of :func:`efg_jax.tensors.principal.orient`, which rounding errors do not change.
+    On the rim (β = π/2, and so on) the choice is that of :func:`efg_jax.tensors.principal.orient`, which rounding
+    errors do not change.
 
     Args:
         axes: principal axes as columns, proper rotation, any signs.
@@ -89,7 +93,8 @@ def swap_sense(angles: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
 def equivalent_euler_angles(angles: Float[Array, "*batch 3"], *, passive: bool = False) -> Float[Array, "*batch 4 3"]:
     """The four sets of ZYZ angles that describe the same tensor: a turn of 180° about z, and the two with z reversed.
 
-    Passive: (α, β, γ), (α+π, β, γ), (π−α, π−β, γ+π), (−α, π−β, γ+π). Active: (α, β, γ), (α, β, γ+π), (α+π, π−β, π−γ), (α+π, π−β, −γ).
+    Passive: (α, β, γ), (α+π, β, γ), (π−α, π−β, γ+π), (−α, π−β, γ+π). Active: (α, β, γ), (α, β, γ+π), (α+π, π−β, π−γ),
+        (α+π, π−β, −γ).
 
     Args:
         angles: one set, rad.
@@ -120,7 +125,8 @@ def equivalent_euler_angles(angles: Float[Array, "*batch 3"], *, passive: bool =
 def relative_euler_angles(
     first: Float[Array, "*batch 3 3"], second: Float[Array, "*batch 3 3"]
 ) -> Float[Array, "*batch 3"]:
-    """Active ZYZ angles of one tensor's axes in those of another, R_firstᵀ R_second (Soprano's ``second.euler_to(first)``).
+    """Active ZYZ angles of one tensor's axes in those of another, R_firstᵀ R_second (Soprano's
+    ``second.euler_to(first)``).
 
     Each tensor has four equivalent frames, so sixteen sets of angles mean the same. `euler_angles` chooses among the
     half turns of the second; of the half turns of the first the one with the smallest α is taken, at most 90°.

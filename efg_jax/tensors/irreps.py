@@ -1,7 +1,8 @@
 """Cartesian rank-2 tensors as real irreducible spherical tensors of order 0, 1 and 2, and back.
 
-The basis is real and orthonormal, so norms agree: ‖V‖_F² = Σ_λ ‖v^λ‖². Components run over m = −λ..λ in the order and sign of real
-spherical harmonics without the Condon–Shortley phase, as TENSOAP and featomic have them (TENSOAP's λ = 0 carries a minus sign; ours does not):
+The basis is real and orthonormal, so norms agree: ‖V‖_F² = Σ_λ ‖v^λ‖². Components run over m = −λ..λ in the order and
+sign of real spherical harmonics without the Condon–Shortley phase, as TENSOAP and featomic have them (TENSOAP's λ = 0
+carries a minus sign; ours does not):
 
     λ = 0:  Tr V / √3
     λ = 1:  (a_y, a_z, a_x), a_i = ε_ijk V_jk / √2, the antisymmetric part: a pseudovector, of even parity
@@ -85,7 +86,8 @@ def decompose(
 
 
 def to_cartesian(components: Mapping[int, Float[Array, "*batch _"]]) -> Float[Array, "*batch 3 3"]:
-    """Cartesian tensor V_ij = Σ_λm B^λ_m,ij v^λ_m, the inverse of :func:`decompose`; orders that are missing count as zero.
+    """Cartesian tensor V_ij = Σ_λm B^λ_m,ij v^λ_m, the inverse of :func:`decompose`; orders that are missing count as
+    zero.
 
     Args:
         components: {λ: array [*batch, 2λ+1]}, one unit for all.

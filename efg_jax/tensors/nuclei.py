@@ -1,8 +1,9 @@
-"""The nuclei of NMR: spin, quadrupole moment, gyromagnetic ratio, each with its source, and all of them the user's to override.
+"""The nuclei of NMR: spin, quadrupole moment, gyromagnetic ratio, each with its source, and all of them the user's to
+override.
 
-Quadrupole moments are those of Pyykkö's year-2008 compilation. Later revisions exist for some (²⁷Al ≈ 148.2 mb): take them with
-``isotope("27Al").replace(quadrupole_moment=148.2, quadrupole_source="...")``, for one call, or `register_isotope` it for good.
-"""
+Quadrupole moments are those of Pyykkö's year-2008 compilation. Later revisions exist for some (²⁷Al ≈ 148.2 mb): take
+them with ``isotope("27Al").replace(quadrupole_moment=148.2, quadrupole_source="...")``, for one call, or
+`register_isotope` it for good."""
 
 import dataclasses
 import difflib
@@ -71,7 +72,9 @@ class Isotope:
 
     @property
     def quadrupolar_sibling(self) -> "Isotope | None":
-        """The isotope of the same element with a quadrupole moment that this table would use, None where it knows of none."""
+        """The isotope of the same element with a quadrupole moment that this table would use, None where it knows of
+        none.
+        """
         candidates = [other for other in isotopes(self.symbol) if other.quadrupole_moment is not None and other != self]
         preferred = default_isotope(self.symbol)
         return preferred if preferred in candidates else next(iter(candidates), None)
@@ -93,7 +96,9 @@ class Isotope:
         raise InputError(f"{self} has spin {self.spin:g} and no quadrupole moment, so no quadrupolar coupling; {mend}")
 
     def replace(self, **changes) -> "Isotope":
-        """A copy with some values changed, as `dataclasses.replace`; a changed value without a source is marked as the user's."""
+        """A copy with some values changed, as `dataclasses.replace`; a changed value without a source is marked as the
+        user's.
+        """
         for value, source in (
             ("quadrupole_moment", "quadrupole_source"),
             ("gyromagnetic_ratio", "gyromagnetic_source"),
@@ -128,8 +133,8 @@ class Nuclei(NamedTuple):
         return self.quadrupole_moment
 
 
-# Isotope, spin I, Q (mb, Pyykkö 2008), γ (10⁷ rad/s/T, Harris 2001). The first isotope of an element is its default: the quadrupolar one
-# that people measure, or, for elements that have only spin 1/2, that one.
+# Isotope, spin I, Q (mb, Pyykkö 2008), γ (10⁷ rad/s/T, Harris 2001). The first isotope of an element is its default:
+# the quadrupolar one that people measure, or, for elements that have only spin 1/2, that one.
 _TABLE = """
 2H 1 2.86 4.10662791 | 1H 1/2 - 26.7522128 | 3H 1/2 - 28.5349779 | 3He 1/2 - -20.3801587
 7Li 3/2 -40.1 10.3977013 | 6Li 1 -0.808 3.9371709 | 9Be 3/2 52.88 -3.759666
@@ -229,9 +234,8 @@ def default_isotope(symbol: str) -> Isotope | None:
     Args:
         symbol: chemical element, "O".
 
-    Returns:
-        The isotope (²H, ⁷Li, ¹⁷O, ²⁷Al, ⁴⁷Ti, ...; ²⁹Si, ¹³C, ³¹P without quadrupole moment), None for an element not in the table.
-    """
+    Returns: The isotope (²H, ⁷Li, ¹⁷O, ²⁷Al, ⁴⁷Ti, ...; ²⁹Si, ¹³C, ³¹P without quadrupole moment), None for an element
+        not in the table."""
     name = _DEFAULTS.get(symbol)
     return None if name is None else _ISOTOPES[name]
 

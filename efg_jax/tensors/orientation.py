@@ -1,9 +1,9 @@
-"""Where a tensor's principal axes point: quaternions, angles to the field, and comparisons that no choice of axis signs can change.
+"""Where a tensor's principal axes point: quaternions, angles to the field, and comparisons that no choice of axis signs
+can change.
 
-Axes are the columns x, y, z of a proper rotation, as :func:`efg_jax.tensors.principal.principal_axes` gives them. An orthorhombic tensor is
-the same after a turn of 180° about any of its axes, so each orientation has four frames (the group D₂); whatever compares two tensors
-here takes the best of them.
-"""
+Axes are the columns x, y, z of a proper rotation, as :func:`efg_jax.tensors.principal.principal_axes` gives them. An
+orthorhombic tensor is the same after a turn of 180° about any of its axes, so each orientation has four frames (the
+group D₂); whatever compares two tensors here takes the best of them."""
 
 import itertools
 
@@ -21,14 +21,14 @@ _SIGNS = np.array(list(itertools.product([1, -1], repeat=3)))
 
 
 def quaternion(axes: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 4"]:
-    """Unit quaternion (w, x, y, z), w ≥ 0, of the rotation that turns the Cartesian axes into these (S. W. Shepperd, J. Guid. Control 1 (1978) 223).
+    """Unit quaternion (w, x, y, z), w ≥ 0, of the rotation that turns the Cartesian axes into these (S. W. Shepperd, J.
+    Guid. Control 1 (1978) 223).
 
     Args:
         axes: proper rotation, columns x, y, z.
 
-    Returns:
-        q with v ↦ q v q* equal to v ↦ axes·v. Well conditioned for every rotation: the largest component is found first.
-    """
+    Returns: q with v ↦ q v q* equal to v ↦ axes·v. Well conditioned for every rotation: the largest component is found
+        first."""
     r = axes
     trace = r[..., 0, 0] + r[..., 1, 1] + r[..., 2, 2]
     # Four times the square of each component; the largest is at least 1.
@@ -52,7 +52,9 @@ def quaternion(axes: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 4"]:
 
 
 def rotation_from_quaternion(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 3 3"]:
-    """Rotation matrix of a quaternion (w, x, y, z), which need not be normalised (but not zero): the inverse of :func:`quaternion`."""
+    """Rotation matrix of a quaternion (w, x, y, z), which need not be normalised (but not zero): the inverse of
+    :func:`quaternion`.
+    """
     w, x, y, z = (q[..., i] for i in range(4))
     two = 2.0 / (w * w + x * x + y * y + z * z)
     rows = [
@@ -64,7 +66,8 @@ def rotation_from_quaternion(q: Float[Array, "*batch 4"]) -> Float[Array, "*batc
 
 
 def quaternion_overlap(q1: Float[Array, "*batch 4"], q2: Float[Array, "*batch 4"]) -> Float[Array, "*batch"]:
-    """q̃ = max |q₁·(q₂ ⊗ u)| over u = 1, i, j, k: the paper's q·q′ (Harper et al. 2025, Eq. 9), made independent of axis signs.
+    """q̃ = max |q₁·(q₂ ⊗ u)| over u = 1, i, j, k: the paper's q·q′ (Harper et al. 2025, Eq. 9), made independent of
+    axis signs.
 
     Args:
         q1: unit quaternions of one set of axes.
@@ -92,9 +95,8 @@ def misfit_angle(overlap: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     Args:
         overlap: q̃ from :func:`quaternion_overlap`.
 
-    Returns:
-        Angle in rad; near 0 its resolution is √ε (3e-8 rad in float64, 7e-4 in float32). Exactly 0, with a zero derivative, for q̃ ≥ 1.
-    """
+    Returns: Angle in rad; near 0 its resolution is √ε (3e-8 rad in float64, 7e-4 in float32). Exactly 0, with a zero
+        derivative, for q̃ ≥ 1."""
     aligned = overlap >= 1.0
     return jnp.where(aligned, 0.0, 2.0 * jnp.arccos(jnp.where(aligned, 0.0, overlap)))
 
@@ -102,7 +104,8 @@ def misfit_angle(overlap: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
 def polar_angles(
     axes: Float[Array, "*batch 3 3"], direction: Float[Array, "... 3"]
 ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """θ and φ of a field direction in the principal axes, folded into [0, π/2]²: independent of the axes' signs, as ν_Q is.
+    """θ and φ of a field direction in the principal axes, folded into [0, π/2]²: independent of the axes' signs, as ν_Q
+    is.
 
     Args:
         axes: principal axes as columns.
@@ -120,8 +123,9 @@ def paper_angles(
 ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
     """θ ∈ [0, π) and φ ∈ [−π/2, π/2) of a field direction, the ranges of Harper et al. 2025 (Eq. 5, Fig. 1b).
 
-    They cover half of the sphere: a direction in the other half is replaced by its opposite, which has the same ν_Q. Unlike
-    :func:`polar_angles` they depend on the signs of the axes, of which four choices describe the same tensor.
+    They cover half of the sphere: a direction in the other half is replaced by its opposite, which has the same ν_Q.
+        Unlike :func:`polar_angles` they depend on the signs of the axes, of which four choices describe the same
+        tensor.
 
     Args:
         axes: principal axes as columns, proper rotation.
@@ -160,18 +164,19 @@ def z_axis_angle(axes1: Float[Array, "*batch 3 3"], axes2: Float[Array, "*batch 
 def reassign_axes(
     predicted_axes: Float[Array, "*batch 3 3"], reference_axes: Float[Array, "*batch 3 3"]
 ) -> tuple[Float[Array, "*batch 3 3"], Int[Array, "*batch 3"]]:
-    """Predicted axes renamed and re-signed to match the reference best: max over permutations π of Σ_i (e_i · e′_π(i))².
+    """Predicted axes renamed and re-signed to match the reference best: max over permutations π of Σ_i (e_i ·
+    e′_π(i))².
 
-    Where |V_zz| ≈ |V_yy| the order of the eigenvalues is a matter of noise, and so are the angles (Harper et al. 2025, Fig. 3c, S6).
+    Where |V_zz| ≈ |V_yy| the order of the eigenvalues is a matter of noise, and so are the angles (Harper et al. 2025,
+    Fig. 3c, S6).
 
     Args:
         predicted_axes: columns x, y, z.
         reference_axes: columns x, y, z, proper rotations.
 
-    Returns:
-        The predicted axes, columns in the reference's order, each along (not against) its partner as far as det +1 allows, and π with
-        ``reassigned[..., i] = ± predicted[..., π(i)]``: ``jnp.take_along_axis(values, permutation, axis=-1)`` makes the values follow.
-    """
+    Returns: The predicted axes, columns in the reference's order, each along (not against) its partner as far as det +1
+        allows, and π with ``reassigned[..., i] = ± predicted[..., π(i)]``: ``jnp.take_along_axis(values, permutation,
+        axis=-1)`` makes the values follow."""
     cosines = jnp.einsum("...ki,...kj->...ij", reference_axes, predicted_axes, precision=HIGHEST)
     # matched[..., p, i] = e_i · e'_π_p(i)
     matched = jnp.stack([jnp.stack([cosines[..., i, p[i]] for i in range(3)], axis=-1) for p in _PERMUTATIONS], axis=-2)

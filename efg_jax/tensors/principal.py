@@ -15,7 +15,9 @@ SIGN_ULPS = 64.0
 
 
 class PrincipalAxes(NamedTuple):
-    """Principal values (xx, yy, zz) and the axes x, y, z as the columns of a proper rotation: V = axes · diag(values) · axesᵀ."""
+    """Principal values (xx, yy, zz) and the axes x, y, z as the columns of a proper rotation: V = axes · diag(values) ·
+    axesᵀ.
+    """
 
     values: Float[Array, "*batch 3"]
     axes: Float[Array, "*batch 3 3"]
@@ -40,12 +42,13 @@ class PrincipalAxes(NamedTuple):
 def principal_axes(tensor: Float[Array, "*batch 3 3"], convention: str = "nqr") -> PrincipalAxes:
     """Principal axis system of the symmetric part of a tensor.
 
-    NQR order: |V_zz| ≥ |V_yy| ≥ |V_xx|. Haeberlen order: |σ_zz − σ_iso| ≥ |σ_xx − σ_iso| ≥ |σ_yy − σ_iso|. For a traceless tensor they
-    differ by a turn of 90° about z. Of two equal magnitudes of opposite sign (η = 1) the positive one becomes zz.
+    NQR order: |V_zz| ≥ |V_yy| ≥ |V_xx|. Haeberlen order: |σ_zz − σ_iso| ≥ |σ_xx − σ_iso| ≥ |σ_yy − σ_iso|. For a
+        traceless tensor they differ by a turn of 90° about z. Of two equal magnitudes of opposite sign (η = 1) the
+        positive one becomes zz.
 
-    The axes are right-handed (det +1). Their signs carry no physics and are fixed so: the last non-zero Cartesian component of z, and of
-    y, is positive (z component first, then y, then x, "zero" up to 64 roundings), and x = y × z. This is the member of the four
-    equivalent frames with active ZYZ Euler angles β ≤ π/2 and γ < π.
+    The axes are right-handed (det +1). Their signs carry no physics and are fixed so: the last non-zero Cartesian
+    component of z, and of y, is positive (z component first, then y, then x, "zero" up to 64 roundings), and x = y × z.
+    This is the member of the four equivalent frames with active ZYZ Euler angles β ≤ π/2 and γ < π.
 
     Args:
         tensor: Cartesian tensor, any unit.
@@ -60,7 +63,8 @@ def principal_axes(tensor: Float[Array, "*batch 3 3"], convention: str = "nqr") 
     """
     if convention not in CONVENTIONS:
         raise InputError(f"unknown axis convention {convention!r}; use one of {', '.join(CONVENTIONS)}")
-    # The mean of a shielding tensor can be a thousand times its anisotropy: taken off first, or float32 loses the digits that matter.
+    # The mean of a shielding tensor can be a thousand times its anisotropy: taken off first, or float32 loses the
+    # digits that matter.
     mean = jnp.zeros_like(tensor[..., 0, 0]) if convention == "nqr" else jnp.trace(tensor, axis1=-2, axis2=-1) / 3.0
     values, vectors = eigh3(tensor - mean[..., None, None] * identity_like(tensor))
     magnitude = jnp.abs(values)
@@ -73,7 +77,8 @@ def principal_axes(tensor: Float[Array, "*batch 3 3"], convention: str = "nqr") 
 
 
 def orient(axes: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3 3"]:
-    """The same axes with the signs that :func:`principal_axes` documents: a proper rotation, one of the four that mean the same.
+    """The same axes with the signs that :func:`principal_axes` documents: a proper rotation, one of the four that mean
+    the same.
 
     Args:
         axes: orthonormal columns, any signs and handedness.

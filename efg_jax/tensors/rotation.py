@@ -1,8 +1,8 @@
 """Rotations of tensors, in Cartesian and in irreducible spherical form.
 
-A rotation R is active: it takes the vector r to R r, the tensor T to R T Rᵀ, and spherical components v^λ to D^λ(R) v^λ, where the real
-harmonics obey Y^l(R r) = D^l(R) Y^l(r). The basis is that of :mod:`efg_jax.tensors.irreps` (order 1 is (y, z, x)).
-"""
+A rotation R is active: it takes the vector r to R r, the tensor T to R T Rᵀ, and spherical components v^λ to D^λ(R)
+v^λ, where the real harmonics obey Y^l(R r) = D^l(R) Y^l(r). The basis is that of :mod:`efg_jax.tensors.irreps` (order 1
+is (y, z, x))."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,8 @@ HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def random_rotation(key: PRNGKeyArray, dtype=float) -> Float[Array, "3 3"]:
-    """A proper rotation drawn uniformly (Haar measure), from a normal quaternion (K. Shoemake, Graphics Gems III (1992) 124).
+    """A proper rotation drawn uniformly (Haar measure), from a normal quaternion (K. Shoemake, Graphics Gems III (1992)
+    124).
 
     Args:
         key: JAX random key; `jax.vmap` over split keys for many.
@@ -62,14 +63,13 @@ def rotate_spherical(
 def wigner_d(rotation: Float[Array, "*batch 3 3"], order: int) -> Float[Array, "*batch 2*{order}+1 2*{order}+1"]:
     """Wigner matrix of real spherical harmonics, Y^l(R r) = D^l(R) Y^l(r), of any order.
 
-    Recursion in l, in the spirit of Ivanic and Ruedenberg (J. Phys. Chem. 100 (1996) 6342): Y^{l+1} is the stretched part of Y^l ⊗ Y^1, so
-    D^{l+1} = C (D^l ⊗ D^1) Cᵀ with the Clebsch–Gordan coefficients C of l ⊗ 1 → l+1. No angle is taken, so there is no gimbal lock: each
-    element is a polynomial of degree l in R, differentiable to any order. Rounding stays at a few ε for l ≤ 8.
+    Recursion in l, in the spirit of Ivanic and Ruedenberg (J. Phys. Chem. 100 (1996) 6342): Y^{l+1} is the stretched
+    part of Y^l ⊗ Y^1, so D^{l+1} = C (D^l ⊗ D^1) Cᵀ with the Clebsch–Gordan coefficients C of l ⊗ 1 → l+1. No angle is
+    taken, so there is no gimbal lock: each element is a polynomial of degree l in R, differentiable to any order.
+    Rounding stays at a few ε for l ≤ 8.
 
-    Args:
-        rotation: orthogonal matrix. An improper one gives the harmonics' own parity, (−1)^l under inversion. The spherical parts of a
-            rank-2 tensor are even for every λ: turn them with det(R)·R.
-        order: l, 0 or more.
+    Args: rotation: orthogonal matrix. An improper one gives the harmonics' own parity, (−1)^l under inversion. The
+        spherical parts of a rank-2 tensor are even for every λ: turn them with det(R)·R. order: l, 0 or more.
 
     Returns:
         Orthogonal matrix, rows and columns m = −l..l.

@@ -1,9 +1,9 @@
-"""Magnetic shielding and chemical shift tensors in the conventions of Haeberlen, of Maryland (Herzfeld–Berger) and of IUPAC.
+"""Magnetic shielding and chemical shift tensors in the conventions of Haeberlen, of Maryland (Herzfeld–Berger) and of
+IUPAC.
 
-Shielding σ and shift δ are in ppm. All functions see the symmetric part of a tensor; :func:`efg_jax.tensors.irreps.to_spherical` has the
-antisymmetric one. Where shielding and shift are described by different formulas the sense of the tensor is an argument without default:
-published signs differ.
-"""
+Shielding σ and shift δ are in ppm. All functions see the symmetric part of a tensor;
+:func:`efg_jax.tensors.irreps.to_spherical` has the antisymmetric one. Where shielding and shift are described by
+different formulas the sense of the tensor is an argument without default: published signs differ."""
 
 from typing import NamedTuple
 
@@ -75,7 +75,8 @@ def principal_from_haeberlen(
 
 
 def principal_components(tensor: Float[Array, "*batch 3 3"], *, sense: str) -> Float[Array, "*batch 3"]:
-    """IUPAC's principal components, in order of frequency: σ_11 ≤ σ_22 ≤ σ_33 for shielding, δ_11 ≥ δ_22 ≥ δ_33 for shift.
+    """IUPAC's principal components, in order of frequency: σ_11 ≤ σ_22 ≤ σ_33 for shielding, δ_11 ≥ δ_22 ≥ δ_33 for
+    shift.
 
     Args:
         tensor: shielding or shift tensor, ppm.
@@ -91,10 +92,11 @@ def principal_components(tensor: Float[Array, "*batch 3 3"], *, sense: str) -> F
 
 
 def maryland(tensor: Float[Array, "*batch 3 3"], *, sense: str) -> Maryland:
-    """Span and skew: Ω = σ_33 − σ_11, κ = 3(σ_iso − σ_22)/Ω of a shielding; Ω = δ_11 − δ_33, κ = 3(δ_22 − δ_iso)/Ω of a shift.
+    """Span and skew: Ω = σ_33 − σ_11, κ = 3(σ_iso − σ_22)/Ω of a shielding; Ω = δ_11 − δ_33, κ = 3(δ_22 − δ_iso)/Ω of a
+    shift.
 
-    A site has one κ: a shielding tensor read as "shielding" and its shift tensor read as "shift" agree. The same numbers read in the
-    other sense give −κ.
+    A site has one κ: a shielding tensor read as "shielding" and its shift tensor read as "shift" agree. The same
+        numbers read in the other sense give −κ.
 
     Args:
         tensor: shielding or shift tensor, ppm.

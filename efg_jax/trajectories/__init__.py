@@ -1,4 +1,6 @@
-"""Trajectories: tensors averaged before they are diagonalised, with errors, correlations, relaxation and distributions, in one pass."""
+"""Trajectories: tensors averaged before they are diagonalised, with errors, correlations, relaxation and distributions,
+in one pass.
+"""
 
 from efg_jax.trajectories.autocorrelation import Autocorrelation
 from efg_jax.trajectories.average import average, predicted

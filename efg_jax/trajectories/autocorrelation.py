@@ -15,12 +15,9 @@ from efg_jax.trajectories.site_averages import frequency_factors
 class Autocorrelation(NamedTuple):
     """⟨x(0)·x(t)⟩, mean over atoms.
 
-    Attributes:
-        lags: fs, or frames where no time step was given.
-        values: in the unit.
-        atoms: number of atoms.
-        unit: "(V/Å²)²", "ppm²", or "Hz²" for ν_Q of nuclei that have one; without a quadrupolar isotope it is n·V·n, in "(V/Å²)²".
-    """
+    Attributes: lags: fs, or frames where no time step was given. values: in the unit. atoms: number of atoms. unit:
+        "(V/Å²)²", "ppm²", or "Hz²" for ν_Q of nuclei that have one; without a quadrupolar isotope it is n·V·n, in
+        "(V/Å²)²"."""
 
     lags: Float[np.ndarray, " lags"]
     values: Float[np.ndarray, " lags"]

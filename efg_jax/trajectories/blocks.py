@@ -11,11 +11,9 @@ LEAST_BLOCKS = 4  # fewer say nothing of their own spread
 class Errors(NamedTuple):
     """Standard errors of means, one a series.
 
-    Attributes:
-        error: standard error of the mean, in the unit of the quantity; NaN for a series of fewer than 2·`LEAST_BLOCKS` values.
-        block: number of values in a block that was taken for independent.
-        reliable: False: the series is too short for its correlation time, and the error a lower bound.
-    """
+    Attributes: error: standard error of the mean, in the unit of the quantity; NaN for a series of fewer than
+        2·`LEAST_BLOCKS` values. block: number of values in a block that was taken for independent. reliable: False: the
+        series is too short for its correlation time, and the error a lower bound."""
 
     error: Float[np.ndarray, " series"]
     block: Int[np.ndarray, " series"]
@@ -25,9 +23,10 @@ class Errors(NamedTuple):
 class BlockSums:
     """Means and covariances of many vector-valued series at once, and of their blocks of 2, 4, 8, ... values.
 
-    Two blocks become one of double length as soon as both are there (Flyvbjerg and Petersen, J. Chem. Phys. 91 (1989) 461), so that nothing
-    but sums is kept: log₂ N levels of them, whatever the number N of values. Means and second moments are updated by Welford's rule, which
-    does not lose a small variance beside a large mean.
+    Two blocks become one of double length as soon as both are there (Flyvbjerg and Petersen, J. Chem. Phys. 91 (1989)
+    461), so that nothing
+    but sums is kept: log₂ N levels of them, whatever the number N of values. Means and second moments are updated by
+        Welford's rule, which does not lose a small variance beside a large mean.
 
     Args:
         series: number of series.
@@ -64,10 +63,10 @@ class BlockSums:
     def errors(self, gradient: Float[np.ndarray, "series width"]) -> Errors:
         """Standard error of a number that depends on the mean with this gradient, to first order.
 
-        The length B of the blocks is the smallest with B³ > 2N (s_B/s_1)⁴, s_B being the error that blocks of B values give (Lee et al., Phys. Rev.
-        E 83 (2011) 066706): the blocks are then longer than the correlation time, and as many as can be. Where no length with at least
-        `LEAST_BLOCKS` blocks is long enough, the largest of the errors is given, as not reliable.
-        """
+        The length B of the blocks is the smallest with B³ > 2N (s_B/s_1)⁴, s_B being the error that blocks of B values
+        give (Lee et al., Phys. Rev. E 83 (2011) 066706): the blocks are then longer than the correlation time, and as
+        many as can be. Where no length with at least `LEAST_BLOCKS` blocks is long enough, the largest of the errors is
+        given, as not reliable."""
         variances = np.stack([level.variance_of_mean(gradient) for level in self._levels])  # (levels, series)
         lengths = 2.0 ** np.arange(len(self._levels))
         usable = np.stack([level.count >= LEAST_BLOCKS for level in self._levels])

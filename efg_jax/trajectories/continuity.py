@@ -1,4 +1,6 @@
-"""Whether the frames of a trajectory belong together: the same atoms in the same order, in one frame of space, in one unit."""
+"""Whether the frames of a trajectory belong together: the same atoms in the same order, in one frame of space, in one
+unit.
+"""
 
 from collections import Counter
 
@@ -14,7 +16,9 @@ from efg_jax.structures.targets import place_of
 from efg_jax.tensors.efg import V_PER_ANGSTROM2_PER_ATOMIC_UNIT
 
 JUMP = 1.5
-"""Å; two atoms of an oxide, an ice or an alloy are farther apart than this, so that who changes places with another jumps farther."""
+"""Å; two atoms of an oxide, an ice or an alloy are farther apart than this, so that who changes places with another
+jumps farther.
+"""
 
 TURN = np.radians(5.0)
 """Rotation of the cell against the first frame beyond which tensors of a fixed frame are not averaged."""
@@ -32,12 +36,9 @@ LEAST_MAGNITUDE = 1e-6  # V/Å²; below it a tensor vanishes by symmetry, and ha
 class Continuity:
     """What the frames so far have in common; `check` compares the next one with it, and unwraps its atoms.
 
-    Args:
-        tracked: indices of the atoms whose tensors are averaged.
-        jump: Å that one of them may move from one frame to the next, across periodic boundaries the shorter way; None: any.
-        turning: the cell may turn.
-        units: the magnitude of the EFG is compared with that of the frames before.
-    """
+    Args: tracked: indices of the atoms whose tensors are averaged. jump: Å that one of them may move from one frame to
+        the next, across periodic boundaries the shorter way; None: any. turning: the cell may turn. units: the
+        magnitude of the EFG is compared with that of the frames before."""
 
     def __init__(self, tracked: Int[np.ndarray, " tracked"], jump: float | None, turning: bool, units: bool):
         self._tracked, self._jump, self._turning, self._units = tracked, jump, turning, units
@@ -68,7 +69,8 @@ class Continuity:
         return self._unwrapped.copy()
 
     def check_units(self, tensors: Float[np.ndarray, "tracked 3 3"], atoms: Atoms, number: int) -> None:
-        """Compare the magnitude of a frame's EFG (root mean square over the tracked atoms) with that of the frames before.
+        """Compare the magnitude of a frame's EFG (root mean square over the tracked atoms) with that of the frames
+        before.
 
         Raises:
             InputError: it differs by a factor between two units.
@@ -136,7 +138,8 @@ class Continuity:
             return moved
         cell = _complete(atoms.cell.array)
         moved -= np.where(atoms.pbc, np.round(moved @ np.linalg.inv(cell)), 0.0) @ cell
-        # Rounding finds the nearest image of what moved less than half the smallest height of the cell; the others are few.
+        # Rounding finds the nearest image of what moved less than half the smallest height of the cell; the others are
+        # few.
         heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
         far = np.linalg.norm(moved, axis=1) > 0.5 * heights[atoms.pbc].min()
         if far.any():

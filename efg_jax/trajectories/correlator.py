@@ -1,4 +1,6 @@
-"""Autocorrelation in one pass: lags from one frame to the whole trajectory, in memory that grows with its logarithm only."""
+"""Autocorrelation in one pass: lags from one frame to the whole trajectory, in memory that grows with its logarithm
+only.
+"""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -7,11 +9,12 @@ POINTS, MERGED = 16, 2
 
 
 class Correlator:
-    """⟨x(0)·x(t)⟩ of many vector-valued series at once, by the multiple-tau method (Ramírez et al., J. Chem. Phys. 133 (2010) 154103).
+    """⟨x(0)·x(t)⟩ of many vector-valued series at once, by the multiple-tau method (Ramírez et al., J. Chem. Phys. 133
+    (2010) 154103).
 
-    Lags 0 to 15 are exact. Then pairs of values are merged into their mean, and lags of 8 to 15 of the merged values follow, and so on: a lag t
-    is known from values averaged over at most t/8, which is exact for what is linear over that time, and off by 10⁻³ of ⟨x·x⟩ for an
-    exponential.
+    Lags 0 to 15 are exact. Then pairs of values are merged into their mean, and lags of 8 to 15 of the merged values
+    follow, and so on: a lag t is known from values averaged over at most t/8, which is exact for what is linear over
+    that time, and off by 10⁻³ of ⟨x·x⟩ for an exponential.
 
     Args:
         series: number of series.
@@ -42,7 +45,9 @@ class Correlator:
         return self.about(np.zeros((self._series, self._width)))
 
     def about(self, centre: Float[np.ndarray, "series width"]) -> Float[np.ndarray, "lags series"]:
-        """⟨(x(0) − c)·(x(t) − c)⟩ at each lag: over the very pairs of that lag, so that no c, however large, leaves an error of the two ends."""
+        """⟨(x(0) − c)·(x(t) − c)⟩ at each lag: over the very pairs of that lag, so that no c, however large, leaves an
+        error of the two ends.
+        """
         return np.concatenate([np.zeros((0, self._series)), *(own.about(centre) for own in self._levels)])
 
 
@@ -59,7 +64,9 @@ class _Level:
         self._pending = None
 
     def add(self, values: np.ndarray) -> np.ndarray | None:
-        """Correlate a value with those before it; returns the mean of it and its partner for the next level, when both are there."""
+        """Correlate a value with those before it; returns the mean of it and its partner for the next level, when both
+        are there.
+        """
         self._last = np.roll(self._last, 1, axis=0)
         self._last[0] = values
         if self._count < POINTS:

@@ -28,7 +28,8 @@ class Density(NamedTuple):
 
 
 class Reservoir:
-    """A uniform random sample of a stream of rows, of bounded size (algorithm R; Vitter, ACM Trans. Math. Softw. 11 (1985) 37).
+    """A uniform random sample of a stream of rows, of bounded size (algorithm R; Vitter, ACM Trans. Math. Softw. 11
+    (1985) 37).
 
     Args:
         size: number of rows that are kept.
@@ -76,11 +77,11 @@ def has_density(values: Float[np.ndarray, " sample"]) -> bool:
 def kernel_density(
     values: Float[np.ndarray, " sample"], bounds: tuple[float | None, float | None] = (None, None)
 ) -> Density:
-    """Gaussian kernel density of a sample (scipy's, Scott's bandwidth), mirrored at the bounds that the quantity cannot cross.
+    """Gaussian kernel density of a sample (scipy's, Scott's bandwidth), mirrored at the bounds that the quantity cannot
+    cross.
 
-    Args:
-        values: the sample.
-        bounds: lowest and highest possible value; None: none. Without the mirror half of the density of η at 0 would lie below it.
+    Args: values: the sample. bounds: lowest and highest possible value; None: none. Without the mirror half of the
+        density of η at 0 would lie below it.
 
     Raises:
         InputError: fewer than two values, or all of them alike.

@@ -20,7 +20,8 @@ Key = str | Callable[[Atoms], Any]
 def tracked_atoms(
     atoms: Atoms, number: int, array: str, species: str | Sequence[str] | None, indices: Sequence[int] | None
 ) -> Int[np.ndarray, " tracked"]:
-    """Atoms whose tensors are averaged: those of the species, or of the indices, or of both; without either all that have a tensor.
+    """Atoms whose tensors are averaged: those of the species, or of the indices, or of both; without either all that
+    have a tensor.
 
     Raises:
         InputError: there is none, or no such index.

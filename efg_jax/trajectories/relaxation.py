@@ -18,17 +18,13 @@ COARSE = 0.7  # a correlation that falls below this part of itself from one fram
 class Relaxation(NamedTuple):
     """T₁ of a quadrupolar nucleus, and what it rests on.
 
-    Attributes:
-        t1: s; infinite where the tensor does not fluctuate.
-        error: standard error of T₁, s: that of the integral, for atoms that fluctuate independently of each other.
-        integral: ∫ ⟨δV(0):δV(t)⟩ dt up to `until`, (V/Å²)² s.
-        correlation_time: integral over ⟨δV:δV⟩, s.
-        until: lag at which the integral ends, s.
-        highest_frequency: Larmor frequency, Hz, at which 2πν₀·τ = 1: the formula wants one far below.
-        resolved: False: the correlation falls too fast for the spacing of the frames, and T₁ is a guess.
-        converged: False: the trajectory is shorter than `LONGEST` times the lag at which the correlation has died away, and T₁ is a guess.
-        isotope: the nucleus.
-    """
+    Attributes: t1: s; infinite where the tensor does not fluctuate. error: standard error of T₁, s: that of the
+        integral, for atoms that fluctuate independently of each other. integral: ∫ ⟨δV(0):δV(t)⟩ dt up to `until`,
+        (V/Å²)² s. correlation_time: integral over ⟨δV:δV⟩, s. until: lag at which the integral ends, s.
+        highest_frequency: Larmor frequency, Hz, at which 2πν₀·τ = 1: the formula wants one far below. resolved: False:
+        the correlation falls too fast for the spacing of the frames, and T₁ is a guess. converged: False: the
+        trajectory is shorter than `LONGEST` times the lag at which the correlation has died away, and T₁ is a guess.
+        isotope: the nucleus."""
 
     t1: float
     error: float
@@ -42,15 +38,18 @@ class Relaxation(NamedTuple):
 
 
 def quadrupolar_t1(integral: float, isotope: Isotope | str) -> float:
-    """T₁ in the limit of extreme narrowing: 1/T₁ = (2I + 3)/(20 I²(2I − 1)) · (eQ/ħ)² · ∫₀^∞ ⟨V(0):V(t)⟩ dt, V:V = Σ_ij V_ij².
+    """T₁ in the limit of extreme narrowing: 1/T₁ = (2I + 3)/(20 I²(2I − 1)) · (eQ/ħ)² · ∫₀^∞ ⟨V(0):V(t)⟩ dt, V:V = Σ_ij
+    V_ij².
 
-    It is Abragam's rate for isotropic tumbling with an exponential correlation (The Principles of Nuclear Magnetism, 1961, ch. VIII, Eq. 137; H. W. Spiess, NMR Basic Principles and
-    Progress 15 (1978) 55), 1/T₁ = (3/40)(2I + 3)/(I²(2I − 1)) · (eQV_zz/ħ)²(1 + η²/3) τ_c, as V:V = (3/2)V_zz²(1 + η²/3) and the integral is V:V τ_c; and it
-    does not need the correlation to be exponential.
+    It is Abragam's rate for isotropic tumbling with an exponential correlation (The Principles of Nuclear Magnetism,
+    1961, ch. VIII, Eq. 137; H. W. Spiess, NMR Basic Principles and Progress 15 (1978) 55), 1/T₁ = (3/40)(2I + 3)/(I²(2I
+    − 1)) · (eQV_zz/ħ)²(1 + η²/3) τ_c, as V:V = (3/2)V_zz²(1 + η²/3) and the integral is V:V τ_c; and it does not need
+    the correlation to be exponential.
 
-    Limits: motion much faster than the Larmor period (2πν₀τ ≪ 1, where T₁ = T₂ and all transitions of a half-integer spin relax with one rate) and than
-    1/C_Q (perturbation theory); fluctuations that are isotropic on average (in a single crystal the rate depends on the field's direction, and this is
-    its mean over a powder); no other mechanism; and the EFG of the trajectory itself, no Sternheimer factor.
+    Limits: motion much faster than the Larmor period (2πν₀τ ≪ 1, where T₁ = T₂ and all transitions of a half-integer
+        spin relax with one rate) and than 1/C_Q (perturbation theory); fluctuations that are isotropic on average (in a
+        single crystal the rate depends on the field's direction, and this is its mean over a powder); no other
+        mechanism; and the EFG of the trajectory itself, no Sternheimer factor.
 
     Args:
         integral: (V/Å²)² s.
@@ -93,10 +92,11 @@ def relaxation(
 ) -> Relaxation:
     """T₁ from an autocorrelation ⟨δV(0):δV(t)⟩.
 
-    The integral is cut where the correlation has become noise: at the first lag t that is at least `WINDOW` times the correlation time
-    that the integral up to t gives (Sokal's window; Madras and Sokal, J. Stat. Phys. 50 (1988) 109, which has the error as well: the relative variance of τ is 4t/T). A mean
-    that was taken from the same trajectory lowers the correlation by 2∫/T at every lag, and the integral by the factor 1 − 2t/T, which is put
-    right (Wolff, Comput. Phys. Commun. 156 (2004) 143, Eq. 49).
+    The integral is cut where the correlation has become noise: at the first lag t that is at least `WINDOW` times the
+        correlation time that the integral up to t gives (Sokal's window; Madras and Sokal, J. Stat. Phys. 50 (1988)
+        109, which has the error as well: the relative variance of τ is 4t/T). A mean that was taken from the same
+        trajectory lowers the correlation by 2∫/T at every lag, and the integral by the factor 1 − 2t/T, which is put
+        right (Wolff, Comput. Phys. Commun. 156 (2004) 143, Eq. 49).
 
     Args:
         lags: s, ascending from 0.
@@ -107,9 +107,8 @@ def relaxation(
         until: lag at which to end the integral instead, s; the first step at least.
         centred: the mean of each atom over this trajectory was taken off.
 
-    Raises:
-        InputError: fewer than two lags, an end before the first step, an integral below zero, or a nucleus without quadrupole moment.
-    """
+    Raises: InputError: fewer than two lags, an end before the first step, an integral below zero, or a nucleus without
+        quadrupole moment."""
     if len(lags) < 2:
         raise InputError("a single frame has no autocorrelation; give a trajectory")
     if until is not None and not until >= lags[1]:

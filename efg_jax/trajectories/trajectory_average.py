@@ -1,4 +1,6 @@
-"""What the average over a trajectory says: sites, correlations, relaxation, distributions; as table, files, structure and pictures."""
+"""What the average over a trajectory says: sites, correlations, relaxation, distributions; as table, files, structure
+and pictures.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,7 +73,9 @@ class TrajectoryAverage(ResultWithRows):
 
     @cached_property
     def sites(self) -> tuple[SiteAverage, ...]:
-        """What was asked for: each atom; under each label, where there are labels; all atoms together, where they are pooled."""
+        """What was asked for: each atom; under each label, where there are labels; all atoms together, where they are
+        pooled.
+        """
         if not self.sums.by_label:
             return self.overall
         atoms, symbols = self.tracked.tolist(), self.sums.symbols.tolist()
@@ -89,20 +93,17 @@ class TrajectoryAverage(ResultWithRows):
         atom: int | None = None,
         fluctuation: bool = True,
     ) -> Autocorrelation:
-        """⟨V(0):V(t)⟩ = ⟨Σ_ij V_ij(0) V_ij(t)⟩, which no rotation of the frame changes (of a shielding its traceless symmetric part), or ⟨ν_Q(0) ν_Q(t)⟩.
+        """⟨V(0):V(t)⟩ = ⟨Σ_ij V_ij(0) V_ij(t)⟩, which no rotation of the frame changes (of a shielding its traceless
+        symmetric part), or ⟨ν_Q(0) ν_Q(t)⟩.
 
-        Args:
-            of: the tensor, or ν_Q along the direction that was given: in Hz² where all of the atoms have a quadrupolar isotope, and where none has one
-                n·V·n in (V/Å²)²; the result says which.
-            species: element over whose atoms to take the mean; None: all of them.
-            atom: index of one atom instead.
-            fluctuation: of the deviation from the mean over the trajectory, V − ⟨V⟩. Its integral over all lags of the trajectory is zero: look at lags much
-                shorter than that.
+        Args: of: the tensor, or ν_Q along the direction that was given: in Hz² where all of the atoms have a
+            quadrupolar isotope, and where none has one n·V·n in (V/Å²)²; the result says which. species: element over
+            whose atoms to take the mean; None: all of them. atom: index of one atom instead. fluctuation: of the
+            deviation from the mean over the trajectory, V − ⟨V⟩. Its integral over all lags of the trajectory is zero:
+            look at lags much shorter than that.
 
-        Raises:
-            InputError: a mask or labels left out frames, so that frames are no measure of time; something else than these two; no direction; ν_Q of elements with
-                and without a quadrupolar isotope together; no such atom.
-        """
+        Raises: InputError: a mask or labels left out frames, so that frames are no measure of time; something else than
+            these two; no direction; ν_Q of elements with and without a quadrupolar isotope together; no such atom."""
         return autocorrelate(
             self.sums, self.isotopes, self.timestep, of, species=species, atom=atom, fluctuation=fluctuation
         )
@@ -110,12 +111,12 @@ class TrajectoryAverage(ResultWithRows):
     def relaxation(
         self, *, species: str | None = None, until: float | int | None = None, fluctuation: bool = True
     ) -> Relaxation:
-        """Quadrupolar T₁ in the limit of extreme narrowing, from the tensor's autocorrelation; see `relaxation.quadrupolar_t1` for formula and limits.
+        """Quadrupolar T₁ in the limit of extreme narrowing, from the tensor's autocorrelation; see
+        `relaxation.quadrupolar_t1` for formula and limits.
 
-        Args:
-            species: element; may be left out where there is one.
-            until: lag at which to end the integral, fs, the first step at least; None: Sokal's window.
-            fluctuation: False: of the whole tensor, for a liquid whose mean tensor is zero but for the shortness of the trajectory.
+        Args: species: element; may be left out where there is one. until: lag at which to end the integral, fs, the
+            first step at least; None: Sokal's window. fluctuation: False: of the whole tensor, for a liquid whose mean
+            tensor is zero but for the shortness of the trajectory.
 
         Raises:
             InputError: no time step, labels, several elements, no quadrupolar isotope, or as `autocorrelation`.
@@ -145,7 +146,9 @@ class TrajectoryAverage(ResultWithRows):
         )
 
     def relaxations(self) -> dict[str, Relaxation | str]:
-        """T₁ of every element with a quadrupolar isotope, or why there is none; empty where nobody asks (a shielding, no time step, one frame)."""
+        """T₁ of every element with a quadrupolar isotope, or why there is none; empty where nobody asks (a shielding,
+        no time step, one frame).
+        """
         if self.target != "efg" or self.timestep is None or self.frames < 2:
             return {}
         found: dict[str, Relaxation | str] = {}
@@ -166,15 +169,12 @@ class TrajectoryAverage(ResultWithRows):
     ) -> Density:
         """Kernel density of what single frames show, all atoms of an element together.
 
-        Args:
-            quantity: "c_q", "abs_c_q", "nu_q" (Hz), "v_zz", "abs_v_zz", "v_nn" (V/Å²), "eta"; of a shielding "sigma_iso", "delta_iso", "span" (ppm), "skew".
-            species: element; may be left out where there is one.
-            label: of these frames or atoms only; None: all.
-            reference: σ_ref in ppm, for "delta_iso".
+        Args: quantity: "c_q", "abs_c_q", "nu_q" (Hz), "v_zz", "abs_v_zz", "v_nn" (V/Å²), "eta"; of a shielding
+            "sigma_iso", "delta_iso", "span" (ppm), "skew". species: element; may be left out where there is one. label:
+            of these frames or atoms only; None: all. reference: σ_ref in ppm, for "delta_iso".
 
-        Raises:
-            InputError: an unknown quantity, element or label; no reference, no direction, no isotope; values that are all alike.
-        """
+        Raises: InputError: an unknown quantity, element or label; no reference, no direction, no isotope; values that
+            are all alike."""
         values = self.sampled(quantity, species=species, label=label, reference=reference)
         known = QUANTITIES["efg"] if self.target == "efg" else QUANTITIES["shift"] | QUANTITIES["shielding"]
         return kernel_density(values, known[quantity].bounds)
@@ -187,12 +187,16 @@ class TrajectoryAverage(ResultWithRows):
         label: str | None = None,
         reference: float | int | None = None,
     ) -> Float[np.ndarray, " sample"]:
-        """The sample of which `distribution` is the density; same arguments. All labels together are weighted by their numbers of frames."""
+        """The sample of which `distribution` is the density; same arguments. All labels together are weighted by their
+        numbers of frames.
+        """
         symbol = self._element(species, "distribution")
         return sampled(self.sums, symbol, self.isotopes[symbol], quantity, label=label, reference=reference)
 
     def running(self) -> tuple[Int[np.ndarray, " snapshots"], Snapshot]:
-        """Numbers of frames, and C_Q(⟨V⟩) (V_zz without an isotope; Ω of a shielding) after each of them with its error, and ⟨C_Q⟩, (snapshots, tracked); NaN before an atom is first counted."""
+        """Numbers of frames, and C_Q(⟨V⟩) (V_zz without an isotope; Ω of a shielding) after each of them with its
+        error, and ⟨C_Q⟩, (snapshots, tracked); NaN before an atom is first counted.
+        """
         series = self.sums.running.series()
         if self.target == "ms":
             return self.sums.running.frames, series
@@ -203,9 +207,11 @@ class TrajectoryAverage(ResultWithRows):
         )
 
     def to_atoms(self, label: str | None = None) -> Atoms:
-        """The mean structure with the mean tensors (NaN for atoms that were not averaged), for spectra, observables and files.
+        """The mean structure with the mean tensors (NaN for atoms that were not averaged), for spectra, observables and
+        files.
 
-        Positions and cell are means over the same frames (over all that count, where labels belong to atoms); atoms that diffuse have no meaningful ones.
+        Positions and cell are means over the same frames (over all that count, where labels belong to atoms); atoms
+        that diffuse have no meaningful ones.
 
         Args:
             label: of these frames, or atoms; None: the average over all.
@@ -250,7 +256,9 @@ class TrajectoryAverage(ResultWithRows):
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each site: C_Q and ν_Q in Hz, tensors in V/Å² or ppm, standard errors in columns that end in _error."""
+        """One row for each site: C_Q and ν_Q in Hz, tensors in V/Å² or ppm, standard errors in columns that end in
+        _error.
+        """
         return [site.row() for site in self.sites]
 
     def table(self) -> Table:

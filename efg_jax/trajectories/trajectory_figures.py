@@ -1,4 +1,6 @@
-"""What a trajectory says, in pictures: running averages, distributions, autocorrelations, and the wrong order of averaging."""
+"""What a trajectory says, in pictures: running averages, distributions, autocorrelations, and the wrong order of
+averaging.
+"""
 
 from collections.abc import Sequence
 
@@ -17,7 +19,8 @@ MARK = {"s": 12, "linewidths": 0, "alpha": 0.8, "zorder": 3}
 
 
 def trajectory_figure(average: TrajectoryAverage, species: str | None = None, title: str = "") -> Picture:
-    """Four panels: running average of one atom, right order against wrong, distribution of single frames, autocorrelation of the tensor.
+    """Four panels: running average of one atom, right order against wrong, distribution of single frames,
+    autocorrelation of the tensor.
 
     Args:
         average: from `efg_jax.trajectories.average`.
@@ -41,7 +44,9 @@ def trajectory_figure(average: TrajectoryAverage, species: str | None = None, ti
 
 
 def running_figure(average: TrajectoryAverage, atom: int | None = None) -> Picture:
-    """Running average of one atom with its standard error, and the mean over frames beside it; without an atom the first one."""
+    """Running average of one atom with its standard error, and the mean over frames beside it; without an atom the
+    first one.
+    """
     return _single(lambda ax: draw_running(ax, average, None, atom))
 
 
@@ -52,7 +57,9 @@ def distribution_figure(
     species: str | None = None,
     reference: float | int | None = None,
 ) -> Picture:
-    """Kernel density of single frames, by label where there are labels; quantities as of `TrajectoryAverage.distribution`."""
+    """Kernel density of single frames, by label where there are labels; quantities as of
+    `TrajectoryAverage.distribution`.
+    """
     return _single(
         lambda ax: draw_distribution(ax, average, species or next(iter(average.isotopes)), quantity, reference)
     )
@@ -205,7 +212,9 @@ def _time(average: TrajectoryAverage, values: np.ndarray, of_lags: bool = False)
 
 
 def _ends(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Both axes from a little below the smallest of these magnitudes, but not below zero, to a little above the largest."""
+    """Both axes from a little below the smallest of these magnitudes, but not below zero, to a little above the
+    largest.
+    """
     low, high = float((values - errors).min()), float((values + errors).max())
     margin = max(MARGIN * (high - low), 1e-3 * high, 1e-12)
     return np.array([max(low - margin, 0.0), high + margin])
