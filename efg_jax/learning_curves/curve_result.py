@@ -1,8 +1,5 @@
 """A learning curve as rows, means, slopes, table, files and figure."""
 
-import csv
-import html
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +12,13 @@ from rich.table import Table
 from efg_jax.errors import InputError
 from efg_jax.learning_curves.curve_metrics import label_of, shown
 from efg_jax.learning_curves.curve_statistics import Point, Row, Slope, power_laws, summarise
-from efg_jax.storage.atomic_write import atomic_write
-from efg_jax.text import render, with_error
+from efg_jax.storage.atomic_write import write_rows
+from efg_jax.storage.results import Result
+from efg_jax.text import with_error
 
 
 @dataclass(frozen=True)
-class LearningCurve:
+class LearningCurve(Result):
     """Result of `learning_curve`.
 
     Args:
@@ -64,10 +62,7 @@ class LearningCurve:
 
     def to_csv(self, path: str | Path) -> None:
         """Write the rows as a tidy table with a header, whole or not at all."""
-        with atomic_write(path) as temporary, Path(temporary).open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(Row._fields)
-            writer.writerows(self.rows)
+        write_rows(path, Row._fields, [row._asdict() for row in self.rows])
 
     def to_dict(self) -> dict[str, Any]:
         """Settings, rows, means and slopes as plain values."""
@@ -77,12 +72,6 @@ class LearningCurve:
             "summary": [point._asdict() for point in self._summary],
             "slopes": [slope._asdict() for slope in self._slopes],
         }
-
-    def to_json(self, path: str | Path) -> None:
-        """Write `to_dict` to a file, whole or not at all."""
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        with atomic_write(path) as temporary:
-            Path(temporary).write_text(text, encoding="utf-8")
 
     def metrics(self, species: str) -> list[str]:
         """The metrics that table and figure show of a species.
@@ -136,10 +125,8 @@ class LearningCurve:
 
     def _caption(self) -> str:
         repeats = self.settings["repeats"]
-        of_repeats = (
-            "one repeat" if repeats == 1 else f"mean over {repeats} repeats (its standard error, in last digits)"
-        )
-        return f"Errors: {of_repeats}; the slope is that of log error against log structures."
+        what = "one repeat" if repeats == 1 else f"mean over {repeats} repeats (its standard error, in last digits)"
+        return f"Errors: {what}; the slope is that of log error against log structures."
 
     def plot(self, species: str | None = None) -> Any:
         """Error against training structures, both logarithmic (Harper et al. 2025, Fig. 5).
@@ -156,16 +143,14 @@ class LearningCurve:
 
         return curve_figure(self, self.species if species is None else [species])
 
-    def __str__(self) -> str:
-        width = 110 + 12 * max(len(self.sizes) - 5, 0)
-        return render(self.table(), width)
+    @property
+    def width(self) -> int:
+        """Columns of text in which its table is printed."""
+        return Result.width + 12 * max(len(self.sizes) - 5, 0)
 
     def __repr__(self) -> str:
         sizes = ", ".join(map(str, self.sizes))
         return f"<LearningCurve of {self.settings['target']}: {', '.join(self.models)}; structures {sizes}>"
-
-    def _repr_html_(self) -> str:
-        return f'<pre style="line-height: 1.2">{html.escape(str(self))}</pre>'
 
 
 def slope_text(slope: Slope | None) -> str:

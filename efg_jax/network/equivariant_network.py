@@ -318,7 +318,7 @@ class FittedNetwork(FittedModel):
         """
         chosen = self.one_target(target)
         standard, kinds = self.committee.standards[chosen.name], kinds_of_atoms(environments)
-        precision = np.dtype(environments.positions.dtype)
+        precision = jnp.asarray(environments.positions).dtype
         parts = [cast(network, precision)(environments)[chosen.name] for network in self.committee.networks]
         values = [cartesian(chosen.kind, standard.restored(own, kinds)) for own in parts]
         return jnp.mean(jnp.stack(values), axis=0)
