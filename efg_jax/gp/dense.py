@@ -39,8 +39,7 @@ def fit_dense(
         Training environments by species, and the regressions.
 
     Raises:
-        InputError: no features, one structure only to find the regularisation from, or a kernel matrix that is not
-            positive definite.
+        InputError: no features, or a kernel matrix that is not positive definite.
     """
     bases, regressions = found.bases(descriptor, found.target.irreps), {}
     for irrep, targets in found.irrep_targets().items():

@@ -16,8 +16,6 @@ from jax import lax
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float, Int
 
-from efg_jax.errors import InputError
-
 logger = logging.getLogger(__name__)
 
 HIGHEST = lax.Precision.HIGHEST
@@ -225,18 +223,13 @@ def choose_regularisation(
 
     Args:
         modes: of the kernel (`eigenmodes`).
-        targets, groups: as for `held_out_residuals`.
+        targets, groups: as for `held_out_residuals`; two groups or more.
         decades: range of log₁₀ of the regularisation that is searched.
         steps_per_decade: of the scan; a parabola in log ρ then refines the minimum.
 
     Returns:
         The regularisation, and the root mean square of the residuals there.
-
-    Raises:
-        InputError: there is only one group.
     """
-    if sum(len(lines) for lines in groups) < 2:
-        raise one_structure_only()
     diagonal = float(jnp.mean(modes.values))  # the trace over n, in either basis
     # ρ must outweigh negative eigenvalues, or K + ρ is not positive definite.
     least = np.log10(max(-2.0 * float(jnp.min(modes.values)) / diagonal, 1e-300))
@@ -266,11 +259,3 @@ def choose_regularisation(
 def parabola_minimum(left: float, middle: float, right: float) -> float:
     """Where the parabola through (−1, left), (0, middle) and (1, right) is smallest."""
     return 0.5 * (left - right) / (left - 2.0 * middle + right)
-
-
-def one_structure_only() -> InputError:
-    """The error of regularisation "auto" where nothing can be held out."""
-    return InputError(
-        "regularisation 'auto' predicts each structure from the others, and only one carries labels; "
-        "give a number such as 1e-4"
-    )

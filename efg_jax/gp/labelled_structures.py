@@ -86,15 +86,20 @@ class LabelledStructures(NamedTuple):
         return np.concatenate(self.values)
 
     @property
+    def counts(self) -> Int[np.ndarray, " structures"]:
+        """Number of labels of each structure."""
+        return np.array([len(values) for values in self.values])
+
+    @property
     def structure_of_row(self) -> Int[np.ndarray, " rows"]:
         """Number of the structure of each row."""
-        return np.repeat(np.arange(len(self.values)), [len(values) for values in self.values])
+        return np.repeat(np.arange(len(self.values)), self.counts)
 
     @property
     def contributions(self) -> Int[np.ndarray, " rows"]:
         """Number of environments that contribute to each row."""
         if self.per_atom:
-            return np.ones(sum(map(len, self.values)), dtype=int)
+            return np.ones(self.counts.sum(), dtype=int)
         return np.sum([[len(index) for index in centres] for centres in self.centres.values()], axis=0)
 
     def irrep_targets(self) -> dict[Irrep, IrrepTargets]:

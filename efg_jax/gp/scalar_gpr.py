@@ -106,6 +106,7 @@ class ScalarGPR(KernelModel):
                 f"all |V_zz| of {symbol} are the same ({scale.mean:.3g} V/Å²), so C̃_Q has no scale; "
                 "train on more structures"
             )
+        self.check_labels({symbol: found.counts})
         logger.info("%s: fitting %d scalars to %d tensors", symbol, len(METRICS + Z_AXIS), basis.size)
         frames = np.stack([crystal_axes(found.structures[number]) for number in found.structure_of_row])
         quantities = scalar_targets(found.labels, frames, scale)
@@ -128,7 +129,7 @@ class ScalarGPR(KernelModel):
         return FittedScalars(basis, weights, means, deviations, chosen, scale)
 
     def tuning_problem(self, structures: Atoms | Iterable[Atoms], seed: int = 0, **options: Any) -> KernelTuning:
-        """Cross-validated losses of the quantities; see `Model.tuning_problem`; options are those of `CrossValidation`."""
+        """Cross-validated losses of the quantities; see `Model.tuning_problem`, with options of `CrossValidation`."""
         structures = check_frames(structures, self.target, array=self.array)
         options = CrossValidation.of(seed, options)
         target = target_of(self.target, structures, "atom")

@@ -17,7 +17,6 @@ from jaxtyping import Int
 from efg_jax.descriptors import Irrep, LambdaSOAP
 from efg_jax.gp import gram
 from efg_jax.gp.basis import Basis
-from efg_jax.gp.gaussian_process import one_structure_only
 from efg_jax.gp.gram import Gram
 from efg_jax.gp.inducing import SparseOptions, inducing_environments
 from efg_jax.gp.irrep_regression import IrrepRegression, not_positive_definite, report_featureless
@@ -63,13 +62,6 @@ class SparseProblem(NamedTuple):
         return sum(reference.width(self.descriptor, irrep) for reference in self.references.values())
 
 
-class Chunk(NamedTuple):
-    """Rows of one fold that are added in one step, ascending."""
-
-    fold: int
-    rows: Int[np.ndarray, " rows"]
-
-
 def fit_sparse(
     found: LabelledStructures,
     descriptor: LambdaSOAP,
@@ -93,8 +85,7 @@ def fit_sparse(
         Inducing environments by species (none for a primal model), and the regressions.
 
     Raises:
-        InputError: no features, one structure only to find the regularisation from, or a matrix that is not positive
-            definite.
+        InputError: no features, or a matrix that is not positive definite.
     """
     targets = found.irrep_targets()
     bases = inducing_environments(found, descriptor, options, checkpoint)
@@ -115,11 +106,7 @@ def fit_sparse(
 def _fold_of_structure(found: LabelledStructures, regularisation: float | None) -> Int[np.ndarray, " structures"]:
     """Fold of each structure; a single fold if the regularisation is given."""
     number = len(found.structures)
-    if regularisation is not None:
-        return np.zeros(number, dtype=int)
-    if number < 2:
-        raise one_structure_only()
-    return folds(number, min(FOLDS, number))
+    return np.zeros(number, dtype=int) if regularisation is not None else folds(number, min(FOLDS, number))
 
 
 def _space(bases: Mapping[str, Basis], irrep: Irrep, zeta: float) -> Whitening:
@@ -166,32 +153,30 @@ def _summed(
     problem: SparseProblem, fold_of: np.ndarray, checkpoint: Checkpoint, progress: Progress | None
 ) -> list[dict[Irrep, Gram]]:
     """Gram matrices of each fold, summed chunk by chunk; chunks in the checkpoint are not computed again."""
-    plan = _plan(problem.found, fold_of)
-    mine = [[chunk for chunk in plan if chunk.fold == fold][rank() :: count()] for fold in range(fold_of.max() + 1)]
-    sums, done = [], 0
-    for fold, chunks in enumerate(mine):
+    plan, sums, done = _plan(problem.found, fold_of), [], 0
+    for fold, chunks in enumerate(plan):
         state, ready = _unpacked(checkpoint.load(f"fold-{fold}"), problem)
         if ready:
             logger.info("fold %d: %d of %d chunks are taken from the checkpoint", fold + 1, ready, len(chunks))
         done += ready
-        for number, chunk in enumerate(chunks[ready:], start=ready + 1):
-            new = _chunk_sums(problem, chunk.rows)
+        for number, rows in enumerate(chunks[ready:], start=ready + 1):
+            new = _chunk_sums(problem, rows)
             state = new if state is None else add(state, new)
             checkpoint.save(f"fold-{fold}", _packed(state, number))
             done += 1
             if progress is not None:
-                progress(done, sum(map(len, mine)), problem.found.name)
+                progress(done, sum(map(len, plan)), problem.found.name)
         sums.append(total(state if state is not None else _nothing(problem)))
     return sums
 
 
-def _plan(found: LabelledStructures, fold_of: np.ndarray) -> list[Chunk]:
-    """Rows of each fold in chunks of about `CHUNK` environments."""
-    fold_of_row = fold_of[found.structure_of_row]
+def _plan(found: LabelledStructures, fold_of: np.ndarray) -> list[list[Int[np.ndarray, " rows"]]]:
+    """This process's share of the rows of each fold, in chunks of about `CHUNK` environments."""
     plan = []
     for fold in range(fold_of.max() + 1):
-        rows = np.flatnonzero(fold_of_row == fold)
-        plan += [Chunk(fold, rows[run]) for run in _consecutive(found.contributions[rows], CHUNK)]
+        rows = np.flatnonzero(fold_of[found.structure_of_row] == fold)
+        chunks = [rows[run] for run in _consecutive(found.contributions[rows], CHUNK)]
+        plan.append(chunks[rank() :: count()])
     return plan
 
 

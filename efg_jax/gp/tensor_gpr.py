@@ -110,6 +110,7 @@ class TensorGPR(KernelModel):
         with x64():
             for group in groups:
                 found = labelled_structures(structures, target, group)
+                self.check_labels({found.name: found.counts})
                 if self.is_sparse:
                     options, kept = SparseOptions(self.inducing, self.selection, zeta), checkpoints[group]
                     own, regressions[group] = fit_sparse(found, model.descriptor, options, ratio, kept, progress)
@@ -123,7 +124,7 @@ class TensorGPR(KernelModel):
         return FittedTensorGPR(model, target, bases, regressions, scales)
 
     def tuning_problem(self, structures: Atoms | Iterable[Atoms], seed: int = 0, **options: Any) -> KernelTuning:
-        """Cross-validated losses of a dense model; see `Model.tuning_problem`; options are those of `CrossValidation`."""
+        """Cross-validated losses of a dense model; see `Model.tuning_problem`, with options of `CrossValidation`."""
         structures = check_frames(structures, self.target, array=self.array, per=self.per)
         target = target_of(self.target, structures, self.per)
         fixed = {"zeta": "a primal model is linear in the features"} if self.primal else {}

@@ -1,4 +1,4 @@
-"""Which environments stand for all."""
+"""Choosing representative environments."""
 
 import numpy as np
 import pytest

@@ -50,9 +50,7 @@ def held_out(form: str, kernel, targets, groups, rho):
 @pytest.mark.parametrize("name", GROUPS)
 def test_held_out_residuals_are_those_of_refits(name, form):
     labels = GROUPS[name]
-    residuals = held_out(
-        form, jnp.asarray(KERNEL), jnp.asarray(TARGETS), gp.group_rows(labels), jnp.asarray(RHO)
-    )
+    residuals = held_out(form, jnp.asarray(KERNEL), jnp.asarray(TARGETS), gp.group_rows(labels), jnp.asarray(RHO))
     assert_allclose(residuals, refitted(KERNEL, TARGETS, labels, RHO), rtol=1e-10, atol=1e-11)
 
 
@@ -143,7 +141,7 @@ def test_inverse_by_halves_is_the_inverse(n):
 
 
 def test_the_chosen_regularisation_covers_what_is_negative_in_the_kernel():
-    """A kernel of ζ between whole numbers may be slightly indefinite."""
+    """A kernel may be slightly indefinite if ζ is not an integer."""
     values, vectors = np.linalg.eigh(KERNEL)
     values[0] = -3e-3 * values.mean()
     kernel = (vectors * values) @ vectors.T

@@ -1,4 +1,4 @@
-"""Model files: the same numbers after reading, nothing but arrays and JSON inside, and one clear line for what is no model."""
+"""Model files: the same numbers after reading, only arrays and JSON inside, and one clear line for other files."""
 
 import json
 import zipfile
@@ -125,7 +125,7 @@ def test_garbage_other_archives_and_no_file(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_damage_that_numpy_and_zipfile_have_their_own_errors_for(saved, tmp_path):
+def test_damage_that_numpy_and_zipfile_report_with_other_errors(saved, tmp_path):
     """Found by flipping bytes at random: an entry marked as encrypted, and an array header that never ends."""
     encrypted, endless = tmp_path / "encrypted.npz", tmp_path / "endless.npz"
     whole = bytearray(saved.read_bytes())
@@ -153,7 +153,7 @@ CHANGES = {
     "a species without environments": lambda h: h["species"].append("Xe"),
     "no target": lambda h: h.pop("target"),
     "options of the wrong type": lambda h: h.update(options=3),
-    "a list of regressions that is none": lambda h: h.update(regressions=[1, 2]),
+    "regressions that are numbers": lambda h: h.update(regressions=[1, 2]),
 }
 
 
@@ -193,7 +193,7 @@ def test_a_failed_save_leaves_the_old_file(saved, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
 
 
-def test_what_json_cannot_hold_leaves_the_old_file(tmp_path):
+def test_values_that_json_cannot_hold_leave_the_old_file(tmp_path):
     path = tmp_path / "model.npz"
     write_model(path, {"kind": "test"}, {"a": np.zeros(3)})
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Fitted models: predictions against explicit kernel algebra, and what masks, species, precision and batches may not change."""
+"""Fitted models: predictions against explicit kernel algebra, whatever the masks, species, precision and batches."""
 
 from dataclasses import replace
 
@@ -186,8 +186,8 @@ def test_predicting_changes_nothing(efg_model, test):
     assert atoms == test[0]
 
 
-def test_references_that_only_pad_have_no_part_in_second_derivatives(descriptor, train, test):
-    """Between whole numbers ζ has powers of the kernel whose derivatives are infinite at zero."""
+def test_padding_references_leave_second_derivatives_finite_and_right(descriptor, train, test):
+    """For ζ that is not an integer, powers of the kernel have infinite derivatives at zero."""
     model = TensorGPR(descriptor, species="O", zeta=1.5, regularisation=1e-3).fit(train[:3])
     predictor = model.learned.predictor("O", model.model.zeta)
     assert len(predictor.invariants) > model.bases["O"].size

@@ -1,4 +1,4 @@
-"""Sparse models against dense ones: the same where they are made of all environments, and close to them with fewer."""
+"""Sparse models: equal to dense ones with all environments, and close to them with fewer."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def fitted(descriptor, train):
     return of
 
 
-# The same model, made in two ways.
+# The same model, fitted in two ways.
 PAIRS = [
     ("efg", {"inducing": ALL}, {}),
     ("dipole", {"inducing": ALL}, {}),
@@ -85,7 +85,7 @@ def test_it_converges_to_the_dense_model(descriptor):
 
 
 def test_variance_grows_where_inducing_environments_are_few(fitted, test):
-    """By the variance of k** − |φ|² that they leave unexplained, over the prior variance."""
+    """The variance k** − |φ|² that they leave unexplained, over the prior variance."""
     few, all_of_them = (
         np.nanmean(np.array(model.predict(test, variance=True)[1])) / model.regressions["O",][2, 1].amplitude
         for model in (fitted("efg", inducing=3), fitted("efg", inducing=ALL))
@@ -127,7 +127,7 @@ def stop_after(chunks):
 
 
 @pytest.mark.parametrize(("target", "chunk"), [("efg", 2), ("dipole", 512)])
-def test_a_stopped_fit_goes_on_where_it_was(descriptor, train, test, tmp_path, monkeypatch, target, chunk):
+def test_an_interrupted_fit_resumes(descriptor, train, test, tmp_path, monkeypatch, target, chunk):
     monkeypatch.setattr(sparse, "CHUNK", chunk)
     model = TensorGPR(descriptor, "O", target, inducing=6)
     expected = model.fit(train).predict(test)
@@ -147,9 +147,7 @@ def test_a_stopped_fit_goes_on_where_it_was(descriptor, train, test, tmp_path, m
     assert not (tmp_path / "kept").exists()
 
 
-def test_checkpoints_of_other_data_are_left_alone_and_damaged_ones_computed_again(
-    descriptor, train, test, tmp_path, caplog
-):
+def test_checkpoints_of_other_data_stay_and_damaged_ones_are_computed_again(descriptor, train, test, tmp_path, caplog):
     model = TensorGPR(descriptor, "O", inducing=6)
     with pytest.raises(Stopped):
         model.fit(train, checkpoint=tmp_path, progress=stop_after(1))
@@ -173,7 +171,7 @@ def test_checkpoints_of_other_data_are_left_alone_and_damaged_ones_computed_agai
         ({"primal": True}, "give zeta = 1"),
     ],
 )
-def test_options_that_make_no_sense(descriptor, options, says):
+def test_contradictory_options_are_refused(descriptor, options, says):
     with pytest.raises(InputError, match=says):
         TensorGPR(descriptor, "O", **options)
 

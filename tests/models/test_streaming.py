@@ -1,4 +1,4 @@
-"""Prediction in a stream: what each structure has to itself, in few compilations, with few structures held."""
+"""Streamed prediction: the values of each structure alone, in few compilations, with few structures in memory."""
 
 import logging
 import weakref
@@ -88,8 +88,19 @@ def test_a_mixed_data_set_compiles_at_most_four_times(efg_model, caplog):
     assert compilations(caplog, lambda: efg_model.predict(frames[::-1], **unusual)) == []
 
 
+def test_a_second_structure_of_similar_size_compiles_nothing(efg_model, caplog):
+    first, second = crystals(2, seed=11)
+    smaller = second.copy()
+    del smaller[3]  # the hydrogen: one atom fewer
+    unusual = {"chunk": 104}  # of which nothing is compiled yet
+    assert len(compilations(caplog, lambda: efg_model.predict(first, **unusual))) > 0  # counting works
+    assert compilations(caplog, lambda: efg_model.predict(first, **unusual)) == []
+    assert compilations(caplog, lambda: efg_model.predict(second, **unusual)) == []
+    assert compilations(caplog, lambda: efg_model.predict(smaller, **unusual)) == []
+
+
 def test_few_structures_are_held(efg_model, monkeypatch):
-    """Of a long trajectory as many structures are alive as fill a piece; a rare element holds up no more than what may be held."""
+    """A piece of a long trajectory keeps few structures alive, also where an element is rare."""
     monkeypatch.setattr(streaming, "HELD_ATOMS", 60)
     given, most = [], 0
 
@@ -131,9 +142,7 @@ def test_species_and_indices_choose_atoms(shielding_model, test):
 
 def test_variance_in_a_stream_is_each_structures_own(efg_model):
     frames = crystals(9, seed=8)
-    found = list(
-        efg_model.predict_stream(frames, variance=True, chunk=16)
-    )  # two oxygens each: the last ones are left over
+    found = list(efg_model.predict_stream(frames, variance=True, chunk=16))  # two oxygens each: a rest remains
     for atoms, one in zip(frames, found, strict=True):
         assert_allclose(one.variance, efg_model.predict(atoms, variance=True)[1], rtol=1e-9)
 

@@ -22,7 +22,7 @@ def model(frames):
     return ej.TensorGPR(SOAP, species="Si", regularisation=1e-3).fit(frames[:6])
 
 
-def test_it_is_zero_on_the_training_set_and_what_features_say_elsewhere(model, frames):
+def test_zero_on_the_training_set_and_the_distance_of_features_elsewhere(model, frames):
     for distances, atoms in zip(model.training_distance(frames[:6]), frames[:6], strict=True):
         silicon = np.asarray(atoms.symbols) == "Si"
         assert_allclose(distances[silicon], 0, atol=1e-7)
@@ -50,7 +50,7 @@ def test_strange_structures_are_farther_away(frames):
     assert stretched > 1.5 * plain
 
 
-def test_it_works_on_a_model_from_a_file_and_refuses_primal_ones(model, frames, tmp_path):
+def test_models_from_files_have_distances_and_primal_ones_do_not(model, frames, tmp_path):
     model.save(tmp_path / "model.npz")
     again = ej.load(tmp_path / "model.npz")
     assert_allclose(again.training_distance(frames[8]), model.training_distance(frames[8]), atol=1e-9)

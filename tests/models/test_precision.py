@@ -1,6 +1,5 @@
-"""What happens around the numbers: how often XLA compiles, and whose business JAX's precision is."""
+"""The caller's precision is left alone, and does not change the numbers."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -18,7 +17,7 @@ SCRIPT = """
 import sys
 import jax
 import efg_jax
-from test_precision_and_compilations import results
+from test_precision import results
 assert not jax.config.jax_enable_x64
 results(sys.argv[1])
 assert not jax.config.jax_enable_x64
@@ -52,22 +51,3 @@ def test_the_callers_precision_is_left_alone_and_does_not_matter(tmp_path):
     for name in double.files:
         scale = np.nanmax(np.abs(double[name]))
         assert_allclose(single[name], double[name], rtol=1e-12, atol=1e-12 * scale, err_msg=name)
-
-
-def compilations(caplog, function) -> list[str]:
-    """What XLA compiles while the function runs."""
-    caplog.clear()
-    with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        function()
-    return [r.getMessage() for r in caplog.records if r.getMessage().startswith("Finished XLA compilation")]
-
-
-def test_a_second_structure_of_similar_size_compiles_nothing(efg_model, caplog):
-    first, second = crystals(2, seed=11)
-    smaller = second.copy()
-    del smaller[3]  # the hydrogen: one atom fewer
-    unusual = {"chunk": 104}  # of which nothing is compiled yet
-    assert len(compilations(caplog, lambda: efg_model.predict(first, **unusual))) > 0  # counting works
-    assert compilations(caplog, lambda: efg_model.predict(first, **unusual)) == []
-    assert compilations(caplog, lambda: efg_model.predict(second, **unusual)) == []
-    assert compilations(caplog, lambda: efg_model.predict(smaller, **unusual)) == []
