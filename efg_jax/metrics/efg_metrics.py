@@ -95,10 +95,15 @@ class Observables(NamedTuple):
 class AxesErrors(NamedTuple):
     """How far predicted principal axes are from reference ones, per nucleus.
 
-    Attributes: q_tilde: quaternion overlap q̃ ∈ [1/2, 1]. z_axis: angle between the z axes, [0, π/2] rad.
-        q_tilde_reassigned: q̃ after the predicted axes were matched to the reference ones. theta_reassigned: θ of the
-        field in the matched frame, rad. phi_reassigned: φ of the field in the matched frame, rad. permutation: which
-        predicted axis stands for x, y and z after matching; (0, 1, 2) where the order of the eigenvalues was right."""
+    Attributes:
+        q_tilde: quaternion overlap q̃ ∈ [1/2, 1].
+        z_axis: angle between the z axes, [0, π/2] rad.
+        q_tilde_reassigned: q̃ after the predicted axes were matched to the reference ones.
+        theta_reassigned: θ of the field in the matched frame, rad.
+        phi_reassigned: φ of the field in the matched frame, rad.
+        permutation: which predicted axis stands for x, y and z after matching; (0, 1, 2) where the order of the
+            eigenvalues was right.
+    """
 
     q_tilde: Float[Array, "n"]
     z_axis: Float[Array, "n"]

@@ -49,17 +49,21 @@ def observable_loss(
     made smooth.
 
     The three metrics are the smooth ones, the first two differences enter through `soft_abs`. The number is the
-    paper's, up to the rounding. As an objective
-    it has a weakness: 1 − q̃ is the square of the angle over 8, so that axes 10° off cost 0.004 and hardly count beside
-        errors of some per cent in size and shape, and most of what does count comes from tensors near η = 0 and η = 1,
-        whose axes have little meaning. See `tilt_loss`.
+    paper's, up to the rounding. As an objective it has a weakness: 1 − q̃ is the square of the angle over 8, so that
+    axes 10° off cost 0.004 and hardly count beside errors of some per cent in size and shape, and most of what does
+    count comes from tensors near η = 0 and η = 1, whose axes have little meaning. See `tilt_loss`.
 
-    Args: reference: symmetric and traceless, V/Å². predicted: the same for the model. scale: μ and σ of |V_zz| for this
-        nucleus. width: width of all roundings: a fraction of μ, and the error below which the first two terms turn from
-        linear to quadratic.
+    Args:
+        reference: symmetric and traceless, V/Å².
+        predicted: the same for the model.
+        scale: μ and σ of |V_zz| for this nucleus.
+        width: width of all roundings: a fraction of μ, and the error below which the first two terms turn from linear
+            to quadratic.
 
-    Returns: Without unit. 0 for a perfect prediction of tensors far from η = 0, η = 1 and V = 0 on the scale of
-        width·μ, and up to 0.07 per tensor at these, where `smooth_q_tilde` counts the axes as lost."""
+    Returns:
+        Without unit. 0 for a perfect prediction of tensors far from η = 0, η = 1 and V = 0 on the scale of width·μ, and
+        up to 0.07 per tensor at these, where `smooth_q_tilde` counts the axes as lost.
+    """
     orientation = 1.0 - smooth_q_tilde(reference, predicted, scale, width)
     return jnp.mean(_size_and_shape(reference, predicted, scale, width) + orientation) / 3.0
 
@@ -74,12 +78,16 @@ def tilt_loss(
     orientations matter.
 
     The angle is linear in small errors, as the two other terms are, and weighs each axis by how well the eigenvalues
-        distinguish it: a tensor near η = 0 or η = 1 counts by its well-defined axis only, and no axis changes its name.
-        0 for a perfect prediction of any tensor.
+    distinguish it: a tensor near η = 0 or η = 1 counts by its well-defined axis only, and no axis changes its name. 0
+    for a perfect prediction of any tensor.
 
-    Args: reference: symmetric and traceless, V/Å². predicted: the same for the model. scale: μ and σ of |V_zz| for this
-        nucleus. width: width of all roundings: a fraction of μ, and the error (of the angle: in rad) below which the
-        loss turns from linear to quadratic."""
+    Args:
+        reference: symmetric and traceless, V/Å².
+        predicted: the same for the model.
+        scale: μ and σ of |V_zz| for this nucleus.
+        width: width of all roundings: a fraction of μ, and the error (of the angle: in rad) below which the loss turns
+            from linear to quadratic.
+    """
     # Rounding may leave the tilt an ulp below zero.
     orientation = jnp.sqrt(jnp.maximum(tilt(reference, predicted), 0.0) + width * width) - width
     return jnp.mean(_size_and_shape(reference, predicted, scale, width) + orientation) / 3.0

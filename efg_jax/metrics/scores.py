@@ -10,7 +10,7 @@ from efg_jax.tensors.irreps import to_spherical
 
 
 class Scores(NamedTuple):
-    """The four numbers by which one quantity is judged; NaN where one is undefined (see `pearson_r`, `rmse_percent`)."""
+    """Four scores of one quantity; NaN where one is undefined (see `pearson_r`, `rmse_percent`)."""
 
     mae: Float[Array, ""]
     rmse: Float[Array, ""]
@@ -29,7 +29,7 @@ def rmse(reference: Float[Array, "*shape"], predicted: Float[Array, "*shape"]) -
 
 
 def pearson_r(reference: Float[Array, "n"], predicted: Float[Array, "n"]) -> Float[Array, ""]:
-    """Pearson's correlation coefficient r ∈ [−1, 1]; NaN where it is undefined, i.e. where either side does not vary."""
+    """Pearson's correlation coefficient r ∈ [−1, 1]; NaN where either side does not vary."""
     x, y = reference - jnp.mean(reference), predicted - jnp.mean(predicted)
     varies = _varies(reference, x) & _varies(predicted, y)
     squares = jnp.where(varies, jnp.sum(x * x) * jnp.sum(y * y), 1.0)

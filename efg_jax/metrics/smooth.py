@@ -31,8 +31,12 @@ def smooth_c_q_tilde(
     """C̃_Q = (|V_zz| − μ)/σ (Harper et al. 2025, Eq. 7) with the kink at η = 1 rounded; infinitely differentiable, also
     at V = 0.
 
-    Args: tensor: symmetric and traceless, V/Å². scale: μ and σ of |V_zz| for this nucleus. width: width of the rounding
-        as a fraction of μ; |V_zz| is too large by width·μ/2 at η = 1, and by order width²·μ elsewhere."""
+    Args:
+        tensor: symmetric and traceless, V/Å².
+        scale: μ and σ of |V_zz| for this nucleus.
+        width: width of the rounding as a fraction of μ; |V_zz| is too large by width·μ/2 at η = 1, and by order
+            width²·μ elsewhere.
+    """
     mean, std = jnp.asarray(scale.mean, dtype=tensor.dtype), jnp.asarray(scale.std, dtype=tensor.dtype)
     magnitude, _ = _smooth_components(tensor, width * mean)
     return (magnitude - mean) / std
@@ -44,8 +48,12 @@ def smooth_eta_tilde(
     """η̃ = (V_xx − V_yy)/μ for positive V_zz (Harper et al. 2025, Eq. 8), rounded at η = 0 and η = 1; infinitely
     differentiable.
 
-    Args: tensor: symmetric and traceless, V/Å². scale: μ of |V_zz| for this nucleus. width: width of the rounding as a
-        fraction of μ; η̃ is width at η = 0 (too large by about that) and too small by 3/2·width at η = 1."""
+    Args:
+        tensor: symmetric and traceless, V/Å².
+        scale: μ of |V_zz| for this nucleus.
+        width: width of the rounding as a fraction of μ; η̃ is width at η = 0 (too large by about that) and too small by
+            3/2·width at η = 1.
+    """
     mean = jnp.asarray(scale.mean, dtype=tensor.dtype)
     _, difference = _smooth_components(tensor, width * mean)
     return difference / mean

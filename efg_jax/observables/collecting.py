@@ -44,8 +44,10 @@ def collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Seq
         species: elements; None: all.
         names: tensors to look at, "efg" or "ms" or both.
 
-    Raises: InputError: no structures, no such tensors or none of the species, or one that fails
-        `efg_jax.structures.check_frames`."""
+    Raises:
+        InputError: no structures, no such tensors or none of the species, or one that fails
+            `efg_jax.structures.check_frames`.
+    """
     if not frames:
         raise InputError("there are no structures; pass at least one")
     sites = CollectedSites([], [], [], [], [], [], np.empty((0, 3, 3)), np.empty((0, 3, 3)))

@@ -58,12 +58,16 @@ class SiteObservables(ResultWithRows):
     ``observables["c_q_mhz"]`` is a column, an array with NaN where a site has no such value; ``len`` is the number of
     sites.
 
-    Attributes: values: columns by name, in order; the names end in their unit. First come frame (position in the list),
-        atom (from 0), element, label and isotope; before them, where the sites come from several files, file and
-        source_frame (the number of the frame in that file). sense: whether the columns of the shielding are of
-        "shielding" or of "shift". conventions: of the shielding's anisotropy. rotation: sense of the Euler angles,
-        "active" or "passive". efg_axes: order of the field gradient's axes, "nqr" or "haeberlen". isotopes: the nuclei
-        by name, with the quadrupole moments that were used."""
+    Attributes:
+        values: columns by name, in order; the names end in their unit. First come frame (position in the list), atom
+            (from 0), element, label and isotope; before them, where the sites come from several files, file and
+            source_frame (the number of the frame in that file).
+        sense: whether the columns of the shielding are of "shielding" or of "shift".
+        conventions: of the shielding's anisotropy.
+        rotation: sense of the Euler angles, "active" or "passive".
+        efg_axes: order of the field gradient's axes, "nqr" or "haeberlen".
+        isotopes: the nuclei by name, with the quadrupole moments that were used.
+    """
 
     values: dict[str, np.ndarray]
     sense: str

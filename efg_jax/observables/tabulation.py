@@ -38,27 +38,34 @@ def site_observables(
     """Table what NMR measures of every site that has a tensor.
 
     Of field gradients: V_zz, C_Q, P_Q, η and the first-order splitting ν_Q = 3C_Q/(2I(2I − 1)). Of shieldings: the
-        isotropic value, and the anisotropy in one or several conventions. Of both: the Euler angles in the crystal, and
-        those of the shielding's axes in those of the field gradient, R_EFGᵀ R_CS (Soprano's ``ms.euler_to(efg)``). With
-        a reference, shieldings become shifts, (σ_ref − σ)/(1 − σ_ref·10⁻⁶).
+    isotropic value, and the anisotropy in one or several conventions. Of both: the Euler angles in the crystal, and
+    those of the shielding's axes in those of the field gradient, R_EFGᵀ R_CS (Soprano's ``ms.euler_to(efg)``). With a
+    reference, shieldings become shifts, (σ_ref − σ)/(1 − σ_ref·10⁻⁶).
 
-    Args: frames: structures with ``efg`` (V/Å²) or ``ms`` (ppm) or both, NaN for atoms without; also as (n, 9).
-        species: elements; None: all. isotopes: nuclei by element; the default is the one that NMR uses. C_Q is empty
-        for an element whose usual nucleus has no quadrupole moment. reference: shielding of the reference compound by
-        element, ppm (one number where there is one element). None: the table gives shieldings. convention: "haeberlen"
-        (Δ, ζ, η), "maryland" (Ω, κ), "iupac" (components 11, 22, 33), several of them, or "all". rotation: sense of the
-        ZYZ Euler angles, "active" or "passive", see `efg_jax.tensors.euler`. Of the equivalent sets the one with active
-        β ≤ 90° and γ < 180° is given, and of the sixteen of two tensors the one with α ≤ 90°. efg_axes: order of the
-        field gradient's axes, "nqr" (|zz| ≥ |yy| ≥ |xx|) or "haeberlen" (|zz| ≥ |xx| ≥ |yy|, as simulators want them).
-        It changes angles only. The axes of the shielding are in Haeberlen's order. tensors: "efg", "ms" or both: which
-        of the tensors to use.
+    Args:
+        frames: structures with ``efg`` (V/Å²) or ``ms`` (ppm) or both, NaN for atoms without; also as (n, 9).
+        species: elements; None: all.
+        isotopes: nuclei by element; the default is the one that NMR uses. C_Q is empty for an element whose usual
+            nucleus has no quadrupole moment.
+        reference: shielding of the reference compound by element, ppm (one number where there is one element). None:
+            the table gives shieldings.
+        convention: "haeberlen" (Δ, ζ, η), "maryland" (Ω, κ), "iupac" (components 11, 22, 33), several of them, or
+            "all".
+        rotation: sense of the ZYZ Euler angles, "active" or "passive", see `efg_jax.tensors.euler`. Of the equivalent
+            sets the one with active β ≤ 90° and γ < 180° is given, and of the sixteen of two tensors the one with α ≤
+            90°.
+        efg_axes: order of the field gradient's axes, "nqr" (|zz| ≥ |yy| ≥ |xx|) or "haeberlen" (|zz| ≥ |xx| ≥ |yy|, as
+            simulators want them). It changes angles only. The axes of the shielding are in Haeberlen's order.
+        tensors: "efg", "ms" or both: which of the tensors to use.
 
     Returns:
         Table of the sites, frame by frame.
 
-    Raises: InputError: no tensors, or none of the species; a nucleus of spin ½ in `isotopes` for sites with nothing but
-        a field gradient, or one of an element that is not among the sites; no reference for an element that has
-        shieldings, while another has one; an unknown convention, sense or order."""
+    Raises:
+        InputError: no tensors, or none of the species; a nucleus of spin ½ in `isotopes` for sites with nothing but a
+            field gradient, or one of an element that is not among the sites; no reference for an element that has
+            shieldings, while another has one; an unknown convention, sense or order.
+    """
     frames = [frames] if isinstance(frames, Atoms) else list(frames)
     conventions = _conventions(convention)
     _known(rotation, ROTATIONS, "rotation")
@@ -99,8 +106,8 @@ def _check_moments(isotopes: Mapping[str, Isotope | str], sites: CollectedSites,
         nucleus = find_isotope(name)
         if (own & shielded).any() and not nucleus.is_quadrupolar:
             raise InputError(
-                f"{nucleus} has spin {nucleus.spin:g} and no quadrupole moment, so no C_Q; leave it out, or for the shielding "
-                "alone choose tensors='ms' (command line: --tensor ms)"
+                f"{nucleus} has spin {nucleus.spin:g} and no quadrupole moment, so no C_Q; leave it out, or for the "
+                "shielding alone choose tensors='ms' (command line: --tensor ms)"
             )
         if own.any():
             nucleus.require_quadrupole()

@@ -35,11 +35,14 @@ class Report(BaseReport[SpeciesResult]):
     ) -> "Report":
         """Report on a model of the whole tensor.
 
-        Args: reference: tensors by species, (n, 3, 3) or (n, 9), V/Å². Rows with NaN carry no label and are left out.
-            predicted: the same for the model. directions: directions of the field by species, (n, 3) or (3,), in the
-            frame of the tensors; the z axis without them. scales: μ and σ of |V_zz| by species; without them, those of
-            the reference tensors given here. isotopes: nucleus by species; for a species that is left out, the one that
-            NMR uses. title: heading of tables and figures.
+        Args:
+            reference: tensors by species, (n, 3, 3) or (n, 9), V/Å². Rows with NaN carry no label and are left out.
+            predicted: the same for the model.
+            directions: directions of the field by species, (n, 3) or (3,), in the frame of the tensors; the z axis
+                without them.
+            scales: μ and σ of |V_zz| by species; without them, those of the reference tensors given here.
+            isotopes: nucleus by species; for a species that is left out, the one that NMR uses.
+            title: heading of tables and figures.
 
         Raises:
             InputError: shapes that do not fit, nothing to evaluate, or predictions that are not finite.
@@ -61,16 +64,20 @@ class Report(BaseReport[SpeciesResult]):
         """Report on models of the scalars C̃_Q, η̃, θ, φ (and n·V·n), each learned by itself.
 
         C_Q, η and ν_Q follow from the four scalars: η unclipped, ν_Q by Eq. 5 with the right sign, and the sign of V_zz
-            granted from the reference, because C̃_Q does not hold it. ν_Q of a model of n·V·n itself is
-            ``nu_q_direct_khz``. There are no axes: the z axis lies somewhere on a cone of opening θ about the field, so
-            that its error is at least that of θ, ``z_axis_lower_bound_deg``. Where the z axis was learned besides (as
-            the dyad z zᵀ in the crystal frame), ``z_axis_deg`` is its error.
+        granted from the reference, because C̃_Q does not hold it. ν_Q of a model of n·V·n itself is
+        ``nu_q_direct_khz``. There are no axes: the z axis lies somewhere on a cone of opening θ about the field, so
+        that its error is at least that of θ, ``z_axis_lower_bound_deg``. Where the z axis was learned besides (as the
+        dyad z zᵀ in the crystal frame), ``z_axis_deg`` is its error.
 
-        Args: reference: tensors by species, as in `from_tensors`. predictions: by species, arrays (n,) named c_q_tilde,
-            eta_tilde, theta, phi (rad) and, where they were learned, v_nn (n,) (V/Å²) and z_axis (n, 3), vectors along
-            the principal z axes in the frame of the tensors, whose signs have no meaning. directions: as in
-            `from_tensors`. scales: as in `from_tensors`; those by which the models' targets were made. isotopes: as in
-            `from_tensors`. title: heading of tables and figures.
+        Args:
+            reference: tensors by species, as in `from_tensors`.
+            predictions: by species, arrays (n,) named c_q_tilde, eta_tilde, theta, phi (rad) and, where they were
+                learned, v_nn (n,) (V/Å²) and z_axis (n, 3), vectors along the principal z axes in the frame of the
+                tensors, whose signs have no meaning.
+            directions: as in `from_tensors`.
+            scales: as in `from_tensors`; those by which the models' targets were made.
+            isotopes: as in `from_tensors`.
+            title: heading of tables and figures.
 
         Raises:
             InputError: as in `from_tensors`, and for scalars that are missing or unknown.

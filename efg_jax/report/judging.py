@@ -80,7 +80,8 @@ def labelled(structures: Sequence[Atoms], target: Target, species: Sequence[str]
     chosen = {symbol: index for symbol, index in chosen.items() if any(map(len, index))}
     if not chosen:
         raise InputError(
-            f"nothing to evaluate: no atom of {', '.join(species)} carries '{target.name}'; pass structures that have labels"
+            f"nothing to evaluate: no atom of {', '.join(species)} carries '{target.name}'; "
+            "pass structures that have labels"
         )
     return chosen
 

@@ -106,10 +106,15 @@ def parity_panel(
 ) -> Figure:
     """A row of parity plots, or several.
 
-    Args: panels: reference and predicted values by quantity: a name of the report (``"c_q_tilde"``, ``"theta"``,
-        ``"sigma_iso"``, ...), which brings its symbol and unit, or any other text, which becomes the label. Of arrays
-        with several axes every component is a point. colour: of the predictions. title: heading of the figure. unit: of
-        the quantities that the report does not know. columns: plots in a row; 0 for one row."""
+    Args:
+        panels: reference and predicted values by quantity: a name of the report (``"c_q_tilde"``, ``"theta"``,
+            ``"sigma_iso"``, ...), which brings its symbol and unit, or any other text, which becomes the label. Of
+            arrays with several axes every component is a point.
+        colour: of the predictions.
+        title: heading of the figure.
+        unit: of the quantities that the report does not know.
+        columns: plots in a row; 0 for one row.
+    """
     known = EFG_SCORES | SHIELDING_SCORES
     columns = columns or len(panels)
     rows = -(-len(panels) // columns)
@@ -161,7 +166,7 @@ def target_figure(report: TargetReport, species: str) -> Figure:
 
 
 def compare_figure(scalar_report: Report, tensor_report: Report, species: str) -> Figure:
-    """C̃_Q, η̃, θ, φ learned as scalars (above) and from the tensor (below), as in Harper et al. 2025, Fig. 3 b and c."""
+    """C̃_Q, η̃, θ, φ learned as scalars (above) and from the tensor (below): Harper et al. 2025, Fig. 3 b and c."""
     reports = {"scalar learning": scalar_report, "tensorial learning": tensor_report}
     keys = ("c_q_tilde", "eta_tilde", "theta", "phi")
     rows = [[_panel(report, species, key) for key in keys] for report in reports.values()]
@@ -189,10 +194,6 @@ def frequency_figure(scalar_report: Report, tensor_report: Report, species: str)
     stripe = f" · red stripe: ±{row[0].band:g} {row[0].unit}" if row[0].band is not None else ""
     title = _title(tensor_report, species, with_kind=False) + stripe
     return _grid([row], title=title, limits=[limits] * len(row))
-
-
-# ---- drawing
-# --------------------------------------------------------------------------------------------------------------------------
 
 
 def _figure(rows: int, columns: int) -> Picture:

@@ -73,7 +73,8 @@ def predicted_scalars(predictions: Mapping[str, Mapping[str, Arrays]], selection
     if missing or unknown:
         wrong = f"lack {', '.join(missing)}" if missing else f"hold {', '.join(unknown)}, which is none of them"
         raise InputError(
-            f"the scalar predictions for {selection.species} {wrong}; give {', '.join(SCALARS)} and, if learned, {', '.join(OPTIONAL)}"
+            f"the scalar predictions for {selection.species} {wrong}; "
+            f"give {', '.join(SCALARS)} and, if learned, {', '.join(OPTIONAL)}"
         )
     scalars = {}
     for key, values in given.items():
@@ -141,7 +142,7 @@ def require_finite(array: np.ndarray, species: str, what: str) -> np.ndarray:
     bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if bad.any():
         raise InputError(
-            f"{what} for {species} are not finite in {bad.sum()} of {len(array)} cases, the first of them number {bad.argmax()}"
+            f"{what} for {species} are not finite in {bad.sum()} of {len(array)} cases, first in number {bad.argmax()}"
         )
     return array
 

@@ -32,8 +32,10 @@ def number(value: Any) -> float | None:
 def scores_entry(series: Series | None) -> dict[str, float | None] | None:
     """MAE, r, RMSE and %RMSE of one quantity; None for a quantity that does not exist.
 
-    Args: series: reference and prediction, (n,) or (n, components). MAE, RMSE and r treat all components alike, so that
-        MAE and r depend on the frame; %RMSE does not (`metrics.rmse_percent`)."""
+    Args:
+        series: reference and prediction, (n,) or (n, components). MAE, RMSE and r treat all components alike, so that
+            MAE and r depend on the frame; %RMSE does not (`metrics.rmse_percent`).
+    """
     if series is None:
         return None
     with x64():

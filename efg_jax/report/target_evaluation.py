@@ -24,12 +24,17 @@ from efg_jax.tensors.quantities import QUANTITIES
 class TargetResult:
     """The evaluation of one species, or of all structures.
 
-    Args: reference: Cartesian values (n, *shape) of the reference, in the target's unit. predicted: the same for the
-        model. components: reference and predicted components (n, 2λ+1) of each irreducible part by λ, in the basis of
-        `efg_jax.tensors.irreps`. series: of a shielding the reference and predicted values (n,) by the names of the
-        JSON: ``sigma_iso``, ``anisotropy``, ``eta``, ``span`` and ``skew``; empty for other targets. angles: of a
-        shielding the angle between the z axes in degrees, ``z_axis_deg``; empty for other targets. q_tilde: of a
-        shielding the overlap q̃ of the principal axes; None for other targets. metrics: the JSON of this species."""
+    Args:
+        reference: Cartesian values (n, *shape) of the reference, in the target's unit.
+        predicted: the same for the model.
+        components: reference and predicted components (n, 2λ+1) of each irreducible part by λ, in the basis of
+            `efg_jax.tensors.irreps`.
+        series: of a shielding the reference and predicted values (n,) by the names of the JSON: ``sigma_iso``,
+            ``anisotropy``, ``eta``, ``span`` and ``skew``; empty for other targets.
+        angles: of a shielding the angle between the z axes in degrees, ``z_axis_deg``; empty for other targets.
+        q_tilde: of a shielding the overlap q̃ of the principal axes; None for other targets.
+        metrics: the JSON of this species.
+    """
 
     reference: np.ndarray
     predicted: np.ndarray
@@ -100,7 +105,7 @@ def _axes_errors(reference, predicted):
 def _compare_shielding(
     reference: np.ndarray, predicted: np.ndarray
 ) -> tuple[dict[str, Series], np.ndarray, np.ndarray]:
-    """Parameters of both sides by name, the angles between their z axes in degrees, and q̃ of their Haeberlen frames."""
+    """Parameters of both sides by name, the angles between z axes in degrees, and q̃ of the Haeberlen frames."""
     quantities = [QUANTITIES["shielding"][name] for name in SHIELDING_SCORES]
     sides = (values_of(quantities, ms=side) for side in (reference, predicted))
     series = dict(zip(SHIELDING_SCORES, zip(*sides, strict=True), strict=True))

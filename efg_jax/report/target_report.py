@@ -37,9 +37,12 @@ class TargetReport(BaseReport[TargetResult]):
     ) -> "TargetReport":
         """Report on predicted Cartesian values.
 
-        Args: target: what the values are; its irreps are judged one by one. reference: values (n, *target.shape) by
-            species, or under "structure"; matrices also as (n, 9). Rows with NaN carry no label and are left out.
-            predicted: the same for the model. title: heading of tables and figures.
+        Args:
+            target: what the values are; its irreps are judged one by one.
+            reference: values (n, *target.shape) by species, or under "structure"; matrices also as (n, 9). Rows with
+                NaN carry no label and are left out.
+            predicted: the same for the model.
+            title: heading of tables and figures.
 
         Raises:
             InputError: shapes that do not fit, nothing to evaluate, or predictions that are not finite.

@@ -74,7 +74,8 @@ def tensor_derivatives(fitted: FittedModel, atoms: Atoms, atom: int) -> TensorDe
     symbol = atoms.symbols[atom]
     if symbol not in fitted.species:
         raise InputError(
-            f"the model predicts nothing for {symbol}; it was trained for {', '.join(fitted.species)}: choose such an atom",
+            f"the model predicts nothing for {symbol}; it was trained for {', '.join(fitted.species)}: choose such "
+            "an atom",
             atom=name_atom(atoms, atom),
             **place_of(atoms, 0),
         )
@@ -108,7 +109,8 @@ def _check_model(fitted: FittedModel) -> None:
     target = fitted.tensor_target()
     if not fitted.is_local:
         raise InputError(
-            f"sensitivities need a model that looks at one cutoff only, got a {fitted.model.kind} model; fit a TensorGPR"
+            f"sensitivities need a model that looks at one cutoff only, got a {fitted.model.kind} model; fit a "
+            "TensorGPR"
         )
     if not (target.is_efg or target.name == "ms"):
         raise InputError(f"sensitivities are those of an EFG or a shielding, and the model predicts '{target.name}'")

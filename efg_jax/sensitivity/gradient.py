@@ -38,12 +38,17 @@ def gradient(
     Near a kink of the quantity (η at 0, V_zz and η at η = 1) the gradient is exact, but holds for small displacements
     only: `Sensitivity.reach` says how small. On the kink there is none; the error says what to ask for instead.
 
-    Args: fitted: a model of EFG or shielding, see `tensor_derivatives`. atoms: structure. atom: index of the atom whose
-        quantity it is. quantity: any of `efg_jax.tensors.QUANTITIES` but angles: of an EFG "c_q", "p_q", "nu_q" (Hz),
-        "v_zz" (V/Å²), "eta", "eta_squared", ...; of a shielding "sigma_iso", "delta_iso", "span", "anisotropy" (ppm),
-        "skew", "eta", .... None: "c_q" ("v_zz" for an element without quadrupolar isotope), or "sigma_iso". isotope:
-        nucleus; None: the one that NMR uses. direction: of the field, for "nu_q"; fixed in space, whatever the strain.
-        reference: σ_ref in ppm, for "delta_iso". shells: 1: bonds and angles at the atom; 2: at its neighbours, too.
+    Args:
+        fitted: a model of EFG or shielding, see `tensor_derivatives`.
+        atoms: structure.
+        atom: index of the atom whose quantity it is.
+        quantity: any of `efg_jax.tensors.QUANTITIES` but angles: of an EFG "c_q", "p_q", "nu_q" (Hz), "v_zz" (V/Å²),
+            "eta", "eta_squared", ...; of a shielding "sigma_iso", "delta_iso", "span", "anisotropy" (ppm), "skew",
+            "eta", .... None: "c_q" ("v_zz" for an element without quadrupolar isotope), or "sigma_iso".
+        isotope: nucleus; None: the one that NMR uses.
+        direction: of the field, for "nu_q"; fixed in space, whatever the strain.
+        reference: σ_ref in ppm, for "delta_iso".
+        shells: 1: bonds and angles at the atom; 2: at its neighbours, too.
         bond_scale: atoms nearer than this times the sum of their covalent radii are bonded.
 
     Raises:

@@ -28,10 +28,15 @@ class Cluster(NamedTuple):
 class Internal(NamedTuple):
     """A bond or an angle, and the derivative with respect to it.
 
-    Attributes: kind: "bond" or "angle". atoms: indices in the cluster, of an angle with the apex in the middle. name:
-        as "O12–Si3", with the atoms' indices in the structure; a prime for each further image of an atom. value: Å, or
-        rad. derivative: per Å, or per rad. along: the same per Å along the bond, or along the arc at the geometric mean
-        of the two bonds' lengths: what bonds and angles are compared by."""
+    Attributes:
+        kind: "bond" or "angle".
+        atoms: indices in the cluster, of an angle with the apex in the middle.
+        name: as "O12–Si3", with the atoms' indices in the structure; a prime for each further image of an atom.
+        value: Å, or rad.
+        derivative: per Å, or per rad.
+        along: the same per Å along the bond, or along the arc at the geometric mean of the two bonds' lengths: what
+            bonds and angles are compared by.
+    """
 
     kind: Literal["bond", "angle"]
     atoms: tuple[int, ...]

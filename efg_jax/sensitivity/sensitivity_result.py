@@ -23,15 +23,23 @@ NEAR = 0.1  # Å; a kink within such a displacement is told
 class Sensitivity(ResultWithRows):
     """Result of `gradient`.
 
-    Attributes: atoms: the structure. atom: index of the atom whose quantity it is. quantity: what it is, its value, and
-        its derivative with respect to the tensor. isotope: nucleus, where the quantity is a frequency. tensor:
-        predicted, V/Å² or ppm. positions: ∂f/∂r of every atom (with all its periodic images), unit of the quantity per
-        Å. The rows add up to zero. strain: ∂f/∂ε, unit of the quantity per unit strain, symmetric; atoms and cell are
-        strained alike. ∂f of a strain δε is Σ_ij ∂f/∂ε_ij δε_ij. cluster: the atom and its neighbours, periodic images
-        apart. cluster_gradient: ∂f/∂r of the points of the cluster, each moved alone. internal: derivatives with
-        respect to bonds and angles, largest first; see `internal_coordinates`. missing: part of the gradient that they
-        do not hold. reach: Å by which the most sensitive neighbour may move before the quantity meets a kink, to first
-        order. at_kink: what happens there."""
+    Attributes:
+        atoms: the structure.
+        atom: index of the atom whose quantity it is.
+        quantity: what it is, its value, and its derivative with respect to the tensor.
+        isotope: nucleus, where the quantity is a frequency.
+        tensor: predicted, V/Å² or ppm.
+        positions: ∂f/∂r of every atom (with all its periodic images), unit of the quantity per Å. The rows add up to
+            zero.
+        strain: ∂f/∂ε, unit of the quantity per unit strain, symmetric; atoms and cell are strained alike. ∂f of a
+            strain δε is Σ_ij ∂f/∂ε_ij δε_ij.
+        cluster: the atom and its neighbours, periodic images apart.
+        cluster_gradient: ∂f/∂r of the points of the cluster, each moved alone.
+        internal: derivatives with respect to bonds and angles, largest first; see `internal_coordinates`.
+        missing: part of the gradient that they do not hold.
+        reach: Å by which the most sensitive neighbour may move before the quantity meets a kink, to first order.
+        at_kink: what happens there.
+    """
 
     atoms: Atoms
     atom: int
@@ -74,7 +82,7 @@ class Sensitivity(ResultWithRows):
             found.append("no bonds: no atom is near enough; raise bond_scale")
         elif self.missing > 0.01:
             found.append(
-                f"{self.missing:.0%} of the gradient (norm) are not in these bonds and angles: farther atoms, dihedral angles"
+                f"{self.missing:.0%} of the gradient (norm) belong to farther atoms and dihedral angles, not to these"
             )
         return found
 

@@ -1,4 +1,4 @@
-"""From tensors to what a spectrometer shows: sites, powder spectra, MQMAS, and line shapes that can be differentiated."""
+"""From tensors to spectra: NMR sites, powder spectra, MQMAS, and differentiable line shapes."""
 
 from efg_jax.spectra.bridge import to_mrsimulator
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening

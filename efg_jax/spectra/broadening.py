@@ -61,7 +61,8 @@ def parse_broadening(text: str | float | int | Broadening) -> Broadening:
     if isinstance(text, float | int):
         return Broadening(float(text))
     match = re.fullmatch(
-        r"\s*(?P<before>[a-z]+)?[\s:]*(?P<number>[\d.]+(?:e[+-]?\d+)?)\s*(?P<unit>[km]?hz|ppm)?[\s:]*(?P<after>[a-z]+)?\s*",
+        r"\s*(?P<before>[a-z]+)?[\s:]*(?P<number>[\d.]+(?:e[+-]?\d+)?)\s*(?P<unit>[km]?hz|ppm)?"
+        r"[\s:]*(?P<after>[a-z]+)?\s*",
         text.lower(),
     )
     names = [name for name in (match and match["before"], match and match["after"]) if name]

@@ -51,9 +51,14 @@ def conditions(
 ) -> Conditions:
     """Conditions, checked against each other and the nucleus.
 
-    Args: nucleus: isotope. field: T. spinning: 0, Hz, or infinity. transitions: "central", "all", or None: the central
-        one of spins 1/2, 3/2, ..., and all of integer spins, which have no central one. order: 1 or 2. csa, efg: see
-        `Conditions`.
+    Args:
+        nucleus: isotope.
+        field: T.
+        spinning: 0, Hz, or infinity.
+        transitions: "central", "all", or None: the central one of spins 1/2, 3/2, ..., and all of integer spins, which
+            have no central one.
+        order: 1 or 2.
+        csa, efg: see `Conditions`.
 
     Raises:
         InputError: a value out of its range, or the central transition of an integer spin.

@@ -43,9 +43,13 @@ def write_mrsim(
     file cannot say. Nuclei that it lacks, or knows with another γ, are in the file with ours. With a window of one's
     own choice mrsimulator leaves out the sites whose isotropic frequency lies outside of it; `spectrum` does not.
 
-    Args: path: file to write. frames: structure or structures, or `Sites`. isotope: nucleus. field: T; it can be
-        changed in mrsimulator. reference, shift, efg, indices, merge, broadening, width, offset, points, spinning,
-        transitions, order, csa: as for :func:`efg_jax.spectra.spectrum`.
+    Args:
+        path: file to write.
+        frames: structure or structures, or `Sites`.
+        isotope: nucleus.
+        field: T; it can be changed in mrsimulator.
+        reference, shift, efg, indices, merge, broadening, width, offset, points, spinning, transitions, order, csa: as
+            for :func:`efg_jax.spectra.spectrum`.
 
     Raises:
         InputError: as :func:`efg_jax.spectra.spectrum`, or the file cannot be written.

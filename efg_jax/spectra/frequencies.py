@@ -87,9 +87,14 @@ def transition(
 ) -> Transition:
     """Coefficients of one transition.
 
-    Args: nucleus: isotope. field: T. initial, final: quantum numbers m > m'. order: 1 for first order only, 2 for
-        second order as well, which includes the cross term of quadrupolar coupling and shift. efg: False leaves the
-        quadrupolar coupling out."""
+    Args:
+        nucleus: isotope.
+        field: T.
+        initial, final: quantum numbers m > m'.
+        order: 1 for first order only, 2 for second order as well, which includes the cross term of quadrupolar coupling
+            and shift.
+        efg: False leaves the quadrupolar coupling out.
+    """
     spin, larmor = nucleus.spin, larmor_frequency(nucleus, field)
     quantum = initial - final
     weight = ladder(spin, final) if quantum == 1.0 else 0.0

@@ -50,13 +50,20 @@ def powder_spectrum(
     of every bin is found exactly (Alderman, Solum and Grant, 1986). The result is continuous in the tensors, and its
     derivative exact, wherever ``fwhm`` spans a bin or more.
 
-    Args: efg: V, V/Å²; None for spin 1/2, or to leave the quadrupolar coupling out. shift: chemical shift tensors δ
-        (see :func:`efg_jax.tensors.shielding.shift_tensor`), or isotropic values, ppm. frequencies: evenly spaced bin
-        centres in Hz from the reference, ascending; known values, not traced. What lies outside is lost. isotope:
-        nucleus. field: T. spinning: 0 (static) or infinity. transitions: "central" or "all", weighted by |⟨m−1|I₋|m⟩|²;
-        None: central where the spin has one. order: 1 or 2. fwhm: full width at half maximum of the broadening, Hz; 0:
-        none. shape: "gaussian" or "lorentzian". density: triangles along an edge of the octahedron: 4·density²
-        orientations. weights: number of nuclei of each site; None: one.
+    Args:
+        efg: V, V/Å²; None for spin 1/2, or to leave the quadrupolar coupling out.
+        shift: chemical shift tensors δ (see :func:`efg_jax.tensors.shielding.shift_tensor`), or isotropic values, ppm.
+        frequencies: evenly spaced bin centres in Hz from the reference, ascending; known values, not traced. What lies
+            outside is lost.
+        isotope: nucleus.
+        field: T.
+        spinning: 0 (static) or infinity.
+        transitions: "central" or "all", weighted by |⟨m−1|I₋|m⟩|²; None: central where the spin has one.
+        order: 1 or 2.
+        fwhm: full width at half maximum of the broadening, Hz; 0: none.
+        shape: "gaussian" or "lorentzian".
+        density: triangles along an edge of the octahedron: 4·density² orientations.
+        weights: number of nuclei of each site; None: one.
 
     Returns:
         Intensity per Hz: each site integrates to its weight.

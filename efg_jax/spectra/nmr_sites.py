@@ -26,11 +26,16 @@ QUADRUPOLAR = tuple(QUANTITIES["efg"][name] for name in ("c_q", "eta", *ANGLES))
 class Site(NamedTuple):
     """One site in numbers: frequencies in Hz, shifts in ppm, angles in rad.
 
-    Attributes: frame, atom: where it comes from. count: number of nuclei that it stands for. shift: isotropic chemical
-        shift δ_iso. zeta, eta_csa: reduced anisotropy ζ = σ_zz − σ_iso of the *shielding* (−ζ of the shift) and its
-        asymmetry, Haeberlen order. euler_csa: passive ZYZ angles of its Haeberlen axes. c_q, eta_q: quadrupolar
-        coupling constant and asymmetry. euler_q: passive ZYZ angles of the EFG's axes in Haeberlen order (x and y
-        exchanged with respect to NQR order)."""
+    Attributes:
+        frame, atom: where it comes from.
+        count: number of nuclei that it stands for.
+        shift: isotropic chemical shift δ_iso.
+        zeta, eta_csa: reduced anisotropy ζ = σ_zz − σ_iso of the *shielding* (−ζ of the shift) and its asymmetry,
+            Haeberlen order.
+        euler_csa: passive ZYZ angles of its Haeberlen axes.
+        c_q, eta_q: quadrupolar coupling constant and asymmetry.
+        euler_q: passive ZYZ angles of the EFG's axes in Haeberlen order (x and y exchanged with respect to NQR order).
+    """
 
     frame: int
     atom: int
@@ -117,17 +122,22 @@ def sites(
     average over a trajectory.
 
     The shielding needs a reference, σ_ref, computed as σ was: there is no default. To do without shielding, say so by
-        giving ``shift``.
+    giving ``shift``.
 
-    Args: atoms: structure or structures with per-atom arrays, (n, 3, 3) or (n, 9). isotope: nucleus; its element
-        chooses the atoms. reference: shielding σ_ref of the reference compound, ppm; δ = (σ_ref − σ)/(1 − 10⁻⁶ σ_ref).
+    Args:
+        atoms: structure or structures with per-atom arrays, (n, 3, 3) or (n, 9).
+        isotope: nucleus; its element chooses the atoms.
+        reference: shielding σ_ref of the reference compound, ppm; δ = (σ_ref − σ)/(1 − 10⁻⁶ σ_ref).
         shift: instead of a reference: one isotropic shift for all sites, ppm, without anisotropy; the shielding is not
-        looked at. efg: name of the array of EFG tensors, V/Å²; None leaves them out. Not looked at for nuclei of spin
-        1/2. shielding: name of the array of shielding tensors, ppm. indices: atoms of every structure to take, numbered
-        from 0; None: all of the element.
+            looked at.
+        efg: name of the array of EFG tensors, V/Å²; None leaves them out. Not looked at for nuclei of spin 1/2.
+        shielding: name of the array of shielding tensors, ppm.
+        indices: atoms of every structure to take, numbered from 0; None: all of the element.
 
-    Raises: InputError: neither reference nor shift (or both), no atoms of the element, no tensors of them, or tensors
-        that are not finite or (EFG) not symmetric and traceless."""
+    Raises:
+        InputError: neither reference nor shift (or both), no atoms of the element, no tensors of them, or tensors that
+            are not finite or (EFG) not symmetric and traceless.
+    """
     nucleus = find_isotope(isotope)
     frames = list(each(atoms))
     _check_reference(nucleus, reference, shift, frames, shielding)
@@ -163,8 +173,9 @@ def _check_reference(
         there = any(find(atoms, name, "atom") is not None for atoms in frames)
         shielding = f"the shielding '{name}' is there" if there else f"there is no shielding '{name}'"
         raise InputError(
-            f"{shielding}, and no reference was given for {nucleus}: pass reference=σ_ref in ppm (computed as the shielding was), "
-            "or shift=0.0 for a spectrum without shielding (command line: --reference, --shift)"
+            f"{shielding}, and no reference was given for {nucleus}: pass reference=σ_ref in ppm (computed as the "
+            "shielding "
+            "was), or shift=0.0 for a spectrum without shielding (command line: --reference, --shift)"
         )
     for value, what in ((reference, "reference"), (shift, "shift")):
         if value is not None and not np.isfinite(value):
@@ -193,8 +204,9 @@ def _tensors(
     if len(missing):
         atom = int(row[missing[0]])
         raise InputError(
-            f"has no '{name}' tensor (NaN), like {len(missing)} of {len(row)} {atoms.symbols[atom]} atoms here; predict or "
-            "compute it, or choose atoms that have one with indices (command line: --indices)",
+            f"has no '{name}' tensor (NaN), like {len(missing)} of {len(row)} {atoms.symbols[atom]} atoms here; "
+            "predict "
+            "or compute it, or choose atoms that have one with indices (command line: --indices)",
             atom=f"{atom} ({atoms.symbols[atom]})",
             **place_of(atoms, number),
         )

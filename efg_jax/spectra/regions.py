@@ -80,7 +80,8 @@ def find_regions(
     found, properties = find_peaks(np.pad(counts, 1), prominence=1, height=least)
     if len(found) == 0:
         raise InputError(
-            f"no bin of the histogram holds {least} values; the fullest holds {counts.max()}: take fewer bins, or a smaller least"
+            f"no bin of the histogram holds {least} values; the fullest holds {counts.max()}: "
+            "take fewer bins, or a smaller least"
         )
     order = np.argsort(-properties["prominences"], kind="stable")[:peaks]
     chosen = np.sort(found[order] - 1)

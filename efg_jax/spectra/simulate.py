@@ -77,21 +77,31 @@ def spectrum(
     relative orientation. Every nucleus has the same area; transitions of one nucleus share it by |⟨m−1|I₋|m⟩|², as
     after a short ideal pulse.
 
-    Args: atoms: structure or structures with arrays ``efg`` (V/Å²) and ``ms`` (ppm), or `Sites`. field: T. isotope:
-        nucleus, "17O"; `Sites` have theirs. reference: shielding of the reference, ppm; mandatory wherever the
-        shielding is used. shift: instead of it, one isotropic shift for all, ppm, without anisotropy: 0.0 for a
-        spectrum of the field gradients alone. spinning: 0 (static), a rate in Hz, or infinity, about the magic angle.
-        transitions: "central" or "all"; None: central for spins 1/2, 3/2, ..., all for integer ones. order: of the
-        quadrupolar coupling: 1, or 2 for both. csa: False leaves the anisotropy of the shift out. efg: False leaves the
-        quadrupolar coupling out. broadening: "200 Hz", "lorentzian 1 ppm", a number in Hz, or `Broadening`; full width
-        at half maximum. width, offset: of the window and its middle, Hz; without them a window that holds the whole
-        pattern. What lies outside a window that was asked for is cut, not folded, and a warning logged. points: number
-        of points. per_site: keep the contribution of each site. merge: give equivalent sites once; True for a tolerance
-        of 1e-4, see :func:`efg_jax.spectra.merge`. indices: atoms of every structure, numbered from 0; None: all.
+    Args:
+        atoms: structure or structures with arrays ``efg`` (V/Å²) and ``ms`` (ppm), or `Sites`.
+        field: T.
+        isotope: nucleus, "17O"; `Sites` have theirs.
+        reference: shielding of the reference, ppm; mandatory wherever the shielding is used.
+        shift: instead of it, one isotropic shift for all, ppm, without anisotropy: 0.0 for a spectrum of the field
+            gradients alone.
+        spinning: 0 (static), a rate in Hz, or infinity, about the magic angle.
+        transitions: "central" or "all"; None: central for spins 1/2, 3/2, ..., all for integer ones.
+        order: of the quadrupolar coupling: 1, or 2 for both.
+        csa: False leaves the anisotropy of the shift out.
+        efg: False leaves the quadrupolar coupling out.
+        broadening: "200 Hz", "lorentzian 1 ppm", a number in Hz, or `Broadening`; full width at half maximum.
+        width, offset: of the window and its middle, Hz; without them a window that holds the whole pattern. What lies
+            outside a window that was asked for is cut, not folded, and a warning logged.
+        points: number of points.
+        per_site: keep the contribution of each site.
+        merge: give equivalent sites once; True for a tolerance of 1e-4, see :func:`efg_jax.spectra.merge`.
+        indices: atoms of every structure, numbered from 0; None: all.
         density: of orientations: 2·(density+1)(density+2) of them.
 
-    Raises: InputError: as :func:`efg_jax.spectra.nmr_sites`; conditions out of range; spinning too slow for its
-        sidebands; mrsimulator is not installed."""
+    Raises:
+        InputError: as :func:`efg_jax.spectra.nmr_sites`; conditions out of range; spinning too slow for its sidebands;
+            mrsimulator is not installed.
+    """
     choice = {"reference": reference, "shift": shift, "indices": indices}
     found = sites_of(atoms, isotope, choice, efg=efg, merge=merge)
     asked = {"transitions": transitions, "order": order, "csa": csa, "efg": efg}
@@ -180,12 +190,14 @@ def _whole(setup: Setup, density: int, per_site: bool) -> tuple[Setup, Float[np.
         setup = setup._replace(window=Window(WIDENING * window.width, window.offset, window.points))
     else:
         raise InputError(
-            f"no window of up to {setup.window.width / 1e6:.3g} MHz holds the whole pattern ({100 * captured:.1f} % of it at best); "
-            "give width and offset for the part of it that is wanted"
+            f"no window of up to {setup.window.width / 1e6:.3g} MHz holds the whole pattern ({100 * captured:.1f} "
+            "% of it at "
+            "best); give width and offset for the part of it that is wanted"
         )
     if setup.fixed and 1.0 - captured > LOST:
         logger.warning(
-            "%.1f %% of the intensity lies outside the window of %g kHz about %g kHz and is cut; leave width and offset out for all of it",
+            "%.1f %% of the intensity lies outside the window of %g kHz about %g kHz and is cut; "
+            "leave width and offset out for all of it",
             100.0 * (1.0 - captured), setup.window.width / 1e3, setup.window.offset / 1e3,
         )  # fmt: skip
     return setup, raw
@@ -281,7 +293,8 @@ def sidebands(found: Sites, wanted: Conditions) -> int:
     reach = 2.0 * max(abs(low), abs(high), high - low) / wanted.spinning
     if reach > MOST_SIDEBANDS:
         raise InputError(
-            f"{wanted.spinning:g} Hz is too slow for a pattern {(high - low) / 1e3:.4g} kHz wide: it takes {reach:.0f} sidebands, and "
-            f"{MOST_SIDEBANDS} are the most; take spinning=0 for a static sample, or the central transition only"
+            f"{wanted.spinning:g} Hz is too slow for a pattern {(high - low) / 1e3:.4g} kHz wide: it takes {reach:.0f} "
+            f"sidebands, and {MOST_SIDEBANDS} are the most; take spinning=0 for a static sample, or the central "
+            "transition only"
         )
     return 1 << max(6, int(np.ceil(np.log2(reach))))

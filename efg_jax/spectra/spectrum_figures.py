@@ -33,11 +33,13 @@ def spectrum_figure(
     """Spectra stacked one above the other, each scaled to its highest point, with the contributions of its sites below
     its total.
 
-    Args: spectra: one, or several of one nucleus by their names. sites: draw the contributions, where a spectrum has
-        them: up to 12 in colours, with names where they are the same in all spectra; more as grey lines. unit: of the
-        axis, "ppm", "Hz", "kHz" or "MHz"; the shift runs from right to left, as spectroscopists draw it. limits: of the
-        axis in its unit, in either order; without them what is higher than 0.1 % of the highest point. title: heading;
-        without it that of the spectrum (nucleus and conditions).
+    Args:
+        spectra: one, or several of one nucleus by their names.
+        sites: draw the contributions, where a spectrum has them: up to 12 in colours, with names where they are the
+            same in all spectra; more as grey lines.
+        unit: of the axis, "ppm", "Hz", "kHz" or "MHz"; the shift runs from right to left, as spectroscopists draw it.
+        limits: of the axis in its unit, in either order; without them what is higher than 0.1 % of the highest point.
+        title: heading; without it that of the spectrum (nucleus and conditions).
 
     Raises:
         InputError: no spectra, of several nuclei, or an unknown unit.
@@ -83,9 +85,13 @@ def mqmas_figure(
     """Contours of a sheared MQMAS spectrum with its projections, those of the sites in colours, and the line along
     which shifts alone move a site.
 
-    Args: spectrum: two-dimensional spectrum. sites: draw the contributions of up to 12 sites in colours, where the
-        spectrum has them. limits: of the MAS axis and of the isotropic axis, ppm; without them what is higher than 0.1
-        % of the highest point. title: heading."""
+    Args:
+        spectrum: two-dimensional spectrum.
+        sites: draw the contributions of up to 12 sites in colours, where the spectrum has them.
+        limits: of the MAS axis and of the isotropic axis, ppm; without them what is higher than 0.1 % of the highest
+            point.
+        title: heading.
+    """
     coloured = sites and spectrum.per_site is not None and len(spectrum.per_site) <= MOST_SITES
     with style():
         figure = Picture(figsize=(2.0 * PANEL, 2.0 * PANEL), layout="constrained")
@@ -112,7 +118,7 @@ def mqmas_figure(
 
 
 def _with_names(named: Mapping[str, Spectrum]) -> str | None:
-    """The uppermost spectrum with contributions, which names those of all; None where the spectra have different sites."""
+    """The uppermost spectrum with contributions, whose legend serves all; None where the spectra differ in sites."""
     divided = {name: spectrum.labels for name, spectrum in named.items() if spectrum.per_site is not None}
     return next(iter(divided)) if len(set(divided.values())) == 1 else None
 

@@ -82,10 +82,18 @@ class Spectrum:
 class Spectrum2D:
     """A sheared multiple-quantum spectrum.
 
-    Attributes: isotope: nucleus. quanta: 3, 5, 7 or 9. isotropic: first axis, ppm, ascending: δ_iso − (10/17) δ_QIS for
-        three quanta of any spin. Shifts run as on the second axis. mas: second axis, ppm, ascending. larmor: Larmor
-        frequency, Hz. total: intensity per ppm²; its integral is the number of nuclei. per_site: of each site, or None.
-        labels: names of the sites. metadata: how it was computed."""
+    Attributes:
+        isotope: nucleus.
+        quanta: 3, 5, 7 or 9.
+        isotropic: first axis, ppm, ascending: δ_iso − (10/17) δ_QIS for three quanta of any spin. Shifts run as on the
+            second axis.
+        mas: second axis, ppm, ascending.
+        larmor: Larmor frequency, Hz.
+        total: intensity per ppm²; its integral is the number of nuclei.
+        per_site: of each site, or None.
+        labels: names of the sites.
+        metadata: how it was computed.
+    """
 
     isotope: Isotope
     quanta: int

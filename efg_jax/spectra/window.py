@@ -64,8 +64,12 @@ def pattern_range(
 ) -> tuple[float, float]:
     """Lowest and highest frequency of the powder patterns of all sites, sidebands included, Hz.
 
-    Args: found: sites. conditions: of the measurement. With a finite rate the range is that of the static sample and at
-        least two sidebands on either side. lines: transitions; None: those of the conditions."""
+    Args:
+        found: sites.
+        conditions: of the measurement. With a finite rate the range is that of the static sample and at least two
+            sidebands on either side.
+        lines: transitions; None: those of the conditions.
+    """
     lines = lines or transitions(found.isotope, conditions)
     with x64():
         low, high = _range(found, conditions, lines)

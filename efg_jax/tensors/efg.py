@@ -64,8 +64,10 @@ def asymmetry(values: Float[Array, "*atoms 3"]) -> Float[Array, "*atoms"]:
     Args:
         values: principal values (V_xx, V_yy, V_zz) in NQR order, any unit.
 
-    Returns: η in [0, 1]; 0, with a zero derivative, for the zero tensor. η has a kink at 0, where V_xx and V_yy change
-        places: use :func:`asymmetry_squared` where a smooth function is needed."""
+    Returns:
+        η in [0, 1]; 0, with a zero derivative, for the zero tensor. η has a kink at 0, where V_xx and V_yy change
+        places: use :func:`asymmetry_squared` where a smooth function is needed.
+    """
     v_xx, v_yy, v_zz = values[..., 0], values[..., 1], values[..., 2]
     zero = v_zz == 0.0
     return jnp.where(zero, 0.0, (v_xx - v_yy) / jnp.where(zero, 1.0, v_zz))
@@ -132,8 +134,9 @@ def quadrupolar_product(
         eta: asymmetry.
         isotope: nucleus.
 
-    Returns: P_Q in Hz, with the sign of C_Q. Its magnitude is also that of
-        ``coupling_constant(invariant_strength(tensor), isotope)``.
+    Returns:
+        P_Q in Hz, with the sign of C_Q. Its magnitude is also that of ``coupling_constant(invariant_strength(tensor),
+        isotope)``.
 
     Raises:
         InputError: the isotope has spin below 1.

@@ -10,7 +10,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 # Two eigenvalues closer than this many units of rounding of the largest cannot be told apart, nor can their
 # eigenvectors.
 DEGENERATE_ULPS = 64.0
-SWEEPS = 5  # of Jacobi rotations; four reach rounding for all of 200 000 tensors that were tried, nearly degenerate ones among them
+SWEEPS = 5  # of Jacobi rotations; four reached rounding for all of 200 000 tensors, nearly degenerate ones among them
 
 
 def eigh3(tensor: Float[Array, "*batch 3 3"]) -> tuple[Float[Array, "*batch 3"], Float[Array, "*batch 3 3"]]:

@@ -89,7 +89,8 @@ class Isotope:
             return self.quadrupole_moment
         if self.is_quadrupolar:
             raise InputError(
-                f"no quadrupole moment is known for {self}; give one: isotope({self.name!r}).replace(quadrupole_moment=...)"
+                f"no quadrupole moment is known for {self}; "
+                f"give one: isotope({self.name!r}).replace(quadrupole_moment=...)"
             )
         sibling = self.quadrupolar_sibling
         mend = f"did you mean {sibling}?" if sibling else f"and {self.symbol} has no quadrupolar isotope in the table"
@@ -142,7 +143,8 @@ _TABLE = """
 14N 1 20.44 1.9337792 | 15N 1/2 - -2.71261804 | 17O 5/2 -25.58 -3.62808 | 19F 1/2 - 25.18148 | 21Ne 3/2 101.55 -2.11308
 23Na 3/2 104 7.0808493 | 25Mg 5/2 199.4 -1.63887 | 27Al 5/2 146.6 6.9762715 | 29Si 1/2 - -5.3190 | 31P 1/2 - 10.8394
 33S 3/2 -67.8 2.055685 | 35Cl 3/2 -81.65 2.624198 | 37Cl 3/2 -64.35 2.184368
-39K 3/2 58.5 1.2500608 | 40K 4 -73 -1.5542854 | 41K 3/2 71.1 0.68606808 | 43Ca 7/2 -40.8 -1.803069 | 45Sc 7/2 -220 6.5087973
+39K 3/2 58.5 1.2500608 | 40K 4 -73 -1.5542854 | 41K 3/2 71.1 0.68606808 | 43Ca 7/2 -40.8 -1.803069
+45Sc 7/2 -220 6.5087973
 47Ti 5/2 302 -1.5105 | 49Ti 7/2 247 -1.51095 | 51V 7/2 -52 7.0455117 | 50V 6 210 2.670649 | 53Cr 3/2 -150 -1.5152
 55Mn 5/2 330 6.6452546 | 57Fe 1/2 - 0.8680624 | 59Co 7/2 420 6.332 | 61Ni 3/2 162 -2.3948
 63Cu 3/2 -220 7.111789 | 65Cu 3/2 -204 7.60435 | 67Zn 5/2 150 1.676688
@@ -153,8 +155,10 @@ _TABLE = """
 103Rh 1/2 - -0.8468 | 105Pd 5/2 660 -1.23 | 109Ag 1/2 - -1.2518634 | 107Ag 1/2 - -1.0889181
 113Cd 1/2 - -5.9609155 | 111Cd 1/2 - -5.6983131 | 115In 9/2 770 5.8972 | 113In 9/2 759 5.8845
 119Sn 1/2 - -10.0317 | 117Sn 1/2 - -9.58879 | 115Sn 1/2 - -8.8013 | 121Sb 5/2 -543 6.4435 | 123Sb 7/2 -692 3.4892
-125Te 1/2 - -8.5108404 | 123Te 1/2 - -7.059098 | 127I 5/2 -696 5.389573 | 131Xe 3/2 -114 2.209076 | 129Xe 1/2 - -7.452103
-133Cs 7/2 -3.43 3.5332539 | 137Ba 3/2 245 2.99295 | 135Ba 3/2 160 2.6755 | 139La 7/2 200 3.8083318 | 138La 5 450 3.557239
+125Te 1/2 - -8.5108404 | 123Te 1/2 - -7.059098 | 127I 5/2 -696 5.389573 | 131Xe 3/2 -114 2.209076
+129Xe 1/2 - -7.452103
+133Cs 7/2 -3.43 3.5332539 | 137Ba 3/2 245 2.99295 | 135Ba 3/2 160 2.6755 | 139La 7/2 200 3.8083318
+138La 5 450 3.557239
 141Pr 5/2 -58.9 8.1907 | 175Lu 7/2 3490 3.0552 | 177Hf 7/2 3365 1.086 | 181Ta 7/2 3170 3.2438 | 183W 1/2 - 1.1282403
 187Re 5/2 2070 6.1682 | 185Re 5/2 2180 6.1057 | 195Pt 1/2 - 5.8385 | 197Au 3/2 547 0.47306
 201Hg 3/2 387 -1.788769 | 199Hg 1/2 - 4.8457916 | 205Tl 1/2 - 15.6921808 | 203Tl 1/2 - 15.5393338 | 207Pb 1/2 - 5.58046
@@ -234,8 +238,10 @@ def default_isotope(symbol: str) -> Isotope | None:
     Args:
         symbol: chemical element, "O".
 
-    Returns: The isotope (²H, ⁷Li, ¹⁷O, ²⁷Al, ⁴⁷Ti, ...; ²⁹Si, ¹³C, ³¹P without quadrupole moment), None for an element
-        not in the table."""
+    Returns:
+        The isotope (²H, ⁷Li, ¹⁷O, ²⁷Al, ⁴⁷Ti, ...; ²⁹Si, ¹³C, ³¹P without quadrupole moment), None for an element not
+        in the table.
+    """
     name = _DEFAULTS.get(symbol)
     return None if name is None else _ISOTOPES[name]
 

@@ -27,8 +27,10 @@ def quaternion(axes: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 4"]:
     Args:
         axes: proper rotation, columns x, y, z.
 
-    Returns: q with v ↦ q v q* equal to v ↦ axes·v. Well conditioned for every rotation: the largest component is found
-        first."""
+    Returns:
+        q with v ↦ q v q* equal to v ↦ axes·v. Well conditioned for every rotation: the largest component is found
+        first.
+    """
     r = axes
     trace = r[..., 0, 0] + r[..., 1, 1] + r[..., 2, 2]
     # Four times the square of each component; the largest is at least 1.
@@ -95,8 +97,10 @@ def misfit_angle(overlap: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     Args:
         overlap: q̃ from :func:`quaternion_overlap`.
 
-    Returns: Angle in rad; near 0 its resolution is √ε (3e-8 rad in float64, 7e-4 in float32). Exactly 0, with a zero
-        derivative, for q̃ ≥ 1."""
+    Returns:
+        Angle in rad; near 0 its resolution is √ε (3e-8 rad in float64, 7e-4 in float32). Exactly 0, with a zero
+        derivative, for q̃ ≥ 1.
+    """
     aligned = overlap >= 1.0
     return jnp.where(aligned, 0.0, 2.0 * jnp.arccos(jnp.where(aligned, 0.0, overlap)))
 
@@ -174,9 +178,11 @@ def reassign_axes(
         predicted_axes: columns x, y, z.
         reference_axes: columns x, y, z, proper rotations.
 
-    Returns: The predicted axes, columns in the reference's order, each along (not against) its partner as far as det +1
+    Returns:
+        The predicted axes, columns in the reference's order, each along (not against) its partner as far as det +1
         allows, and π with ``reassigned[..., i] = ± predicted[..., π(i)]``: ``jnp.take_along_axis(values, permutation,
-        axis=-1)`` makes the values follow."""
+        axis=-1)`` makes the values follow.
+    """
     cosines = jnp.einsum("...ki,...kj->...ij", reference_axes, predicted_axes, precision=HIGHEST)
     # matched[..., p, i] = e_i · e'_π_p(i)
     matched = jnp.stack([jnp.stack([cosines[..., i, p[i]] for i in range(3)], axis=-1) for p in _PERMUTATIONS], axis=-2)

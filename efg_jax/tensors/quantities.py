@@ -424,8 +424,11 @@ def evaluate_with_gradients(
         tensor: "efg" or "ms": which tensor `values` are.
         values: the tensors.
 
-    Returns: Values and gradients G with ∂f = Σ_ij G_ij ∂T_ij, one array for each function. Gradients of an EFG's
-        quantities are traceless: an EFG does not change along its trace."""
+    Returns:
+        Values and gradients G with ∂f = Σ_ij G_ij ∂T_ij, one array for each function. Gradients of an EFG's quantities
+        are
+        traceless: an EFG does not change along its trace.
+    """
 
     def all_of(tensors: Float[Array, "*atoms 3 3"]) -> tuple[Float[Array, "*atoms"], ...]:
         view = View(context, **{tensor: tensors})

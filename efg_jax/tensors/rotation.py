@@ -68,8 +68,10 @@ def wigner_d(rotation: Float[Array, "*batch 3 3"], order: int) -> Float[Array, "
     taken, so there is no gimbal lock: each element is a polynomial of degree l in R, differentiable to any order.
     Rounding stays at a few ε for l ≤ 8.
 
-    Args: rotation: orthogonal matrix. An improper one gives the harmonics' own parity, (−1)^l under inversion. The
-        spherical parts of a rank-2 tensor are even for every λ: turn them with det(R)·R. order: l, 0 or more.
+    Args:
+        rotation: orthogonal matrix. An improper one gives the harmonics' own parity, (−1)^l under inversion. The
+            spherical parts of a rank-2 tensor are even for every λ: turn them with det(R)·R.
+        order: l, 0 or more.
 
     Returns:
         Orthogonal matrix, rows and columns m = −l..l.

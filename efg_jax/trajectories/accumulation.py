@@ -1,4 +1,4 @@
-"""The sums of one pass over a trajectory. Memory grows with atoms, labels and log₂ of the frames, not with the frames."""
+"""The sums of one pass over a trajectory. Memory grows with atoms, labels and the logarithm of the frames."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple

@@ -15,9 +15,13 @@ from efg_jax.trajectories.site_averages import frequency_factors
 class Autocorrelation(NamedTuple):
     """⟨x(0)·x(t)⟩, mean over atoms.
 
-    Attributes: lags: fs, or frames where no time step was given. values: in the unit. atoms: number of atoms. unit:
-        "(V/Å²)²", "ppm²", or "Hz²" for ν_Q of nuclei that have one; without a quadrupolar isotope it is n·V·n, in
-        "(V/Å²)²"."""
+    Attributes:
+        lags: fs, or frames where no time step was given.
+        values: in the unit.
+        atoms: number of atoms.
+        unit: "(V/Å²)²", "ppm²", or "Hz²" for ν_Q of nuclei that have one; without a quadrupolar isotope it is n·V·n, in
+            "(V/Å²)²".
+    """
 
     lags: Float[np.ndarray, " lags"]
     values: Float[np.ndarray, " lags"]
@@ -50,7 +54,8 @@ def autocorrelate(
         raise InputError(f"there is no autocorrelation of {of!r}; choose 'tensor' or 'nu_q'")
     if not sums.complete:
         raise InputError(
-            "mask or labels left out frames, and steps between the others are no times; average without them for correlations"
+            "mask or labels left out frames, so that steps between the others are no times; "
+            "average without them for correlations"
         )
     chosen = _chosen(sums, isotopes, species, atom)
     direction, correlator = None, sums.tensor_correlation
@@ -83,7 +88,8 @@ def _in_hertz(nuclei: Mapping[str, Isotope | None]) -> bool:
     without = [symbol for symbol, nucleus in nuclei.items() if nucleus is None]
     if without and len(without) < len(nuclei):
         raise InputError(
-            f"{' and '.join(without)} has no quadrupolar isotope in the table, and no ν_Q to be averaged with the others'; name species=, or pass isotope="
+            f"{' and '.join(without)} has no quadrupolar isotope in the table, and so no ν_Q; "
+            "name species=, or pass isotope="
         )
     return not without
 

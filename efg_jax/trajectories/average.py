@@ -49,27 +49,39 @@ def average(
     not grow with their number. Errors are standard errors of block averages (`BlockSums.errors`); those of C_Q(⟨V⟩) and
     η(⟨V⟩) follow from those of the tensor to first order, which is too little where η is within its error of 0 or 1.
 
-    Args: frames: structures with the tensors (arrays, or results of a calculator). target: "efg" (V/Å²) or "ms"
-        (shielding, ppm). species: elements to average. indices: of the atoms to average, the same in every frame; with
-        ``species`` those that satisfy both; without either all that have a tensor in the first frame. label: name of an
-        ``info`` entry (the phase of a frame) or of a per-atom array (the site where an atom is), or a function of the
-        structure that returns either: every atom is averaged under each of its labels, over the frames in which it has
-        it. Blocks then run over those frames as if they were consecutive. Empty labels do not count. pool: average over
-        the atoms (of one element) as well: one tensor a label, the mean over frames of the mean of the atoms that have
-        it then. mask: as ``label``, but true or false: which frames, or atoms in a frame, count. frame: "fixed":
-        components as they are; "crystal": in the frame that the cell carries with it (`crystal_axes`), for cells that
-        turn. direction: of the magnetic field in that frame, for the residual ν_Q; its length does not matter. isotope:
-        nucleus, or nuclei by element; None: the one that NMR uses, and V_zz in V/Å² for elements without a quadrupolar
-        one. timestep: femtoseconds from one frame to the next, for times instead of frames. array: name under which the
-        frames carry the target, where it differs. jump: Å; an atom that moves farther from one frame to the next
-        (across periodic boundaries the shorter way) is an error, as it could be another one; None: any. check_units: an
-        EFG that becomes larger or smaller by a factor between two units (97.17 from a.u. to V/Å²) is an error. sample:
-        number of values that are kept of each distribution, chosen at random. seed: of that choice. progress: called
-        with the number of frames done.
+    Args:
+        frames: structures with the tensors (arrays, or results of a calculator).
+        target: "efg" (V/Å²) or "ms" (shielding, ppm).
+        species: elements to average.
+        indices: of the atoms to average, the same in every frame; with ``species`` those that satisfy both; without
+            either all that have a tensor in the first frame.
+        label: name of an ``info`` entry (the phase of a frame) or of a per-atom array (the site where an atom is), or a
+            function of the structure that returns either: every atom is averaged under each of its labels, over the
+            frames in which it has it. Blocks then run over those frames as if they were consecutive. Empty labels do
+            not count.
+        pool: average over the atoms (of one element) as well: one tensor a label, the mean over frames of the mean of
+            the atoms that have it then.
+        mask: as ``label``, but true or false: which frames, or atoms in a frame, count.
+        frame: "fixed": components as they are; "crystal": in the frame that the cell carries with it (`crystal_axes`),
+            for cells that turn.
+        direction: of the magnetic field in that frame, for the residual ν_Q; its length does not matter.
+        isotope: nucleus, or nuclei by element; None: the one that NMR uses, and V_zz in V/Å² for elements without a
+            quadrupolar one.
+        timestep: femtoseconds from one frame to the next, for times instead of frames.
+        array: name under which the frames carry the target, where it differs.
+        jump: Å; an atom that moves farther from one frame to the next (across periodic boundaries the shorter way) is
+            an error, as it could be another one; None: any.
+        check_units: an EFG that becomes larger or smaller by a factor between two units (97.17 from a.u. to V/Å²) is an
+            error.
+        sample: number of values that are kept of each distribution, chosen at random.
+        seed: of that choice.
+        progress: called with the number of frames done.
 
-    Raises: InputError: a path instead of structures; no frame or no atom is left; frames of different composition or
-        order of atoms; a tensor, label or mask is missing; a jump; mixed units; a cell that turns, or none where its
-        frame is wanted; an isotope without quadrupole moment; a direction of length zero."""
+    Raises:
+        InputError: a path instead of structures; no frame or no atom is left; frames of different composition or order
+            of atoms; a tensor, label or mask is missing; a jump; mixed units; a cell that turns, or none where its
+            frame is wanted; an isotope without quadrupole moment; a direction of length zero.
+    """
     options = Options(
         target=target,
         array=array or target,
@@ -105,7 +117,8 @@ def average(
     elements = sorted(set(sums.symbols.tolist()))
     if unused := sorted(set(chosen) - set(elements)):
         raise InputError(
-            f"{chosen[unused[0]]} is no isotope of what is averaged ({', '.join(elements)}); leave it out, or choose its element"
+            f"{chosen[unused[0]]} is no isotope of what is averaged ({', '.join(elements)}); "
+            "leave it out, or choose its element"
         )
     nuclei: dict[str, Isotope | None] = dict.fromkeys(elements)
     if sums.kind.name == "efg":

@@ -11,9 +11,12 @@ LEAST_BLOCKS = 4  # fewer say nothing of their own spread
 class Errors(NamedTuple):
     """Standard errors of means, one a series.
 
-    Attributes: error: standard error of the mean, in the unit of the quantity; NaN for a series of fewer than
-        2·`LEAST_BLOCKS` values. block: number of values in a block that was taken for independent. reliable: False: the
-        series is too short for its correlation time, and the error a lower bound."""
+    Attributes:
+        error: standard error of the mean, in the unit of the quantity; NaN for a series of fewer than 2·`LEAST_BLOCKS`
+            values.
+        block: number of values in a block that was taken for independent.
+        reliable: False: the series is too short for its correlation time, and the error a lower bound.
+    """
 
     error: Float[np.ndarray, " series"]
     block: Int[np.ndarray, " series"]

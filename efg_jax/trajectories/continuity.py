@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 from ase import Atoms
-from ase.geometry import find_mic
+from ase.geometry import complete_cell, find_mic
 from jaxtyping import Float, Int
 
 from efg_jax.errors import InputError
@@ -36,9 +36,13 @@ LEAST_MAGNITUDE = 1e-6  # V/Å²; below it a tensor vanishes by symmetry, and ha
 class Continuity:
     """What the frames so far have in common; `check` compares the next one with it, and unwraps its atoms.
 
-    Args: tracked: indices of the atoms whose tensors are averaged. jump: Å that one of them may move from one frame to
-        the next, across periodic boundaries the shorter way; None: any. turning: the cell may turn. units: the
-        magnitude of the EFG is compared with that of the frames before."""
+    Args:
+        tracked: indices of the atoms whose tensors are averaged.
+        jump: Å that one of them may move from one frame to the next, across periodic boundaries the shorter way; None:
+            any.
+        turning: the cell may turn.
+        units: the magnitude of the EFG is compared with that of the frames before.
+    """
 
     def __init__(self, tracked: Int[np.ndarray, " tracked"], jump: float | None, turning: bool, units: bool):
         self._tracked, self._jump, self._turning, self._units = tracked, jump, turning, units
@@ -83,8 +87,11 @@ class Continuity:
             for units, factor in FACTORS.items():
                 if abs(np.log(max(ratio, 1.0 / ratio) / factor)) < np.log(WINDOW):
                     raise InputError(
-                        f"the EFG is {ratio:.3g} times that of the frames before (root mean square), as {units} differ by {factor:.4g}: mixed units; "
-                        "convert all files to V/Å², or pass check_units=False (command line: --any-units) if it is true",
+                        f"the EFG is {ratio:.3g} times that of the frames before (root mean square), as {units} "
+                        "differ by "
+                        f"{factor:.4g}: mixed units; convert all files to V/Å², or pass check_units=False (command "
+                        "line: "
+                        "--any-units) if the values are right",
                         **place_of(atoms, number),
                     )
         self._frames += 1
@@ -97,14 +104,15 @@ class Continuity:
         counts, before = Counter(atoms.symbols), Counter(first.symbols)
         if counts != before:
             raise InputError(
-                f"consists of {atoms.symbols.formula.format('hill')}, and {_named(self._place)} of {first.symbols.formula.format('hill')}; average "
-                "trajectories of one composition, one at a time",
+                f"consists of {atoms.symbols.formula.format('hill')}, and {_named(self._place)} of "
+                f"{first.symbols.formula.format('hill')}; average trajectories of one composition, one at a time",
                 **place,
             )
         i = int(np.argmax(atoms.numbers != first.numbers))
         raise InputError(
-            f"is {atoms.symbols[i]} here and {first.symbols[i]} in {_named(self._place)}: the atoms are permuted; write all frames in one order (sorted by "
-            "the identifiers of the simulation)",
+            f"is {atoms.symbols[i]} here and {first.symbols[i]} in {_named(self._place)}: the atoms are permuted; "
+            "write all "
+            "frames in one order (sorted by the identifiers of the simulation)",
             atom=name_atom(atoms, i),
             **place,
         )
@@ -120,8 +128,9 @@ class Continuity:
         angle = np.arccos(np.clip(cosine, -1.0, 1.0))
         if angle > TURN:
             raise InputError(
-                f"the cell is turned by {np.degrees(angle):.3g}° against {_named(self._place)}, and its tensors with it: they have no mean in the fixed frame; "
-                "pass frame='crystal' (command line: --frame crystal)",
+                f"the cell is turned by {np.degrees(angle):.3g}° against {_named(self._place)}, and its tensors "
+                "with it: they "
+                "have no mean in the fixed frame; pass frame='crystal' (command line: --frame crystal)",
                 **place_of(atoms, number),
             )
 
@@ -152,8 +161,10 @@ class Continuity:
             return
         i = int(self._tracked[np.argmax(lengths)])
         raise InputError(
-            f"moved by {lengths.max():.3g} Å since the frame before, more than {self._jump:g} Å: either atoms changed places in the file (write all frames in "
-            "one order), or frames are far apart in time; in that case pass jump=None, or a longer distance (command line: --jump any)",
+            f"moved by {lengths.max():.3g} Å since the frame before, more than {self._jump:g} Å: either atoms "
+            "changed places "
+            "in the file (write all frames in one order), or frames are far apart in time (pass jump=None, or a longer "
+            "distance; command line: --jump any)",
             atom=name_atom(atoms, i),
             **place_of(atoms, number),
         )
@@ -161,8 +172,6 @@ class Continuity:
 
 def _complete(cell: np.ndarray) -> np.ndarray:
     """The cell with orthogonal unit vectors in the place of those that are zero."""
-    from ase.geometry import complete_cell
-
     return complete_cell(cell)
 
 

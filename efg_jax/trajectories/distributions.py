@@ -80,8 +80,10 @@ def kernel_density(
     """Gaussian kernel density of a sample (scipy's, Scott's bandwidth), mirrored at the bounds that the quantity cannot
     cross.
 
-    Args: values: the sample. bounds: lowest and highest possible value; None: none. Without the mirror half of the
-        density of η at 0 would lie below it.
+    Args:
+        values: the sample.
+        bounds: lowest and highest possible value; None: none. Without the mirror half of the density of η at 0 would
+            lie below it.
 
     Raises:
         InputError: fewer than two values, or all of them alike.

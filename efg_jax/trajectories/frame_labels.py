@@ -38,7 +38,9 @@ def tracked_atoms(
         chosen &= np.isin(atoms.numbers, [atomic_numbers[symbol] for symbol in wanted])
         if not chosen.any():
             raise InputError(
-                f"contains no {' or '.join(wanted) or 'element'}, but {', '.join(sorted(set(atoms.symbols)))}; choose other species", **place
+                f"contains no {' or '.join(wanted) or 'element'}, but {', '.join(sorted(set(atoms.symbols)))}; "
+                "choose other species",
+                **place,
             )  # fmt: skip
     if indices is not None:
         own = listed(indices)
@@ -62,7 +64,9 @@ def tensors_of(
     if not np.isfinite(tensors).all():
         i = int(tracked[np.argmin(np.isfinite(tensors).all(axis=(1, 2)))])
         raise InputError(
-            f"has no tensor '{array}' in this frame (not all numbers are finite); predict it, or choose atoms that have one in every frame (species=, indices=)",
+            f"has no tensor '{array}' in this frame (not all numbers are finite); predict it, or choose atoms that "
+            "have "
+            "one in every frame (species=, indices=)",
             atom=name_atom(atoms, i),
             **place_of(atoms, number),
         )
@@ -103,7 +107,9 @@ def mask_of(atoms: Atoms, number: int, key: Key, tracked: Int[np.ndarray, " trac
     value = _value(atoms, number, key, "mask")
     if value.dtype.kind not in "biuf":
         raise InputError(
-            f"the mask {_name(key)} holds {'text' if value.dtype.kind in 'US' else value.dtype}, neither true nor false; name an entry or column of T and F, or of numbers",
+            f"the mask {_name(key)} holds {'text' if value.dtype.kind in 'US' else value.dtype}, neither true nor "
+            "false; "
+            "name an entry or column of T and F, or of numbers",
             **place_of(atoms, number),
         )
     return np.broadcast_to(value.astype(bool) if value.ndim == 0 else value[tracked].astype(bool), tracked.shape)
@@ -123,7 +129,8 @@ def _value(atoms: Atoms, number: int, key: Key, what: str) -> np.ndarray:
         )
     if value.shape not in ((), (len(atoms),)):
         raise InputError(
-            f"the {what} {_name(key)} has shape {value.shape}; give one a frame, or one for each of the {len(atoms)} atoms",
+            f"the {what} {_name(key)} has shape {value.shape}; "
+            f"give one for the frame, or one for each of the {len(atoms)} atoms",
             **place_of(atoms, number),
         )
     return value

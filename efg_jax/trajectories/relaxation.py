@@ -18,13 +18,18 @@ COARSE = 0.7  # a correlation that falls below this part of itself from one fram
 class Relaxation(NamedTuple):
     """T₁ of a quadrupolar nucleus, and what it rests on.
 
-    Attributes: t1: s; infinite where the tensor does not fluctuate. error: standard error of T₁, s: that of the
-        integral, for atoms that fluctuate independently of each other. integral: ∫ ⟨δV(0):δV(t)⟩ dt up to `until`,
-        (V/Å²)² s. correlation_time: integral over ⟨δV:δV⟩, s. until: lag at which the integral ends, s.
-        highest_frequency: Larmor frequency, Hz, at which 2πν₀·τ = 1: the formula wants one far below. resolved: False:
-        the correlation falls too fast for the spacing of the frames, and T₁ is a guess. converged: False: the
-        trajectory is shorter than `LONGEST` times the lag at which the correlation has died away, and T₁ is a guess.
-        isotope: the nucleus."""
+    Attributes:
+        t1: s; infinite where the tensor does not fluctuate.
+        error: standard error of T₁, s: that of the integral, for atoms that fluctuate independently of each other.
+        integral: ∫ ⟨δV(0):δV(t)⟩ dt up to `until`, (V/Å²)² s.
+        correlation_time: integral over ⟨δV:δV⟩, s.
+        until: lag at which the integral ends, s.
+        highest_frequency: Larmor frequency, Hz, at which 2πν₀·τ = 1: the formula wants one far below.
+        resolved: False: the correlation falls too fast for the spacing of the frames, and T₁ is a guess.
+        converged: False: the trajectory is shorter than `LONGEST` times the lag at which the correlation has died away,
+            and T₁ is a guess.
+        isotope: the nucleus.
+    """
 
     t1: float
     error: float
@@ -65,7 +70,8 @@ def quadrupolar_t1(integral: float, isotope: Isotope | str) -> float:
     coupling = 2.0 * np.pi * coupling_factor(nucleus)  # eQ/ħ, rad/s per V/Å²
     if integral < 0.0:
         raise InputError(
-            f"the integral of the autocorrelation is {integral:.3g}, below zero; the trajectory is too short, or until= too long"
+            f"the integral of the autocorrelation is {integral:.3g}, below zero; "
+            "the trajectory is too short, or until= too long"
         )
     spin = nucleus.spin
     rate = (2.0 * spin + 3.0) / (20.0 * spin**2 * (2.0 * spin - 1.0)) * coupling**2 * integral
@@ -93,10 +99,10 @@ def relaxation(
     """T₁ from an autocorrelation ⟨δV(0):δV(t)⟩.
 
     The integral is cut where the correlation has become noise: at the first lag t that is at least `WINDOW` times the
-        correlation time that the integral up to t gives (Sokal's window; Madras and Sokal, J. Stat. Phys. 50 (1988)
-        109, which has the error as well: the relative variance of τ is 4t/T). A mean that was taken from the same
-        trajectory lowers the correlation by 2∫/T at every lag, and the integral by the factor 1 − 2t/T, which is put
-        right (Wolff, Comput. Phys. Commun. 156 (2004) 143, Eq. 49).
+    correlation time that the integral up to t gives (Sokal's window; Madras and Sokal, J. Stat. Phys. 50 (1988) 109,
+    which has the error as well: the relative variance of τ is 4t/T). A mean that was taken from the same trajectory
+    lowers the correlation by 2∫/T at every lag, and the integral by the factor 1 − 2t/T, which is put right (Wolff,
+    Comput. Phys. Commun. 156 (2004) 143, Eq. 49).
 
     Args:
         lags: s, ascending from 0.
@@ -107,13 +113,15 @@ def relaxation(
         until: lag at which to end the integral instead, s; the first step at least.
         centred: the mean of each atom over this trajectory was taken off.
 
-    Raises: InputError: fewer than two lags, an end before the first step, an integral below zero, or a nucleus without
-        quadrupole moment."""
+    Raises:
+        InputError: fewer than two lags, an end before the first step, an integral below zero, or a nucleus without
+            quadrupole moment.
+    """
     if len(lags) < 2:
         raise InputError("a single frame has no autocorrelation; give a trajectory")
     if until is not None and not until >= lags[1]:
         raise InputError(
-            f"an integral until {until:.3g} s has no step, which takes {lags[1]:.3g} s; give a longer lag, or leave until= out"
+            f"until={until:.3g} s has no step, which takes {lags[1]:.3g} s; give a longer lag, or leave until= out"
         )
     if values[0] <= 0.0:
         return Relaxation(float("inf"), 0.0, 0.0, 0.0, 0.0, float("inf"), True, True, find_isotope(isotope))

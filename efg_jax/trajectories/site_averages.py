@@ -35,14 +35,22 @@ class Estimate(NamedTuple):
 class SiteAverage(NamedTuple):
     """The average of one atom, of one atom under a label, or of all atoms under a label.
 
-    Attributes: atom: its index, None where atoms are pooled. symbol: element. label: None without labels. frames:
-        number of frames. isotope: by which V becomes a frequency; None: V_zz is given in V/Å². tensor: mean in the
-        fixed frame, V/Å² or ppm. tensor_error: standard error of each component. values: principal values of the
-        symmetric part of the mean tensor, in NQR order for an EFG, ascending for a shielding. axes: the axes as
-        columns. quantities: by name. Of an EFG "c_q" (Hz; without isotope "v_zz", V/Å²) and "eta" are those of the mean
-        tensor; "mean_c_q", "mean_abs_c_q" and "mean_eta" are means over the frames, which no spectrometer measures;
-        "excess_c_q" and "excess_eta" are the error of these means; "nu_q" (Hz; without isotope "v_nn") is along the
-        direction. Of a shielding: "sigma_iso", "span", "skew", "mean_span", ...."""
+    Attributes:
+        atom: its index, None where atoms are pooled.
+        symbol: element.
+        label: None without labels.
+        frames: number of frames.
+        isotope: by which V becomes a frequency; None: V_zz is given in V/Å².
+        tensor: mean in the fixed frame, V/Å² or ppm.
+        tensor_error: standard error of each component.
+        values: principal values of the symmetric part of the mean tensor, in NQR order for an EFG, ascending for a
+            shielding.
+        axes: the axes as columns.
+        quantities: by name. Of an EFG "c_q" (Hz; without isotope "v_zz", V/Å²) and "eta" are those of the mean tensor;
+            "mean_c_q", "mean_abs_c_q" and "mean_eta" are means over the frames, which no spectrometer measures;
+            "excess_c_q" and "excess_eta" are the error of these means; "nu_q" (Hz; without isotope "v_nn") is along the
+            direction. Of a shielding: "sigma_iso", "span", "skew", "mean_span", ....
+    """
 
     atom: int | None
     symbol: str

@@ -96,14 +96,18 @@ class TrajectoryAverage(ResultWithRows):
         """⟨V(0):V(t)⟩ = ⟨Σ_ij V_ij(0) V_ij(t)⟩, which no rotation of the frame changes (of a shielding its traceless
         symmetric part), or ⟨ν_Q(0) ν_Q(t)⟩.
 
-        Args: of: the tensor, or ν_Q along the direction that was given: in Hz² where all of the atoms have a
-            quadrupolar isotope, and where none has one n·V·n in (V/Å²)²; the result says which. species: element over
-            whose atoms to take the mean; None: all of them. atom: index of one atom instead. fluctuation: of the
-            deviation from the mean over the trajectory, V − ⟨V⟩. Its integral over all lags of the trajectory is zero:
-            look at lags much shorter than that.
+        Args:
+            of: the tensor, or ν_Q along the direction that was given: in Hz² where all of the atoms have a quadrupolar
+                isotope, and where none has one n·V·n in (V/Å²)²; the result says which.
+            species: element over whose atoms to take the mean; None: all of them.
+            atom: index of one atom instead.
+            fluctuation: of the deviation from the mean over the trajectory, V − ⟨V⟩. Its integral over all lags of the
+                trajectory is zero: look at lags much shorter than that.
 
-        Raises: InputError: a mask or labels left out frames, so that frames are no measure of time; something else than
-            these two; no direction; ν_Q of elements with and without a quadrupolar isotope together; no such atom."""
+        Raises:
+            InputError: a mask or labels left out frames, so that frames are no measure of time; something else than
+                these two; no direction; ν_Q of elements with and without a quadrupolar isotope together; no such atom.
+        """
         return autocorrelate(
             self.sums, self.isotopes, self.timestep, of, species=species, atom=atom, fluctuation=fluctuation
         )
@@ -114,9 +118,11 @@ class TrajectoryAverage(ResultWithRows):
         """Quadrupolar T₁ in the limit of extreme narrowing, from the tensor's autocorrelation; see
         `relaxation.quadrupolar_t1` for formula and limits.
 
-        Args: species: element; may be left out where there is one. until: lag at which to end the integral, fs, the
-            first step at least; None: Sokal's window. fluctuation: False: of the whole tensor, for a liquid whose mean
-            tensor is zero but for the shortness of the trajectory.
+        Args:
+            species: element; may be left out where there is one.
+            until: lag at which to end the integral, fs, the first step at least; None: Sokal's window.
+            fluctuation: False: of the whole tensor, for a liquid whose mean tensor is zero but for the shortness of the
+                trajectory.
 
         Raises:
             InputError: no time step, labels, several elements, no quadrupolar isotope, or as `autocorrelation`.
@@ -129,7 +135,8 @@ class TrajectoryAverage(ResultWithRows):
             )
         if self.sums.options.label is not None:
             raise InputError(
-                "steps from one label to another are no motion within either; average each phase or site in a file of its own, without label="
+                "steps from one label to another are no motion within either; "
+                "average each phase or site in a file of its own, without label="
             )
         symbol = self._element(species, "T₁")
         if self.isotopes[symbol] is None:
@@ -169,12 +176,17 @@ class TrajectoryAverage(ResultWithRows):
     ) -> Density:
         """Kernel density of what single frames show, all atoms of an element together.
 
-        Args: quantity: "c_q", "abs_c_q", "nu_q" (Hz), "v_zz", "abs_v_zz", "v_nn" (V/Å²), "eta"; of a shielding
-            "sigma_iso", "delta_iso", "span" (ppm), "skew". species: element; may be left out where there is one. label:
-            of these frames or atoms only; None: all. reference: σ_ref in ppm, for "delta_iso".
+        Args:
+            quantity: "c_q", "abs_c_q", "nu_q" (Hz), "v_zz", "abs_v_zz", "v_nn" (V/Å²), "eta"; of a shielding
+                "sigma_iso", "delta_iso", "span" (ppm), "skew".
+            species: element; may be left out where there is one.
+            label: of these frames or atoms only; None: all.
+            reference: σ_ref in ppm, for "delta_iso".
 
-        Raises: InputError: an unknown quantity, element or label; no reference, no direction, no isotope; values that
-            are all alike."""
+        Raises:
+            InputError: an unknown quantity, element or label; no reference, no direction, no isotope; values that are
+                all alike.
+        """
         values = self.sampled(quantity, species=species, label=label, reference=reference)
         known = QUANTITIES["efg"] if self.target == "efg" else QUANTITIES["shift"] | QUANTITIES["shielding"]
         return kernel_density(values, known[quantity].bounds)
@@ -268,13 +280,14 @@ class TrajectoryAverage(ResultWithRows):
         return sites_table(self.sums.kind, self.sites, title, relaxation_lines(self.relaxations(), self.isotopes))
 
     def plot(self) -> Any:
-        """Running average, distribution, autocorrelation, and the wrong order against the right one: a `plots.Picture`."""
+        """Running average, distribution, autocorrelation, wrong order against right: a `plots.Picture`."""
         from efg_jax.trajectories.trajectory_figures import trajectory_figure
 
         return trajectory_figure(self)
 
     def __repr__(self) -> str:
-        return f"<TrajectoryAverage of {self.target}: {self.frames} frames, {len(self.tracked)} atoms, {len(self.sites)} sites>"
+        counts = f"{self.frames} frames, {len(self.tracked)} atoms, {len(self.sites)} sites"
+        return f"<TrajectoryAverage of {self.target}: {counts}>"
 
     def _sites(self, sums: BlockSums, atoms: list, symbols: list[str], label: str | None) -> list[SiteAverage]:
         return sites_of(self.sums.kind, sums, atoms, symbols, label, self.isotopes, self.sums.options.direction)

@@ -166,7 +166,7 @@ def draw_distribution(
 
 
 def draw_autocorrelation(ax: Axes, average: TrajectoryAverage, species: str) -> None:
-    """Normalised autocorrelation of the fluctuations on a logarithmic axis of lags; a line of text where there is none."""
+    """Normalised autocorrelation of the fluctuations on a logarithmic axis of lags; text where there is none."""
     ax.spines[["top", "right"]].set_visible(False)
     if not average.sums.complete:
         text = "no autocorrelation:\nframes were left out"
