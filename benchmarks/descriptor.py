@@ -1,4 +1,6 @@
-"""Speed, memory and agreement of the λ = 0 and λ = 2 descriptor with featomic: the same hyperparameters, the same atoms, in one run.
+"""Descriptor against featomic: speed, memory and agreement for λ = 0 and λ = 2, in one run.
+
+Both have the same hyperparameters and the same atoms.
 
 Li environments of Li–Ti–O: cells of 42 atoms, one a call and 40 a call, and a supercell of 1512 atoms. Each
 measurement is a process of its own on one or two cores. Neighbour lists are included for both programs, the
@@ -24,8 +26,8 @@ CUTOFF, SIGMA = 5.0, 0.4
 SPECIES = ("Li", "O", "Ti")
 IRREPS = ((0, 1), (2, 1))
 CALLS = {"42 atoms, 1 a call": 20, "42 atoms, 40 a call": 5, "1512 atoms": 5, "1512 atoms, in one piece": 5}
-# Centres that are worked on at a time, as a prediction does: features of a piece are used and forgotten. Arrays above 32 MB are taken from the
-# operating system anew at each call (glibc), which costs as much as filling them: that is the case "in one piece".
+# Centres that are computed at a time, as in a prediction: features of a piece are used and forgotten. Each call gets
+# arrays above 32 MB anew from the operating system (glibc), which costs as much as filling them: the case "in one
 PIECE = 64
 
 
@@ -83,7 +85,7 @@ def in_a_process(program: str, case: str, threads: int, nmax: int, lmax: int) ->
 
 
 def measure(program: str, case: str, nmax: int, lmax: int) -> dict[str, float]:
-    """CPU and wall time of a call, ms per centre; seconds that the first call takes longer; peak memory of this process, MiB."""
+    """CPU and wall time of a call (ms per centre), extra time of the first call (s), peak memory (MiB)."""
     import efg_jax as ej
 
     cell = ej.datasets.load("lto-efg")[0]
@@ -106,7 +108,7 @@ def seconds(compute, frames: list) -> tuple[float, float]:
 
 
 def efg_jax(nmax: int, lmax: int, normalise: str = "invariant", pieces: bool = True):
-    """Function of structures: features of Li by irrep (of the last piece), and the number of centres that are no padding."""
+    """Function of structures: features of Li by irrep (of the last piece), and the number of real centres."""
     import jax
 
     import efg_jax as ej

@@ -1,4 +1,4 @@
-"""How long one waits: for the first prediction in a notebook, and for `efg-jax predict` without and with compiled programs on disk.
+"""Latency of the first prediction in a notebook, and of `efg-jax predict` without and with compiled programs on disk.
 
 Everything in fresh processes; the folder of compiled programs is empty for the first command, and as it left it for
 the second.

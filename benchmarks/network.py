@@ -1,4 +1,4 @@
-"""Speed and compile time of the network beside the same architecture written with e3nn-jax: the same sizes, the same pairs of atoms, one run.
+"""Speed and compile time of the network, against the same architecture written with e3nn-jax, in one run.
 
 Li4Ti5O12 cells of 42 and 1512 atoms, field gradients of all atoms, float32, weights at random. Each measurement is a
 process of its own on one core. The peer is NequIP's layer as its users write it with e3nn-jax (`pip install
@@ -84,7 +84,7 @@ def in_a_process(program: str, case: str, sizes: tuple[int, int, int]) -> dict[s
 
 
 def measure(program: str, case: str, layers: int, channels: int, lmax: int) -> dict[str, float]:
-    """CPU milliseconds per atom of a value and of a gradient with respect to all weights; seconds of their compilations."""
+    """CPU time of a value and of a gradient by all weights (ms per atom), and of their compilations (s)."""
     import jax
 
     build = {"efg_jax": efg_jax_network, "e3nn-jax": e3nn_network}[program]

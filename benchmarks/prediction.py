@@ -1,4 +1,4 @@
-"""Speed and memory of prediction: Li sites of large Li–Ti–O cells, by a model of 1000 reference environments with ζ = 2.
+"""Speed and memory of prediction: Li sites of large Li–Ti–O cells, 1000 reference environments, ζ = 2.
 
 (a) all Li sites of twenty rattled 1512-atom cells, and featomic's features of such a cell; (b) cells of a thousand to
 a hundred thousand atoms; (c) float32 against float64. Each run is a process of its own; compilation is in the times,
@@ -78,7 +78,8 @@ def report(arguments: argparse.Namespace, path: Path) -> None:
 
 def row(one: dict) -> tuple[str, ...]:
     return (
-        str(one["sites"]), f"{one['wall']:.1f}", f"{one['cpu']:.1f}", f"{one['compile']:.1f}", f"{one['cpu_ms']:.2f}", f"{one['memory']:.2f}",
+        str(one["sites"]), f"{one['wall']:.1f}", f"{one['cpu']:.1f}", f"{one['compile']:.1f}", f"{one['cpu_ms']:.2f}",
+        f"{one['memory']:.2f}",
     )  # fmt: skip
 
 
@@ -138,7 +139,7 @@ def point_charge_gradients(atoms: Atoms, centres: np.ndarray) -> np.ndarray:
 
 
 def timed(model: str, frames: list, dtype: str) -> dict:
-    """Seconds of the first prediction of all frames, and of that what goes to compilation: what it takes beyond the second one."""
+    """Seconds of the first prediction of all frames, and how much longer it takes than the second (compilation)."""
     import efg_jax as ej
 
     fitted = ej.load(model)
@@ -150,7 +151,8 @@ def timed(model: str, frames: list, dtype: str) -> dict:
 
     (sites, wall, cpu), (_, _, warm) = predicted(), predicted()
     return {
-        "sites": sites, "atoms": sum(map(len, frames)), "wall": wall, "cpu": cpu, "compile": cpu - warm, "cpu_ms": 1e3 * warm / sites,
+        "sites": sites, "atoms": sum(map(len, frames)), "wall": wall, "cpu": cpu, "compile": cpu - warm,
+        "cpu_ms": 1e3 * warm / sites,
     }  # fmt: skip
 
 

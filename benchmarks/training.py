@@ -1,4 +1,4 @@
-"""Training at the size of Harper et al. (2025): 10,496 Li environments of 42-atom cells, and error against the number of inducing environments.
+"""Training with the 10,496 Li environments of Harper et al. 2025, and error by the number of inducing environments.
 
 (a) a sparse model of 1000 inducing environments, ζ = 2, n_max 8, l_max 6, from rattled Li–Ti–O cells with smooth
 equivariant labels (gradients of point charges within the cutoff); (b) silica's ¹⁷O: sparse models of growing size and
@@ -122,7 +122,8 @@ def show_speed(one: dict) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"CPU {one['cpu']:.0f} s, peak memory {one['memory']:.1f} GiB, held-out error {100 * one['held_out_rms']:.2f} % of the labels"
+        f"CPU {one['cpu']:.0f} s, peak memory {one['memory']:.1f} GiB, "
+        f"held-out error {100 * one['held_out_rms']:.2f} % of the labels"
     )
 
 

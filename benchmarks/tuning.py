@@ -1,4 +1,6 @@
-"""Cost of a cross-validated loss and of its gradient in all hyperparameters, in units of the loss; compile and run time apart.
+"""Cost of a cross-validated loss, and of its gradient by all hyperparameters in units of the loss.
+
+Compilation and run time are separate.
 
 python benchmarks/tuning.py
 """
@@ -12,8 +14,6 @@ from rich.table import Table
 
 import efg_jax as ej
 from efg_jax.descriptors import principal_contraction
-from efg_jax.structures.targets import target_of
-from efg_jax.tuning import Objective
 
 REPEATS = 5
 
@@ -35,17 +35,17 @@ def main() -> None:
 
 def measure(model: ej.TensorGPR, train: list, environments: int | None) -> list[str]:
     """Median over several points, so that nothing is found in the cache."""
-    objective = Objective(model, train, target_of("efg", train), {"observables": 1.0}, environments=environments)
+    problem = model.tuning_problem(train, environments=environments)
     values, gradients, compiled = [], [], []
     for number in range(REPEATS + 1):
-        point = {**objective.start, "zeta": np.asarray(2.0 + 0.01 * number)}
-        values.append(objective.value(point).cpu_s)
-        compiled.append(objective.compile_s)
-        gradients.append(objective.value_and_gradient(point).cpu_s)
+        point = {**problem.start, "zeta": np.asarray(2.0 + 0.01 * number)}
+        values.append(problem.value(point).cpu_s)
+        compiled.append(problem.compile_s)
+        gradients.append(problem.value_and_gradient(point).cpu_s)
     value, gradient = statistics.median(values[1:]), statistics.median(gradients[1:])
-    count = sum(np.size(value) for value in objective.start.values())
+    count = sum(np.size(value) for value in problem.start.values())
     return [
-        str(objective.counts[0]), str(count), f"{compiled[0]:.1f}", f"{objective.compile_s - compiled[0]:.1f}",
+        str(problem.counts[0]), str(count), f"{compiled[0]:.1f}", f"{problem.compile_s - compiled[0]:.1f}",
         f"{value:.2f}", f"{gradient:.2f}", f"{gradient / value:.2f}",
     ]  # fmt: skip
 

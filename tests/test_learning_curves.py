@@ -1,4 +1,4 @@
-"""Learning curves: the values are those of models fitted by hand, interrupted runs end as uninterrupted ones, and slopes are slopes."""
+"""Learning curves: values of models fitted by hand, interrupted runs that end as uninterrupted ones, slopes."""
 
 import csv
 import itertools
@@ -215,7 +215,8 @@ def of_law(values, structures=(10, 20, 40, 80), metric="theta.mae", model="tenso
         for size, v in zip(structures, of_repeat, strict=True)
     ]
     settings = {
-        "target": "efg", "unit": "V/Å²", "per": "atom", "repeats": len(values), "test_structures": 5, "test_values": {"O": 20},
+        "target": "efg", "unit": "V/Å²", "per": "atom", "repeats": len(values),
+        "test_structures": 5, "test_values": {"O": 20},
     }  # fmt: skip
     return LearningCurve(tuple(rows), settings)
 

@@ -1,4 +1,4 @@
-"""Learning curves with networks beside kernel models: the same structures for both, fits that are found again, and what is refused."""
+"""Learning curves of networks and kernel models: the same structures for both, reuse of fits, and refusals."""
 
 from dataclasses import replace
 

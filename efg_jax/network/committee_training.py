@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -69,13 +70,7 @@ def train_committee(
     architecture, targets = begun.architecture, list(begun.targets.values())
     sets = [samples(part, architecture, targets, begun.standards, wanted) for part in (data.training, data.validation)]
     objective = Objective(options.loss, targets, begun.standards, begun.scales, architecture.species)
-    identity = {
-        "version": __version__,
-        "training": fingerprint(list(data.training.values()), tuple(begun.targets)),
-        "validation": fingerprint(list(data.validation.values()), tuple(begun.targets)),
-        "architecture": to_plain(architecture),
-        "targets": {name: target.to_dict() for name, target in begun.targets.items()},
-        "standards": _digest([standard.pack() for standard in begun.standards.values()]),
+    identity = _identity(begun, data) | {
         "species": None if wanted is None else list(wanted),
         "options": to_plain(options),
         "frozen": frozen,
@@ -106,6 +101,18 @@ def train_committee(
     return replace(
         begun, networks=tuple(each.network for each in found), histories=tuple(each.history for each in found)
     )
+
+
+def _identity(begun: Committee, data: TrainingData) -> dict[str, Any]:
+    """What a checkpoint depends on besides options and initial weights."""
+    return {
+        "version": __version__,
+        "training": fingerprint(list(data.training.values()), tuple(begun.targets)),
+        "validation": fingerprint(list(data.validation.values()), tuple(begun.targets)),
+        "architecture": to_plain(begun.architecture),
+        "targets": {name: target.to_dict() for name, target in begun.targets.items()},
+        "standards": _digest([standard.pack() for standard in begun.standards.values()]),
+    }
 
 
 @cache

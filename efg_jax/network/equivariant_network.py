@@ -106,17 +106,15 @@ class EquivariantNetwork(Model):
         Raises:
             InputError: bad structures or labels, an empty validation set, or a loss that became infinite.
         """
-        data = self._data(structures, validation)
+        data = self._data(structures, validation, self.training.seed)
         begun = random_networks(self.architecture, data, self.species, self.members, self.training.seed)
         keeping = Keeping(checkpoint, resume, progress, watch)
         committee = train_committee(begun, data, self.species, self.training, False, keeping)
         return FittedNetwork(replace(self, architecture=begun.architecture), committee)
 
-    def _data(self, structures, validation) -> TrainingData:
-        options = self.training
-        return TrainingData.of(
-            self.targets, self.array, structures, validation, options.validation, options.seed, self.species
-        )
+    def _data(self, structures, validation, seed: int) -> TrainingData:
+        part = self.training.validation
+        return TrainingData.of(self.targets, self.array, structures, validation, part, seed, self.species)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -189,9 +187,7 @@ class EquivariantNetwork(Model):
                 f"{name} = {value!r} is no option for tuning networks; leave it out (what a network starts from and "
                 "minimises is in its Training)"
             )
-        part = self.training.validation
-        data = TrainingData.of(self.targets, self.array, structures, None, part, seed, self.species)
-        return NetworkTuning(self, data)
+        return NetworkTuning(self, self._data(structures, None, seed))
 
     def unpack(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "FittedNetwork":
         """Inverse of `FittedNetwork.pack`."""
@@ -264,7 +260,7 @@ class FittedNetwork(FittedModel):
             training=training or old.training,
             array=old.array if target is None else None,
         )
-        data = new._data(structures, validation)
+        data = new._data(structures, validation, new.training.seed)
         begun = known_networks(self.committee, data, new.species, new.training.seed)
         keeping = Keeping(checkpoint, resume, progress, watch)
         return FittedNetwork(new, train_committee(begun, data, new.species, new.training, frozen, keeping))

@@ -12,7 +12,7 @@ from efg_jax.network.trainer import Training
 
 MOVED = ("learning_rate", "channels", "layers", "lmax", "cutoff", "batch_edges", "weight_decay")
 """What moves unless it is said otherwise."""
-OF_TRAINING = ("learning_rate", "batch_edges", "weight_decay")
+IN_TRAINING = ("learning_rate", "batch_edges", "weight_decay")
 CONTINUOUS = ("learning_rate", "cutoff", "weight_decay")
 OF_PRODUCTS = ("product_order", "products")
 
@@ -54,7 +54,7 @@ def network_values(architecture: Architecture, training: Training) -> dict[str, 
         "learning_rate", "channels", "layers", "lmax", "cutoff", "batch_edges", "weight_decay", "bessels",
         "radial_width", *(OF_PRODUCTS if architecture.decomposition == "products" else ()),
     )  # fmt: skip
-    return {name: getattr(training if name in OF_TRAINING else architecture, name) for name in names}
+    return {name: getattr(training if name in IN_TRAINING else architecture, name) for name in names}
 
 
 def with_network_values(
@@ -67,7 +67,7 @@ def with_network_values(
     own = {name: float(value) if name in CONTINUOUS else int(value) for name, value in values.items()}
     if "product_order" in own:
         own["product_order"] = min(own["product_order"], own.get("lmax", architecture.lmax))
-    steps = {name: own.pop(name) for name in OF_TRAINING if name in own}
+    steps = {name: own.pop(name) for name in IN_TRAINING if name in own}
     return replace(architecture, **own), replace(training, **steps)
 
 

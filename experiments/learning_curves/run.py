@@ -105,10 +105,10 @@ def headline(curve: LearningCurve) -> str:
     slopes = {(s.species, s.model, s.metric): s for s in curve.slopes()}
     lines = []
     for species in SPECIES:
-        parts = [
-            f"{label_of(metric).text} {' against '.join(slope_text(slopes[species, kind, metric]) for kind in ('tensor', 'scalar'))}"
-            for metric in ("c_q_tilde.mae", "eta_tilde.mae", "theta.mae", "phi.mae")
-        ]
+        parts = []
+        for metric in ("c_q_tilde.mae", "eta_tilde.mae", "theta.mae", "phi.mae"):
+            both = (slope_text(slopes[species, kind, metric]) for kind in ("tensor", "scalar"))
+            parts.append(f"{label_of(metric).text} {' against '.join(both)}")
         lines.append(f"{species}: slopes of tensor against scalar learning: {'; '.join(parts)}")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The Li4Ti5O12 study: reference data, models of three nuclei, twenty disordered 1512-atom cells, regions of ν_Q, and a report.
+"""The Li4Ti5O12 study: data, models of three nuclei, twenty disordered 1512-atom cells, regions of ν_Q, report.
 
 Every stage is a folder below the results; one that is finished is not done again, and a run that was stopped goes on
 with the same command.

@@ -66,7 +66,7 @@ def make_cells(sampling: Sampling, folder: Path) -> None:
 
 
 def count_states(sampling: Sampling, final: float, bins: int, sweeps: int, folder: Path) -> None:
-    """Density of states of a small cell by Wang–Landau sampling, and its mean energy beside that of Metropolis chains."""
+    """Density of states of a small cell by Wang–Landau sampling; its mean energies and those of Metropolis chains."""
     crystal = ej.disorder.build_lto((1, 1, 3), seed=sampling.seed)
     gas = disorder.lattice_gas(crystal, DISORDERED, CHARGES, sampling.dielectric)
     start = disorder.occupation_of(crystal, DISORDERED)

@@ -1,4 +1,4 @@
-"""All Li sites of the disordered cells: tensors, frequencies, regions, and how far they lie from what the model has seen (the paper's Fig. 6)."""
+"""Li sites of disordered cells: tensors, frequencies, regions, distances from the training set (the paper's Fig. 6)."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ GREY = "#BBBBBB"
 
 
 def predict(model_file: Path, test: list[Atoms], cells: list[Atoms], folder: Path) -> None:
-    """Tensors of all Li with their variance, and distances from the training environments: of the cells, and of held-out structures for comparison."""
+    """Tensors, variance and distance from the training set of all Li, and of held-out structures for comparison."""
     model = ej.load(model_file, variance=True)
     found = list(model.predict_stream(cells, variance=True))
     lithium = [np.asarray(atoms.symbols) == "Li" for atoms in cells]
@@ -138,7 +138,7 @@ def draw_histogram(regions: Regions, powder: np.ndarray, path: Path) -> None:
 
 
 def draw_novelty(sites: dict[str, np.ndarray], path: Path) -> None:
-    """Distances from the training environments and predicted standard deviations, of the cells and of held-out structures."""
+    """Distances from the training set and predicted standard deviations, of cells and held-out structures."""
     with plots.style():
         figure = Figure(figsize=(7.5, 2.8), layout="constrained")
         panels = figure.subplots(1, 2)

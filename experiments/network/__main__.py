@@ -1,4 +1,4 @@
-"""Networks against λ-SOAP on the same tensors: decompositions, orders, an invariant control, learning curves, and a report.
+"""Networks against λ-SOAP on the same tensors: decompositions, orders, invariant control, learning curves, report.
 
 Every stage is a folder below the results; one that is finished is not done again, and a run that was stopped goes on
 with the same command, in the middle of a training too.
@@ -16,7 +16,7 @@ from efg_jax import plots
 from efg_jax.network import Architecture
 from efg_jax.storage.fingerprints import fingerprint
 from efg_jax.storage.plain_values import to_plain
-from efg_jax.tuning import Hyperparameters, read_hyperparameters, search, write_hyperparameters
+from efg_jax.tuning import Hyperparameters, read_hyperparameters, write_hyperparameters
 from experiments.network import figures, judge, report
 from experiments.network.subject import KINDS, Subject, species_of
 from experiments.network.variants import (
@@ -88,7 +88,9 @@ def study(
         if small:
             write_hyperparameters(folder / "hyperparameters.json", Hyperparameters.of(model))
             return
-        found = search(model, train, method="gradient", budget=EVALUATIONS, loss=LOSSES[target], cache=folder / "cache")
+        found = ej.tune(
+            model, train, method="gradient", budget=EVALUATIONS, loss=LOSSES[target], cache=folder / "cache"
+        )
         found.save(folder / "hyperparameters.json")
 
     hyperparameters = (
@@ -189,7 +191,7 @@ def study(
 def learning_curves(
     drawn: Sequence[tuple[Mapping, int]], frames, sizes, seed: int, species: str, folder: Path, say
 ) -> None:
-    """Of models with their numbers of draws, on the same splits and parts of them; finished fits are kept beside the stage."""
+    """Learning curves of models with their numbers of draws, on the same structures; finished fits are kept."""
 
     def told(fit) -> None:
         say(f"  {fit.model}, {fit.structures} structures, draw {fit.repeat}")

@@ -10,7 +10,7 @@ from efg_jax.text import digits
 
 
 def errors_figure(results: Mapping[str, Mapping], title: str) -> Picture:
-    """%RMSE of every quantity, a group of marks for each and a colour for each model (Ben Mahmoud et al. 2024, Fig. 2)."""
+    """%RMSE of every quantity, one colour for each model (Ben Mahmoud et al. 2024, Fig. 2)."""
     names = list(next(iter(results.values()))["quantities"])
     with style():
         figure = Picture(figsize=(3.4 * PANEL, 1.3 * PANEL), layout="constrained")

@@ -17,7 +17,7 @@ from efg_jax import metrics, plots
 from efg_jax.network.training_figure import training_figure
 from efg_jax.precision import x64
 from efg_jax.tensors import euler_angles, haeberlen, isotropic, maryland, principal_axes, to_spherical
-from efg_jax.tuning import NetworkTrial, search
+from efg_jax.tuning import Trial
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -33,13 +33,13 @@ def search_training(
     folder: Path,
     say: Callable[[str], None],
 ) -> None:
-    """Search cutoff and options of training on the training structures alone; finished trials are kept in the folder's cache."""
+    """Tune cutoff and options of training on the training set; finished trials are kept in the folder's cache."""
 
-    def told(trial: NetworkTrial) -> None:
+    def told(trial: Trial) -> None:
         values = ", ".join(f"{name} {trial.values[name]:.3g}" for name in bounds)
         say(f"  {trial.stage}: {values}: loss {trial.loss:.4f} ({trial.state})")
 
-    found = search(model, train, bounds=bounds, budget=trials, cache=folder / "cache", callback=told)
+    found = ej.tune(model, train, bounds=bounds, budget=trials, cache=folder / "cache", callback=told)
     found.save(folder / "hyperparameters.json")
     found.to_csv(folder / "search.csv")
     for number, figure in enumerate(found.plot(), start=1):

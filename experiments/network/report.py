@@ -16,7 +16,10 @@ SHAPES = {
     "ms": "iso, ζ, η, Ω and κ (of shieldings) of the tensors, the antisymmetric part left out of all but λ = 1",
 }
 
-_TUNED = "These were found by a search with the network *irreps* (`searched/`), as λ-SOAP was tuned by gradient, both on the training structures alone."
+_TUNED = (
+    "These were found by a search with the network *irreps* (`searched/`), as λ-SOAP was tuned by gradient, both on "
+    "the training structures alone."
+)
 _UNTUNED = "Neither these nor λ-SOAP were tuned."
 
 
@@ -34,30 +37,36 @@ def write(
     training, base, tuned = options
     sections = [
         f"# Networks and λ-SOAP: {subject.title}",
-        f"{counts[0]} structures to train on (of which networks keep {100 * training.validation:.0f} % for validation), {counts[1]} held out. Networks of {base.layers} layers, {base.channels} channels, lmax {base.lmax} "
-        f"unless their name says otherwise; at most {training.epochs} passes, or {training.steps} steps where that is more. All with a cutoff of {base.cutoff:.2f} Å, learning rate {training.learning_rate:.2g}, "
-        f"{training.batch_edges} pairs a batch, weight decay {training.weight_decay:.1g}. {_TUNED if tuned else _UNTUNED}",
+        f"{counts[0]} structures to train on (networks use {100 * training.validation:.0f} % of them for validation), "
+        f"{counts[1]} held out. Networks of {base.layers} layers, {base.channels} channels, lmax {base.lmax} unless "
+        f"their name says otherwise; at most {training.epochs} epochs, or {training.steps} steps where that is more. "
+        f"All with a cutoff of {base.cutoff:.2f} Å, learning rate {training.learning_rate:.2g}, {training.batch_edges} "
+        f"pairs a batch, weight decay {training.weight_decay:.1g}. {_TUNED if tuned else _UNTUNED}",
         "## %RMSE of the test set",
         errors_table(results),
-        f"RMSE over the standard deviation of the reference. {SHAPES[subject.target]}; α, β, γ: passive ZYZ Euler angles of the nearest equivalent set.",
+        f"RMSE over the standard deviation of the reference. {SHAPES[subject.target]}; α, β, γ: passive ZYZ Euler "
+        "angles of the nearest equivalent set.",
         "![Errors](errors.png)",
         "![Parity](parity.png)",
         verdict(results),
         "## Costs",
         costs_table(results),
-        "Training on this machine, beside whatever else it did; the first epoch takes so much longer by compilation, which prediction needs as well. Prediction is that of the test set, neighbour lists included, per atom. "
-        "`benchmarks/network.py` is the place for comparisons of speed.",
+        "Training on this machine, which may have had other work. Compilation makes the first epoch longer, and the "
+        "first prediction too. Prediction is of the test set, neighbour lists included, per atom. For comparisons of "
+        "speed see `benchmarks/network.py`.",
     ]
     if controls:
         sections += [
             "## Invariant control",
             controls_table(controls, derived),
-            "The control has features of order 0 alone and learns the number itself; the others derive it from the tensor that they predict.",
+            "The control has features of order 0 alone and learns the number itself; the others derive it from the "
+            "tensor that they predict.",
         ]
     sections += [
         "## Learning curves",
         curve_table(curve / "curve.json", subject.species, counts[0], results),
-        "%RMSE by the number of training structures, on the same held-out ones: means over the draws of each size, with the standard error in last digits where there are several.",
+        "%RMSE by the number of training structures, on the same held-out ones: means over the draws of each size, "
+        "with the standard error in last digits where there are several.",
         f"![Learning curves]({curve.name}/curve.png)",
     ]
     with atomic_write(out / "report.md") as temporary:
@@ -138,9 +147,10 @@ def _verdict(results: Mapping[str, dict], part: str) -> str:
     errors = {model: result["quantities"][part]["rmse_percent"] for model, result in results.items()}
     best = min((model for model in errors if model != "λ-SOAP"), key=errors.get)
     network, kernel = errors[best], errors["λ-SOAP"]
+    named = f"the best network (*{best}*)"
     if network < kernel:
-        return f"{part}: the best network (*{best}*) has {network:.2f} % RMSE, λ-SOAP {kernel:.2f} %: {kernel / network:.2f} times more."
-    return f"{part}: λ-SOAP has {kernel:.2f} % RMSE, the best network (*{best}*) {network:.2f} %: {network / kernel:.2f} times more."
+        return f"{part}: {named} has {network:.2f} % RMSE, λ-SOAP {kernel:.2f} %: {kernel / network:.2f} times more."
+    return f"{part}: λ-SOAP has {kernel:.2f} % RMSE, {named} {network:.2f} %: {network / kernel:.2f} times more."
 
 
 def seconds(value: float | None) -> str:

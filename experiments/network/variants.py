@@ -29,7 +29,7 @@ VARIANTS = {
     "irreps, lmax 4": replace(BASE, lmax=4),
     "64 products, ℓ = 4, lmax 4": replace(BASE, lmax=4, decomposition="products", product_order=4, products=64),
 }
-"""Architectures by name. A tensor of order 2 is no linear function of features up to order 1, so that lmax 1 is for products alone."""
+"""Architectures by name. Features up to order 1 give a tensor of order 2 by products only, hence lmax 1 there."""
 
 CONTROL = replace(BASE, lmax=0)
 """Invariant features only."""

@@ -1,4 +1,7 @@
-"""Reference structures and their first-principles field gradients: `setups`, `ideal`, `relax`, `build`, `run`, `collect`, `published`, `elk` (see the README)."""
+"""Reference structures and their first-principles field gradients.
+
+Commands: `setups`, `ideal`, `relax`, `build`, `run`, `collect`, `published`, `elk`; see the README.
+"""
 
 import argparse
 import subprocess
@@ -73,7 +76,8 @@ def _elk(arguments) -> None:
         print(comparison(atoms, arguments.folder))
     else:
         print(
-            f"run elk-lapw in the folder of {write_input(atoms, arguments.folder, arguments.cutoff)}, then this command again"
+            f"run elk-lapw in the folder of {write_input(atoms, arguments.folder, arguments.cutoff)}, "
+            "then this command again"
         )
 
 

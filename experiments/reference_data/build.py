@@ -38,7 +38,7 @@ def build(kind: str, count: int) -> list[Atoms]:
 
 
 def rattled(material: Material, name: str, parent: Atoms, index: int) -> Atoms | None:
-    """One structure: strain within 4 %, normal displacements of 0.02 to 0.15 Å, a random rigid rotation; None if atoms collide."""
+    """One structure: strain up to 4 %, displacements of 0.02 to 0.15 Å, random rotation; None if atoms collide."""
     from scipy.spatial.transform import Rotation
 
     rng = np.random.default_rng([zlib.crc32(name.encode()), index])

@@ -27,7 +27,7 @@ def label(atoms: Atoms) -> str:
 
 
 def work(todo: list[Atoms], folder: Path, setups: Path | None = None) -> None:
-    """Compute every structure that has no result yet, and that no other worker computes: crystals with GPAW, molecules with PySCF.
+    """Compute every structure that has no result and no other worker: crystals with GPAW, molecules with PySCF.
 
     A structure that does not converge, or fails otherwise, is recorded in ``NAME.failed`` with the reason, and passed
     over from then on; delete that file to try again.
@@ -50,7 +50,10 @@ def work(todo: list[Atoms], folder: Path, setups: Path | None = None) -> None:
 
 
 def go_through(todo: list[Atoms], folder: Path, one: Callable[[Atoms], Atoms]) -> None:
-    """Compute structures one after another, each into a file of its own; those that have one, or have failed, or are being computed, are left alone."""
+    """Compute structures one after another, each into its own file.
+
+    Structures that have a file, have failed, or are being computed are left alone.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number, atoms in enumerate(todo, start=1):
         if (folder / STOP).exists():

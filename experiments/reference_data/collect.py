@@ -20,8 +20,8 @@ ASYMMETRY, TRACE = (
     1e-6,
     2e-6,
 )  # V/Å²; GPAW's are 1e-12, the first frames were written with six decimals, later ones with eight
-# eV per atom from the median of a material, or of a molecule. The most that displacements of 0.14 Å have cost is 1.73 (stishovite 3: computed twice,
-# to the same tensors within 3e-5 and energy within 2e-9 eV).
+# eV per atom from the median of a material, or of a molecule. The largest cost of displacements of 0.14 Å is 1.73
+# (stishovite 3: computed twice, to the same tensors within 3e-5 and energy within 2e-9 eV).
 ENERGY = 2.0
 FORCE, NET_FORCE = 40.0, 0.05  # eV/Å: on an atom, and on the cell
 PLACE = 1e-6  # Å: a structure is what its parent and index say

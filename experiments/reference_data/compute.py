@@ -1,4 +1,4 @@
-"""Energy, forces and field gradients of one structure with GPAW (which runs under the Python that it was installed for)."""
+"""Energy, forces and field gradients of one structure with GPAW (under the Python that has it)."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from experiments.reference_data.provenance import kpoints, provenance
 
 NET_FORCE = 0.04  # eV/Å: `collect` refuses 0.05
 ITERATIONS = 120  # after which a structure is given up
-EMPTY = 14  # electrons to an empty band: bands that cross on the way to self-consistency must be among those that are computed
+EMPTY = 14  # electrons for each empty band: bands that cross during self-consistency must be computed too
 
 
 class Unconverged(Exception):
@@ -103,7 +103,7 @@ def gpaw_calculator(
     grid: dict | list,
     convergence: dict,
 ):
-    """GPAW as a material needs it, with this smearing and cutoff (eV), and the rest in GPAW's notation; `initialise` it before use."""
+    """GPAW for a material, with this smearing and cutoff (eV) and other options; `initialise` it before use."""
     from gpaw import GPAW, PW, setup_paths
 
     from experiments.reference_data.mixing import MIXER
@@ -149,6 +149,6 @@ def _electrons(material: Material, atoms: Atoms) -> int:
 
 
 def _gap(calculator, occupied: int) -> float:
-    """Of the orbital energies (eV): lowest empty one less highest occupied one of all k-points; negative where they overlap."""
+    """Lowest empty less highest occupied orbital energy (eV) of all k-points; negative where they overlap."""
     energies = [calculator.get_eigenvalues(kpt=k) for k in range(len(calculator.get_ibz_k_points()))]
     return float(min(levels[occupied] for levels in energies) - max(levels[occupied - 1] for levels in energies))

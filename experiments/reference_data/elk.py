@@ -72,7 +72,7 @@ def read_gradients(atoms: Atoms, folder: str | os.PathLike[str]) -> np.ndarray:
 
 
 def comparison(atoms: Atoms, folder: str | os.PathLike[str]) -> str:
-    """Markdown: by element, how far Elk's tensors are from those of the structure (of the norm), and by how much they are longer."""
+    """Markdown: relative differences and norms of Elk's tensors and those of the structure, by element."""
     theirs, ours = read_gradients(atoms, folder), np.asarray(atoms.arrays["efg"], dtype=float).reshape(-1, 3, 3)
     lines = ["| | tensors | rms difference | Elk's over ours |", "|---|---|---|---|"]
     for symbol, members in _species(atoms).items():

@@ -1,4 +1,6 @@
-"""Electric field gradient at every nucleus from a converged GPAW plane-wave calculation (PAW, all-electron), which GPAW itself does not have.
+"""All-electron electric field gradient at every nucleus from a converged GPAW plane-wave calculation (PAW).
+
+GPAW itself has no such function.
 
 V_ij = +∂²V/∂x_i∂x_j of the electrostatic potential of the electrons and the other nuclei. Two parts: the lattice sum
 of the compensated pseudo-density (reciprocal space) and, inside each augmentation sphere, the l = 2 part of the

@@ -38,7 +38,7 @@ class Past(NamedTuple):
 
 
 class ChargeMixer(BaseMixer):
-    """`Mixer` in GPAW's sense (``backend``), for calculations in plane waves without spin; `watch` a density before the first step."""
+    """GPAW's `Mixer` (``backend``) for plane waves without spin; `watch` a density before the first step."""
 
     name = "charge"
 

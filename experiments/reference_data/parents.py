@@ -106,7 +106,7 @@ def silica_parents() -> dict[str, tuple[int, Atoms]]:
 
 
 def spinel_42() -> Atoms:
-    """The spinel LiTi2O4 in the 42-atom rhombohedral cell (three primitive cells), in which Li4Ti5O12 has whole numbers of atoms."""
+    """LiTi2O4 in the 42-atom rhombohedral cell (three primitive cells), where Li4Ti5O12 has whole numbers of atoms."""
     cubic = [LTO_LATTICE] * 3 + [90] * 3
     basis = [(0.125, 0.125, 0.125), (0.5, 0.5, 0.5), (LTO_OXYGEN,) * 3]
     spinel = primitive(crystal(["Li", "Ti", "O"], basis, spacegroup=227, setting=2, cellpar=cubic))
@@ -114,7 +114,7 @@ def spinel_42() -> Atoms:
 
 
 def lto_configurations() -> list[list[tuple[int, int]]]:
-    """Pairs of 16d sites that Li can take in the 42-atom cell, by symmetry: six classes of the 66 pairs, smallest first.
+    """Pairs of 16d sites for Li in the 42-atom cell, by symmetry: six classes of the 66 pairs, smallest first.
 
     The classes are orbits of the space group of the spinel's supercell.
     """

@@ -20,7 +20,7 @@ STEPS = 40
 
 
 def relax(crystals: list[Atoms], folder: Path, setups: str | os.PathLike[str]) -> None:
-    """Relax the atoms of crystals in their cells, each into a file of its own that is named by its parent; those that are there are left alone.
+    """Relax the atoms of crystals in their cells, each into a file named by its parent; existing files are kept.
 
     Args:
         crystals: with ``info["kind"]`` and ``info["parent"]``.
@@ -52,7 +52,8 @@ def relax(crystals: list[Atoms], folder: Path, setups: str | os.PathLike[str]) -
         for _ in optimiser.irun(fmax=FORCE, steps=STEPS):
             largest = np.linalg.norm(atoms.get_forces(), axis=1).max()
             print(
-                f"{name} step {optimiser.nsteps}: {atoms.get_potential_energy():.3f} eV, forces up to {largest:.2f} eV/Å",
+                f"{name} step {optimiser.nsteps}: {atoms.get_potential_energy():.3f} eV, "
+                f"forces up to {largest:.2f} eV/Å",
                 flush=True,
             )
         if not largest < FORCE:

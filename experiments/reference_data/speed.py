@@ -44,7 +44,7 @@ def restart_with(variables: Mapping[str, str], present: MutableMapping[str, str]
 
 
 def hasten_gpaw() -> None:
-    """Put the starting orbitals on the grid all at once, and keep the projector functions of a structure. Safe to call twice."""
+    """Put all starting orbitals on the grid at once, and keep the projector functions. Safe to call twice."""
     from gpaw.pw.lfc import PWLFC
     from gpaw.wavefunctions.pw import PWWaveFunctions
 

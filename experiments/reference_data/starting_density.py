@@ -29,7 +29,7 @@ class StartingDensity:
         self.cell = atoms.cell.array
 
     def watch(self, density) -> None:
-        """Let a density that is initialised from free atoms go on from there to that of the parent, where there is one."""
+        """Replace the initial density of free atoms by that of the parent, if there is one."""
         from_free_atoms = density.initialize_from_atomic_densities
 
         def initialise(basis_functions) -> None:

@@ -1,4 +1,4 @@
-"""Tensor against scalar learning of the EFG in silica: the comparison of Harper et al. 2025, Figs. 3 and 4, on ¹⁷O and Si.
+"""Tensor against scalar learning of the EFG in silica, on ¹⁷O and Si (Harper et al. 2025, Figs. 3 and 4).
 
 Trains, on the same structures and with the same descriptor, one model of the whole tensor and one model for each of
 the scalars C̃_Q, η̃, θ, φ (and ν_Q itself); judges both on structures that neither has seen; writes tables, figures
@@ -86,7 +86,10 @@ def write(reports: dict[str, ej.report.Report], out: Path) -> dict:
 def headline(entries: dict) -> str:
     """How far the tensor model's orientation beats the scalar models', in one sentence."""
     scalar, tensor = (entries[kind]["z_axis_deg"]["mean"] for kind in ("scalar", "tensor"))
-    return f"mean angle between predicted and true z axes: {scalar:.2f}° scalar, {tensor:.2f}° tensor, {scalar / tensor:.1f} times smaller"
+    return (
+        f"mean angle between predicted and true z axes: {scalar:.2f}° scalar, {tensor:.2f}° tensor, "
+        f"{scalar / tensor:.1f} times smaller"
+    )
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -127,7 +127,10 @@ def test_crystals_among_them_need_paw_datasets(frames, tmp_path):
 def test_without_pyscf_nothing_is_recorded_as_failed(frames, tmp_path):
     """A Python that lacks the code is no fault of a structure."""
     ase.io.write(tmp_path / "todo.extxyz", frames[:2])
-    blocked = "import sys; sys.modules['pyscf'] = None; from experiments.reference_data.__main__ import main; sys.exit(main())"
+    blocked = (
+        "import sys; sys.modules['pyscf'] = None; "
+        "from experiments.reference_data.__main__ import main; sys.exit(main())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", blocked, "run", tmp_path / "todo.extxyz", "--out", tmp_path / "results"],
         cwd=ROOT,
@@ -241,7 +244,7 @@ def test_tensors_turn_with_the_molecule_and_do_not_see_where_it_is(pyscf, frames
 
 @pytest.mark.slow
 def test_first_index_of_the_shielding_is_the_induced_field(pyscf, tmp_path):
-    """Nitroxyl, whose shielding is far from symmetric, against the field that the current in an applied field makes at its nuclei."""
+    """Nitroxyl, whose shielding is far from symmetric, against the field of the induced current at its nuclei."""
     nitroxyl = Atoms("NOH", positions=[[0, 0, 0], [1.209, 0, 0.1], [-0.33, 1.0, 0.15]])
     ase.io.write(tmp_path / "nitroxyl.extxyz", nitroxyl, format="extxyz")
     (result,) = json.loads(pyscf("tests/oracles/induced_field.py", tmp_path / "nitroxyl.extxyz", "aug-pcSseg-1"))

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "tuning" / "run.py"
 
 @pytest.fixture
 def study(monkeypatch):
-    """The script, whose methods run in this process, where they share what is compiled; the first in one of its own as usual."""
+    """The script, whose methods run in this process, where they share compilations; the first in its own as usual."""
     specification = importlib.util.spec_from_file_location("tuning_study", SCRIPT)
     script = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(script)

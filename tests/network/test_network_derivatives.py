@@ -1,4 +1,4 @@
-"""Tensors of networks as pure functions: what `predict` says, and derivatives against differences; averages over frames."""
+"""Tensors of networks as pure functions: values, derivatives against differences, averages over frames."""
 
 import equinox as eqx
 import jax

@@ -1,4 +1,4 @@
-"""What a training begins with: numbers of size one, whatever the network and the structures, and batches of the size that was asked for."""
+"""Initial networks predict values of size one, whatever the structures; batches have the size that was asked for."""
 
 from dataclasses import replace
 

@@ -74,7 +74,7 @@ def test_every_part_of_a_shielding_is_there(kind):
 
 
 def test_products_of_vectors_do_not_leave_a_mirror_plane():
-    """What the how-to warns of: all vectors of a planar molecule lie in its plane, so that the trace decides what its tensors are out of it."""
+    """Vectors of a planar molecule lie in its plane, so that the trace decides the components out of it."""
     atoms = Atoms("SiO2H", [[0.0, 0.0, 0.0], [1.6, 0.1, 0.0], [-0.5, 1.5, 0.0], [2.1, 0.9, 0.0]])
 
     def independent(kind):

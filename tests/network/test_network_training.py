@@ -1,4 +1,4 @@
-"""Networks learn; a training that was stopped goes on to the same bits; one that fails says where, and keeps what it had."""
+"""Networks learn; an interrupted training resumes with the same result; a failed one says where and keeps its state."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Shielding and field gradients of one molecule with PySCF and pyscf-properties (which run under the Python that has them).
+"""Shielding and field gradients of one molecule with PySCF and pyscf-properties (under the Python that has them).
 
 Kohn–Sham equations with PBE have no coupled response to a magnetic field, which leaves no current in the functional:
 one step of perturbation theory in gauge-including atomic orbitals is exact (pyscf-properties does it). Coulomb
@@ -20,7 +20,7 @@ from experiments.reference_data.molecules.level import AUXILIARY, BASIS, CONVERG
 V_PER_ANGSTROM2_PER_ATOMIC_UNIT = 97.173624424  # Hartree/(e bohr²)
 CYCLES = 80
 BLOCK = 3e8  # bytes of three-centre integrals in the field that are held at a time
-ALIGNMENT = 56  # points: pyscf-properties 0.1 takes blocks of the grid that PySCF 2.1 and later refuse unless all have this size
+ALIGNMENT = 56  # points: PySCF 2.1 and later refuse blocks of the grid of other sizes, which pyscf-properties 0.1 takes
 
 
 def compute_molecule(atoms: Atoms) -> Atoms:
@@ -72,7 +72,7 @@ def kohn_sham(atoms: Atoms, basis: str = BASIS):
 
 
 def shielding(field) -> np.ndarray:
-    """GIAO shielding (atoms, 3, 3) in ppm from a self-consistent calculation: first index induced field, second applied field.
+    """GIAO shielding (atoms, 3, 3) in ppm; first index induced field, second applied field.
 
     pyscf-properties has the applied field first: its rows are "B_x", "B_y", "B_z".
     """
@@ -86,7 +86,7 @@ def shielding(field) -> np.ndarray:
 
 
 def field_gradients(field) -> np.ndarray:
-    """V_ij = +∂²V/∂x_i∂x_j at every nucleus, (atoms, 3, 3) in V/Å², of electrons and other nuclei; symmetric and traceless."""
+    """V_ij = +∂²V/∂x_i∂x_j at every nucleus, (atoms, 3, 3) in V/Å², symmetric and traceless."""
     return np.asarray(_properties().efg.EFG(field)) * V_PER_ANGSTROM2_PER_ATOMIC_UNIT
 
 
@@ -100,7 +100,7 @@ def _properties() -> SimpleNamespace:
 
 
 def _fock_in_field(field) -> np.ndarray:
-    """Derivative of the Kohn–Sham matrix by the magnetic field in gauge-including orbitals, imaginary part, (3, orbitals, orbitals)."""
+    """Derivative of the Kohn–Sham matrix by the field in GIAOs, imaginary part, (3, orbitals, orbitals)."""
     from pyscf import lib
 
     molecule = field.mol

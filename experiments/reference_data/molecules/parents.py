@@ -36,12 +36,16 @@ MONOMERS = {
     "hydrogen_fluoride": "F; H 1 0.917",
     "fluoromethane": "C; F 1 1.383; H 1 1.087 2 108.7; H 1 1.087 2 108.7 3 120; H 1 1.087 2 108.7 3 -120",
     "silyl_fluoride": "Si; F 1 1.593; H 1 1.477 2 108.3; H 1 1.477 2 108.3 3 120; H 1 1.477 2 108.3 3 -120",
-    "silicon_tetrafluoride": "Si; F 1 1.554; F 1 1.554 2 109.471; F 1 1.554 2 109.471 3 120; F 1 1.554 2 109.471 3 -120",
+    "silicon_tetrafluoride": (
+        "Si; F 1 1.554; F 1 1.554 2 109.471; F 1 1.554 2 109.471 3 120; F 1 1.554 2 109.471 3 -120"
+    ),
     "methylamine": (
         "N; C 1 1.471; H 1 1.010 2 110.3; H 1 1.010 2 110.3 3 118.1; "
         "H 2 1.099 1 110.8 3 -59.05; H 2 1.099 1 110.8 3 60.95; H 2 1.099 1 110.8 3 180.95"
     ),
-    "formamide": "C; O 1 1.219; N 1 1.352 2 124.7; H 1 1.098 3 112.7 2 180; H 3 1.002 1 118.5 2 0; H 3 1.002 1 120.0 2 180",
+    "formamide": (
+        "C; O 1 1.219; N 1 1.352 2 124.7; H 1 1.098 3 112.7 2 180; H 3 1.002 1 118.5 2 0; H 3 1.002 1 120.0 2 180"
+    ),
     "silicic_acid": (
         "Si; O 1 1.63; O 1 1.63 2 109.471; O 1 1.63 2 109.471 3 120; O 1 1.63 2 109.471 3 -120; "
         "H 2 0.96 1 116 3 40; H 3 0.96 1 116 2 -40; H 4 0.96 1 116 5 40; H 5 0.96 1 116 4 -40"
@@ -72,7 +76,8 @@ SHARES = {
 }
 """Structures of each in a round of 42; costly ones have fewer than their variety would ask for."""
 
-HYDROGEN_BONDS = {  # donor, acceptor, distance of the heavy atoms (Å), angle of the acceptor's lone pair to the bond (degrees)
+# Donor, acceptor, distance of the heavy atoms (Å), angle of the acceptor's lone pair to the bond (degrees).
+HYDROGEN_BONDS = {
     "water_dimer": ("water", "water", 2.95, 57.0),
     "ammonia_water": ("water", "ammonia", 2.98, 0.0),
     "hydrogen_fluoride_water": ("hydrogen_fluoride", "water", 2.66, 46.0),

@@ -54,7 +54,8 @@ VALUES = (
         "2H",
         2,
         -0.0478,
-        "CD3F in a liquid crystal, along C–F, ±0.0015; abstract of “Deuteron quadrupole coupling constants in CD3F and 1,3,5-C6D3F3”",
+        "CD3F in a liquid crystal, along C–F, ±0.0015; abstract of “Deuteron quadrupole coupling constants in CD3F and "
+        "1,3,5-C6D3F3”",
         (0, 1),
         True,
     ),
@@ -75,9 +76,8 @@ def table() -> str:
     for entry in VALUES:
         value = _value(entry, *computed[entry.molecule])
         what, digits = ("C_Q or χ, MHz", 3) if entry.coupling else ("σ, ppm", 1)
-        lines.append(
-            f"| {entry.molecule.replace('_', ' ')} | {entry.isotope} {what} | {value:.{digits}f} | {entry.value:.{digits}f} | {entry.source} |"
-        )
+        named, numbers = entry.molecule.replace("_", " "), f"{value:.{digits}f} | {entry.value:.{digits}f}"
+        lines.append(f"| {named} | {entry.isotope} {what} | {numbers} | {entry.source} |")
     return "\n".join(lines)
 
 

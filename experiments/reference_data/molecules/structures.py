@@ -16,7 +16,7 @@ ATTEMPTS = 500
 
 
 def build_molecules(count: int) -> list[Atoms]:
-    """The first structures of the set, taken from the molecules in rounds; the list for a larger count begins with the one for a smaller."""
+    """The first structures of the set, taken from the molecules in rounds; a longer list begins with a shorter one."""
     parents = molecules()
     frames, index = [], dict.fromkeys(parents, 0)
     while len(frames) < count:
