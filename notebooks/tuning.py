@@ -50,7 +50,7 @@ f"{found.start.loss:.5f} → {found.best.loss:.5f} in {len(found.trials)} evalua
 # far either matters or is weakly determined: compare with the gain in the loss.
 
 # %%
-tuning_figures.parameters_figure(found)
+tuning_figures.path_figure(found)
 
 # %%
 tuning_figures.history_figure({"gradient": found})
@@ -100,7 +100,7 @@ print(f"%RMSE {entry['rmse_percent']:.2f}, C̃_Q {c_q:.4f}, 1 − q̃ {1 - overl
 designed = ej.tune(
     start, train, method="box-behnken", budget=15, environments=None, parameters=("cutoff", "sigma", "regularisation")
 )
-tuning_figures.slices_figure(designed.surfaces[0], designed.space.bounds)
+tuning_figures.slices_figure(designed.surfaces[0], designed.space)
 
 # %%
 tuning_figures.history_figure({"gradient": found, "Box–Behnken": designed})

@@ -136,7 +136,7 @@ def test_frequency_figure_of_spin_one_half_is_in_volts(reports):
 
 
 def test_the_start_of_a_search_is_seen_and_bad_trials_squeeze_nothing():
-    from efg_jax.tuning.figures import loss_axis
+    from efg_jax.tuning.tuning_figures import loss_axis
 
     losses = np.array([0.09, *np.linspace(0.05, 0.04, 20), 0.3])
     ax = Figure().subplots()

@@ -4,6 +4,7 @@ Kernels take features (`efg_jax.LambdaSOAP`), and the rest takes a kernel matrix
 JAX arrays, and work in the precision of their arguments.
 """
 
+from efg_jax.gp.cross_validation import cross_validated_loss, held_out_predictions, held_out_problems
 from efg_jax.gp.gaussian_process import (
     Eigenmodes,
     Groups,
@@ -27,9 +28,12 @@ __all__ = [
     "ScalarGPR",
     "TensorGPR",
     "choose_regularisation",
+    "cross_validated_loss",
     "eigenmodes",
     "factorise",
     "group_rows",
+    "held_out_predictions",
+    "held_out_problems",
     "held_out_residuals",
     "held_out_residuals_from_modes",
     "lambda_soap_kernel",

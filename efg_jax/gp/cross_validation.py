@@ -29,7 +29,7 @@ from efg_jax.gp.gaussian_process import (
 from efg_jax.gp.held_out_losses import EFG_LOSSES, LIKELIHOOD, SCALAR_LOSSES, TENSOR_LOSSES, HeldOut, HeldOutLosses
 from efg_jax.gp.kernel_parameters import with_values
 from efg_jax.gp.kernels import lambda_soap_kernel, soap_kernel
-from efg_jax.gp.labelled_structures import species_groups
+from efg_jax.gp.labelled_structures import IrrepTargets, species_groups
 from efg_jax.gp.scalar_targets import METRICS, scalar_targets
 from efg_jax.metrics import Scale
 from efg_jax.structures.crystal_frame import crystal_axes
@@ -308,12 +308,10 @@ def _surprise(kernel: Float[Array, "n n"], part: Part, regularisation) -> Float[
 
 
 def _part(irrep: Irrep, components: Float[np.ndarray, "n components"], fold: Int[np.ndarray, " n"]) -> Part:
-    """One column for the kernel's rows (environment, component); only λ = 0 is centred, as in `Regression`."""
-    mean = components.mean() if irrep == INVARIANT else 0.0
-    size = float(np.sqrt(np.mean((components - mean) ** 2))) or 1.0
-    targets = ((components - mean) / size).reshape(-1, 1)
+    """One column for the kernel's rows (environment, component)."""
+    learned = IrrepTargets.of(irrep, components, np.ones(len(components), dtype=int))
     groups = group_rows(np.repeat(fold, components.shape[1]))
-    return Part(irrep, targets, np.array([mean]), np.array([size]), groups)
+    return Part(irrep, learned.values.reshape(-1, 1), np.array([learned.mean]), np.array([learned.scale]), groups)
 
 
 def _subset(counts: Sequence[int], limit: int | None, seed: int) -> list[int]:

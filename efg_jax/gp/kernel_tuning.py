@@ -166,32 +166,11 @@ class KernelTuning(TuningProblem[KernelModel]):
         self, points: Sequence[Values], report: EpochReport | None = None, watch: EpochWatch | None = None
     ) -> list[Evaluation]:
         """Losses at several points, as many at a time as there are workers; there are no epochs to report."""
-        missing = {self._key(values, False): values for values in points if self._known(values, gradient=False) is None}
-        if missing:
-            self._gather(max(float(values["cutoff"]) for values in missing.values()))
-            function = self._function(gradient=False, values=next(iter(missing.values())))
-            clock, processor = time.perf_counter(), time.process_time()
-            with ThreadPoolExecutor(self.workers) as pool:
-                jobs = {key: pool.submit(self._run, function, values) for key, values in missing.items()}
-                results = {key: job.result() for key, job in jobs.items()}
-            cpu_s = (time.process_time() - processor) / len(missing)
-            wall_s = (time.perf_counter() - clock) / len(missing)
-            for key, values in missing.items():
-                self._keep(key, values, float(results[key]), None, cpu_s, wall_s)
-        return [self._known(values, gradient=False) for values in points]
+        return self._evaluated(points, gradient=False)
 
     def value_and_gradient(self, values: Values) -> Evaluation:
         """Loss and its exact gradient at one point."""
-        if (known := self._known(values, gradient=True)) is not None:
-            return known
-        self._gather(float(values["cutoff"]))
-        function = self._function(gradient=True, values=values)
-        clock, processor = time.perf_counter(), time.process_time()
-        loss, slope = self._run(function, values)
-        cpu_s, wall_s = time.process_time() - processor, time.perf_counter() - clock
-        slope = {name: np.asarray(slope[name]) for name in values}
-        self._keep(self._key(values, True), values, float(loss), slope, cpu_s, wall_s)
-        return self._known(values, gradient=True)
+        return self._evaluated([values], gradient=True)[0]
 
     def model_at(self, values: Values) -> KernelModel:
         """The model with these values.
@@ -271,6 +250,21 @@ class KernelTuning(TuningProblem[KernelModel]):
                 weights=options.weights,
             )
 
+    def _evaluated(self, points: Sequence[Values], gradient: bool) -> list[Evaluation]:
+        missing = {self._key(values, gradient): values for values in points if self._known(values, gradient) is None}
+        if missing:
+            self._gather(max(float(values["cutoff"]) for values in missing.values()))
+            function = self._function(gradient, next(iter(missing.values())))
+            clock, processor = time.perf_counter(), time.process_time()
+            with ThreadPoolExecutor(self.workers) as pool:
+                results = list(pool.map(lambda values: self._run(function, values), missing.values()))
+            cpu_s = (time.process_time() - processor) / len(missing)
+            wall_s = (time.perf_counter() - clock) / len(missing)
+            for (key, values), result in zip(missing.items(), results, strict=True):
+                loss, slope = result if gradient else (result, None)
+                self.journal.put(key, _entry(values, float(loss), slope, cpu_s, wall_s))
+        return [self._known(values, gradient) for values in points]
+
     def _run(self, function: Any, values: Values) -> Any:
         with x64():  # JAX keeps the precision by thread, and a new thread does not inherit that of the caller
             return jax.block_until_ready(function({k: jnp.asarray(v) for k, v in values.items()}, self._problems))
@@ -299,9 +293,8 @@ class KernelTuning(TuningProblem[KernelModel]):
         return _compiled[key]
 
     def _known(self, values: Values, gradient: bool) -> Evaluation | None:
-        entry = self.journal.get(self._key(values, gradient))
-        if entry is None and not gradient:
-            entry = self.journal.get(self._key(values, True))
+        known = (self.journal.get(self._key(values, kind)) for kind in ((True,) if gradient else (False, True)))
+        entry = next((found for found in known if found is not None), None)
         if entry is None:
             return None
         loss = np.inf if entry["loss"] is None else entry["loss"]
@@ -309,22 +302,23 @@ class KernelTuning(TuningProblem[KernelModel]):
         slope = None if slope is None else {name: np.asarray(part, dtype=np.float64) for name, part in slope.items()}
         return Evaluation(values, loss, entry["cpu_s"], entry["wall_s"], gradient=slope)
 
-    def _keep(self, key: str, values: Values, loss: float, slope: Values | None, cpu_s: float, wall_s: float) -> None:
-        entry = {
-            "values": {name: np.asarray(value).tolist() for name, value in values.items()},
-            "loss": loss if np.isfinite(loss) else None,
-            "cpu_s": round(cpu_s, 4),
-            "wall_s": round(wall_s, 4),
-        }
-        if slope is not None:
-            # A gradient that is not finite is kept as zero: the loss says that the point is bad.
-            entry["gradient"] = {
-                name: np.nan_to_num(part, posinf=0.0, neginf=0.0).tolist() for name, part in slope.items()
-            }
-        self.journal.put(key, entry)
-
     @staticmethod
     def _key(values: Values, gradient: bool) -> str:
         """Exact to the last bit: hyperparameters that differ by rounding are different points."""
         exact = {name: np.asarray(value, dtype=np.float64).tobytes().hex() for name, value in values.items()}
         return digest({"gradient": gradient, "values": exact})
+
+
+def _entry(values: Values, loss: float, slope: Values | None, cpu_s: float, wall_s: float) -> dict[str, Any]:
+    """What the journal keeps of an evaluation."""
+    entry = {
+        "values": {name: np.asarray(value).tolist() for name, value in values.items()},
+        "loss": loss if np.isfinite(loss) else None,
+        "cpu_s": round(cpu_s, 4),
+        "wall_s": round(wall_s, 4),
+    }
+    if slope is not None:
+        # A gradient that is not finite is kept as zero: the loss says that the point is bad.
+        slopes = {name: np.nan_to_num(np.asarray(slope[name]), posinf=0.0, neginf=0.0) for name in values}
+        entry["gradient"] = {name: part.tolist() for name, part in slopes.items()}
+    return entry

@@ -65,7 +65,7 @@ class Parameter:
         low, high = self.bounds
         return self.within((min(low, np.min(value).item()), max(high, np.max(value).item())))
 
-    def within(self, bounds: Interval) -> "Parameter":
+    def within(self, bounds: Interval | None) -> "Parameter":
         """The same with other bounds."""
         return replace(self, bounds=bounds)
 

@@ -14,17 +14,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from efg_jax.tuning.history import Trial
 from rich.console import Console
 from rich.table import Table
 
 import efg_jax as ej
 from efg_jax import plots
 from efg_jax.descriptors import principal_contraction
+from efg_jax.gp.kernel_parameters import kernel_parameters
 from efg_jax.storage import atomic_write
-from efg_jax.tuning import figures, search
-from efg_jax.tuning.search import Search
-from efg_jax.tuning.space import Space
+from efg_jax.tuning import Search, Space, Trial, tuning_figures
 
 METHODS = {
     "gradient": {"method": "gradient"},
@@ -90,7 +88,7 @@ def run_method(arguments: argparse.Namespace) -> None:
             channels = 3 if arguments.quick else CHANNELS
             model = replace(model, descriptor=principal_contraction(descriptor, train, channels))
         by_gradient = METHODS[name]["method"] == "gradient"
-        found = search(
+        found = ej.tune(
             model,
             train,
             budget=max(2, round(arguments.budget / GRADIENT_COST)) if by_gradient else arguments.budget,
@@ -126,20 +124,21 @@ def run_method(arguments: argparse.Namespace) -> None:
 def restored(result: dict, symbol: str) -> Search:
     """A search as far as the figures need it."""
     entry = result["search"]
-    space = Space({name: tuple(pair) for name, pair in entry["bounds"].items()})
     trials = tuple(Trial.from_dict(trial) for trial in entry["history"])
     model = ej.TensorGPR(ej.LambdaSOAP(species=("O", "Si")), species=symbol)
-    return Search(model, entry["method"], trials, space, entry["details"])
+    known = kernel_parameters(model)
+    space = Space({name: known[name].within(tuple(pair)) for name, pair in entry["bounds"].items()}, known)
+    return Search(model, entry["method"], trials, space, entry["details"], "cross-validated loss")
 
 
 def draw(results: dict[str, dict], symbol: str, out: Path) -> None:
     """Loss against cost for all methods; the path of the gradient; slices of the last surface."""
     searches = {LABELS[name]: restored(results[name], symbol) for name in METHODS if name in results}
-    plots.save(figures.history_figure(searches, f"{symbol} in silica"), out / f"{symbol}-history.png")
+    plots.save(tuning_figures.history_figure(searches, f"{symbol} in silica"), out / f"{symbol}-history.png")
     gradient = searches[LABELS["gradient"]]
-    plots.save(figures.parameters_figure(gradient, f"{symbol}, by gradient"), out / f"{symbol}-path.png")
+    plots.save(tuning_figures.path_figure(gradient, f"{symbol}, by gradient"), out / f"{symbol}-path.png")
     designed = searches[LABELS["box-behnken"]]
-    slices = figures.slices_figure(designed.surfaces[0], designed.space.bounds)
+    slices = tuning_figures.slices_figure(designed.surfaces[0], designed.space)
     plots.save(slices, out / f"{symbol}-slices.png")
 
 

@@ -257,7 +257,7 @@ def test_a_primal_model_keeps_its_zeta(model, frames):
 
 def test_a_fitted_model_is_refused(model, frames):
     with pytest.raises(ej.InputError, match=r"pass fitted\.model"):
-        ej.tune(model.fit(frames), frames)
+        model.fit(frames).tuning_problem(frames)  # which `tune` asks for
 
 
 def _with_dipoles(frames):
