@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -294,11 +295,12 @@ def test_bad_questions(model, atoms, arguments, options, message):
         sensitivity.gradient(model, atoms, *arguments, **options)
 
 
-def test_bad_models(shielding_model, atoms):
+def test_bad_models(shielding_model, atoms, monkeypatch):
     with pytest.raises(InputError, match="reference"):
         sensitivity.gradient(shielding_model, atoms, 1, "delta_iso")
     with pytest.raises(InputError, match="unknown quantity 'c_q' of a shielding"):
         sensitivity.gradient(shielding_model, atoms, 1, "c_q")
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no type checks
     with pytest.raises(InputError, match="not fitted"):
         sensitivity.gradient(ej.TensorGPR(SOAP), atoms, 1)
 

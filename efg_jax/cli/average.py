@@ -128,7 +128,7 @@ def _predicted(
         raise InputError("--array names tensors in files, and --model predicts them; give one of the two")
     tell(f"reading {source.model}")
     fitted = load(source.model)
-    name = trajectories.predicted_target(fitted, source.target)
+    name = fitted.tensor_target(source.target).name
     choice = {key: given.get(key) for key in ("species", "indices")}
     return trajectories.predicted(fitted, frames, target=name, **choice), name
 
