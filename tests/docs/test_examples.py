@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -81,7 +82,8 @@ def test_examples_run(page, workshop, capsys):
         if language == "sh":
             run_shell(code, capsys)
         else:
-            exec(compile(code, str(page), "exec"), workshop)
+            with jax.numpy_dtype_promotion("standard"):  # as a reader has it; optax needs it
+                exec(compile(code, str(page), "exec"), workshop)
 
 
 def test_commands_that_are_not_run_are_understood():
