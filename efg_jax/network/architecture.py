@@ -43,14 +43,16 @@ class Architecture:
     def __post_init__(self):
         if self.species is not None:
             if not isinstance(self.species, Iterable):
-                raise InputError(f"species = {self.species!r}: give symbols of elements")
+                raise InputError(f"species must be symbols of elements, got {self.species!r}")
             object.__setattr__(
                 self, "species", (self.species,) if isinstance(self.species, str) else tuple(self.species)
             )
             if unknown := [symbol for symbol in self.species if symbol not in chemical_symbols[1:]]:
-                raise InputError(f"species: {unknown[0]!r} is no symbol of an element")
+                raise InputError(f"species must be symbols of elements, got {unknown[0]!r}")
             if len(set(self.species)) != len(self.species) or not self.species:
-                raise InputError(f"species = {', '.join(self.species) or 'none'}: name each element once, at least one")
+                raise InputError(
+                    f"species must name each element once, and at least one, got {', '.join(self.species) or 'none'}"
+                )
         for name in (
             "lmax",
             "layers",
@@ -63,18 +65,18 @@ class Architecture:
         ):
             object.__setattr__(self, name, as_int(name, getattr(self, name)))
         if not 0 <= self.lmax <= 4:
-            raise InputError(f"lmax = {self.lmax} is not in 0 to 4")
+            raise InputError(f"lmax must be 0 to 4, got {self.lmax}")
         if not 1 <= self.layers <= 4:
-            raise InputError(f"layers = {self.layers} is not in 1 to 4")
+            raise InputError(f"layers must be 1 to 4, got {self.layers}")
         object.__setattr__(self, "cutoff", as_float("cutoff", self.cutoff))
         for name in ("cutoff", "channels", "bessels", "radial_width", "radial_depth"):
             if not 0 < getattr(self, name) < inf:
-                raise InputError(f"{name} = {getattr(self, name)} is not above zero")
+                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         if self.decomposition not in ("irreps", "products"):
-            raise InputError(f"decomposition = {self.decomposition!r} is unknown; choose 'irreps' or 'products'")
+            raise InputError(f"decomposition must be 'irreps' or 'products', got {self.decomposition!r}")
         if self.decomposition == "products" and not 1 <= self.product_order <= self.lmax:
             raise InputError(
-                f"product_order = {self.product_order} is not in 1 to lmax = {self.lmax}; features go no further"
+                f"product_order must be 1 to lmax = {self.lmax}, got {self.product_order}; lower it, or raise lmax"
             )
         if isqrt(max(self.products, 0)) ** 2 != self.products or self.products < 1:
-            raise InputError(f"products = {self.products} is no square; N tensors make N² products: 1, 64, 4096, ...")
+            raise InputError(f"products must be a square number, such as 1, 64 or 4096, got {self.products}")

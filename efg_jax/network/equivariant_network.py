@@ -72,12 +72,12 @@ class EquivariantNetwork(Model):
 
     def __check_init__(self):
         if self.members < 1:
-            raise InputError(f"members must be 1 or more, got members = {self.members}")
+            raise InputError(f"members must be 1 or more, got {self.members}")
         names = self.targets
         if not names or len(set(names)) != len(names):
-            raise InputError(f"target = {', '.join(names) or 'none'}: name each target once, and at least one")
+            raise InputError(f"target must name each target once, and at least one, got {', '.join(names) or 'none'}")
         if self.array is not None and len(names) > 1:
-            raise InputError("array names where one target is found; with several, rename the arrays of the structures")
+            raise InputError("array is the name of one target; with several, rename the arrays of the structures")
 
     def fit(
         self,

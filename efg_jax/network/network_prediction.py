@@ -40,6 +40,7 @@ def predict_stream(
 
     Options are checked at once. A network runs once for all targets.
     """
+    indices = None if indices is None else list(indices)  # every target needs them
     choices = {target.name: _choice(fitted, target, species, indices, len(targets) > 1) for target in targets}
     if chunk != "auto" and chunk < 1:
         raise InputError(f"chunk must be a positive number of atoms or 'auto', got {chunk}")

@@ -67,20 +67,20 @@ class Training:
         if isinstance(self.loss, str):
             object.__setattr__(self, "loss", Loss(self.loss))
         if not isinstance(self.loss, Loss):
-            raise InputError(f"loss = {self.loss!r} is no Loss; give its kind, 'irreps' or 'observables', or a Loss")
+            raise InputError(f"loss must be a Loss, or its kind 'irreps' or 'observables', got {self.loss!r}")
         for name in ("learning_rate", "weight_decay", "warmup", "clip", "average", "validation"):
             object.__setattr__(self, name, as_float(name, getattr(self, name)))
         for name in ("epochs", "steps", "batch_edges", "patience", "seed"):
             object.__setattr__(self, name, as_int(name, getattr(self, name)))
         for name in ("epochs", "learning_rate", "clip", "batch_edges", "patience"):
             if not 0.0 < getattr(self, name) < np.inf:
-                raise InputError(f"{name} = {getattr(self, name)} is not above zero")
+                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         for name in ("weight_decay", "warmup", "average", "validation"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise InputError(f"{name} = {getattr(self, name)} is not in [0, 1)")
+                raise InputError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         for name in ("seed", "steps"):
             if getattr(self, name) < 0:
-                raise InputError(f"{name} = {getattr(self, name)} is negative; give a whole number from 0")
+                raise InputError(f"{name} must be 0 or more, got {getattr(self, name)}")
 
 
 class State(eqx.Module):

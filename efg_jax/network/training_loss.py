@@ -43,11 +43,11 @@ class Loss:
 
     def __post_init__(self):
         if self.kind not in ("irreps", "observables"):
-            raise InputError(f"loss = {self.kind!r} is unknown; choose 'irreps' or 'observables'")
+            raise InputError(f"loss must be 'irreps' or 'observables', got {self.kind!r}")
         for kind in ("targets", "orders", "species"):
             weights = getattr(self, kind)
             if not isinstance(weights, Mapping):
-                raise InputError(f"{kind} = {weights!r}: give weights by name, as in Loss({EXAMPLES[kind]})")
+                raise InputError(f"{kind} must be weights by name, such as Loss({EXAMPLES[kind]}), got {weights!r}")
             # In JSON keys are strings.
             names = {name: int(name) if kind == "orders" and str(name).isdecimal() else name for name in weights}
             object.__setattr__(self, kind, {names[n]: _as_weight(n, weight) for n, weight in weights.items()})
@@ -57,7 +57,7 @@ class Loss:
 def _as_weight(name: Any, weight: Any) -> float:
     weight = as_float(f"the weight of {name}", weight)
     if not 0.0 <= weight < np.inf:
-        raise InputError(f"the weight of {name} in the loss is {weight}; give a number from 0 on")
+        raise InputError(f"the weight of {name} in the loss must be 0 or more, got {weight:g}")
     return weight
 
 

@@ -165,22 +165,25 @@ def only(frames, symbol, name):
 
 def test_bad_models():
     for options, says in (
-        ({"members": 0}, "members = 0"),
+        ({"members": 0}, "members must be 1 or more, got 0"),
         ({"members": True}, "members must be an integer, got True"),
-        ({"target": ("efg", "efg")}, "name each target once"),
+        ({"target": ("efg", "efg")}, "must name each target once"),
         ({"target": ()}, "at least one"),
-        ({"target": ("efg", "ms"), "array": "V"}, "array names where one target is found"),
+        ({"target": ("efg", "ms"), "array": "V"}, "array is the name of one target"),
     ):
         with pytest.raises(InputError, match=says):
             EquivariantNetwork(SMALLEST, **options)
     for options, says in (
-        ({"lmax": 5}, "lmax = 5"),
-        ({"layers": 0}, "layers = 0"),
-        ({"cutoff": 0.0}, "cutoff = 0.0"),
-        ({"decomposition": "products", "products": 5}, "products = 5 is no square"),
-        ({"decomposition": "products", "product_order": 3}, "product_order = 3 is not in 1 to lmax = 2"),
+        ({"lmax": 5}, "lmax must be 0 to 4, got 5"),
+        ({"layers": 0}, "layers must be 1 to 4, got 0"),
+        ({"cutoff": 0.0}, "cutoff must be positive, got 0.0"),
+        (
+            {"decomposition": "products", "products": 5},
+            "products must be a square number, such as 1, 64 or 4096, got 5",
+        ),
+        ({"decomposition": "products", "product_order": 3}, "product_order must be 1 to lmax = 2, got 3"),
         ({"species": ("O", "O")}, "name each element once"),
-        ({"species": ("O", "Qq")}, "'Qq' is no symbol of an element"),
+        ({"species": ("O", "Qq")}, "must be symbols of elements, got 'Qq'"),
     ):
         with pytest.raises(InputError, match=says):
             Architecture(**options)

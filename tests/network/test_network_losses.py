@@ -167,7 +167,7 @@ def only_oxygen(frames):
 
 
 def test_losses_that_cannot_be(to_learn):
-    with pytest.raises(InputError, match="the weight of O in the loss is -1"):
+    with pytest.raises(InputError, match="the weight of O in the loss must be 0 or more, got -1"):
         Loss(targets={"O": 1.0}, species={"O": -1.0})
     scalar = Case(with_scalars(to_learn[:2]), ("iso",))
     for nothing in (

@@ -230,11 +230,11 @@ def test_an_invariant_network_learns_numbers(to_learn, held_out):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"epochs": 0}, "epochs = 0 is not above zero"),
-        ({"learning_rate": float("nan")}, "learning_rate = nan"),
-        ({"validation": 1.0}, "validation = 1.0"),
-        ({"seed": -1}, "seed = -1"),
-        ({"steps": -1}, "steps = -1"),
+        ({"epochs": 0}, "epochs must be positive, got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
+        ({"validation": 1.0}, "validation must be at least 0 and below 1, got 1.0"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+        ({"steps": -1}, "steps must be 0 or more, got -1"),
     ],
 )
 def test_options_that_cannot_be(options, says):
