@@ -1,6 +1,6 @@
 """Predictions of fitted regressions, streamed over structures in pieces of centres."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from math import sqrt
 from typing import Any, Literal
 
@@ -30,19 +30,23 @@ def predict_stream(
     variance: bool,
     dtype: np.dtype,
     chunk: int | Literal["auto"],
-    species: str | Sequence[str] | None,
-    indices: Sequence[int] | None,
+    **choice: Any,
 ) -> Iterator[Predicted]:
     """One prediction a structure, in their order; see `FittedModel.predict_stream`.
 
     Options are checked at once, structures when their turn comes.
+
+    Args:
+        fitted: the regressions.
+        structures, variance, dtype, chunk: see `FittedModel.predict`.
+        choice: ``species`` and ``indices``, see there.
     """
     descriptor, target = fitted.descriptor, fitted.target
-    if target.per == "structure" and (species is not None or indices is not None):
+    if target.per == "structure" and any(value is not None for value in choice.values()):
         raise InputError(
             f"'{target.name}' belongs to whole structures; leave out species and indices, or train a model per atom"
         )
-    choose, size = Choice(list(fitted.bases), species, indices), chunk_size(chunk)
+    choose, size = Choice(list(fitted.bases), **choice), chunk_size(chunk)
     if variance:
         require_factors(fitted)
         size = min(size, PieceVariance.largest)
