@@ -5,8 +5,9 @@ from efg_jax.cli import COMMANDS, app
 INTRODUCTION = """\
 # Command line
 
-Every command explains its options with `--help`. Tables go to stdout, progress and errors to stderr. The exit status is 0 (done),
-2 (bad input or usage: one line says where, what, and what to do) or 130 (interrupted). Outputs appear whole or not at all.
+Every command explains its options with `--help`. Tables go to stdout, progress and errors to stderr. The exit status is
+0 (done), 2 (bad input or usage: one line says where, what, and what to do) or 130 (interrupted). Outputs appear whole
+or not at all.
 
 ## Completion
 

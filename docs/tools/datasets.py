@@ -1,4 +1,4 @@
-"""The pictures of the data cards, what each data set covers: `python -m docs.tools.datasets`, in the folder of the repository."""
+"""Figures of the data cards: what each data set covers. Run `python -m docs.tools.datasets` in the repository."""
 
 from pathlib import Path
 

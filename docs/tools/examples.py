@@ -14,7 +14,7 @@ EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 
 
 def main() -> None:
-    """Run the examples on held-out silica, with a model that is made quickly, and keep the pictures that the page shows."""
+    """Run the examples on held-out silica with a small model, and keep the pictures that the page shows."""
     train, test = ej.split(ej.datasets.load("silica-efg")[:247:2], test=0.4, seed=0)
     page = PAGE.read_text(encoding="utf-8")
     names = {"frames": test, "atoms": next(atoms for atoms in test if len(atoms) == 9)}

@@ -1,4 +1,4 @@
-"""The notebooks as pages: each is run, and becomes docs/tutorials/NAME.md with its figures beside it (`make notebooks`).
+"""Run each notebook and write it as docs/tutorials/NAME.md with its figures beside it (`make notebooks`).
 
     python docs/tools/notebooks.py [NAME ...]
 

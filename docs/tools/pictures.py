@@ -76,7 +76,7 @@ def _span(ax: Axes, start: float, stop: float, height: float, text: str, colour:
 
 
 def euler_picture() -> Picture:
-    """Active ZYZ angles: β and α are the polar angles of the z axis, γ is the turn about it; and the four equivalent frames."""
+    """Active ZYZ angles (β and α are the polar angles of z, γ rotates about it), and the four equivalent frames."""
     figure = Picture(figsize=(8.4, 3.2), layout="constrained")
     angles = np.deg2rad([50.0, 45.0, 35.0])
     left, middle, right = (figure.add_subplot(1, 3, column, projection="3d") for column in (1, 2, 3))
@@ -191,7 +191,8 @@ def irreps_picture() -> Picture:
         ax.set_axis_off()
         ax.set_title(f"$m = {k - 2}$\n{name}", fontsize=8)
     figure.supxlabel(
-        r"$V = \mathbf{n}\mathbf{n}^T$: distance from the centre is the component's size along $\mathbf{n}$; blue positive, orange negative",
+        r"$V = \mathbf{n}\mathbf{n}^T$: distance from the centre is the component's size along $\mathbf{n}$; "
+        "blue positive, orange negative",
         fontsize=8,
     )
     return figure

@@ -1,4 +1,4 @@
-"""What is public in efg_jax: the modules of the API reference, their names, and where the reference describes a name."""
+"""What is public in efg_jax: modules of the API reference, their names, and where the reference describes a name."""
 
 from functools import cache
 from importlib import import_module

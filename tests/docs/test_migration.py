@@ -1,4 +1,4 @@
-"""The table for those who come from other codes: our calls run, and Soprano's give the same numbers where the table says so."""
+"""The table for users of other codes: our calls run, and Soprano's give the same numbers where the table says so."""
 
 import re
 from pathlib import Path
