@@ -1,8 +1,8 @@
 """Cross-validated losses as pure, differentiable functions of the hyperparameters.
 
 The held-out predictions of all folds come in closed form from one factorisation of the whole kernel matrix (see
-`gp.gaussian_process`), which equals refitting without each fold at the same noise; mean, scale and noise are those of the
-whole set.
+`gp.gaussian_process`). They equal those of models refitted without each fold at the same noise; mean, scale and noise
+are those of the whole set.
 """
 
 from abc import abstractmethod
@@ -209,8 +209,8 @@ def held_out_problems(
         drawn = _subset([len(index) for index in chosen], limit, seed)
         if len(drawn) < (k or 2):
             raise InputError(
-                f"{len(drawn)} structures with labelled {symbol} cannot fill {k or 2} folds: one would hold no labelled "
-                "atom; use fewer folds, more environments or more structures"
+                f"{len(drawn)} structures with labelled {symbol} cannot fill {k or 2} folds: one would hold no "
+                "labelled atom; use fewer folds, more environments or more structures"
             )
         values = np.concatenate([per_structure[i][chosen[i]] for i in drawn])
         owner = np.repeat(np.arange(len(drawn)), [len(chosen[i]) for i in drawn])

@@ -1,4 +1,4 @@
-"""The hyperparameters of kernel models that may be tuned: their names, their usual bounds, and their values in a model."""
+"""The hyperparameters of kernel models that may be tuned: names, usual bounds, and values in a model."""
 
 from collections.abc import Mapping
 from dataclasses import replace

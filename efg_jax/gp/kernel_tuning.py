@@ -38,7 +38,7 @@ _FACTORS = (3.0, 1.0, 0.3, 0.1)  # of the regularisation, tried there
 
 _MOST_COMPILED = 16
 _compiled: OrderedDict[Hashable, Any] = OrderedDict()
-"""Compiled losses and gradients, which other problems of the same shapes use too; the least recently used goes first."""
+"""Compiled losses and gradients, shared by problems of the same shapes; the least recently used goes first."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class KernelTuning(TuningProblem[KernelModel]):
         }
 
     def _gather(self, cutoff: float) -> None:
-        """Make sure that all neighbours within a cutoff are at hand (host); what was compiled for other shapes stays."""
+        """Gather all neighbours within a cutoff (host), unless they are at hand."""
         if cutoff <= self._reach <= _SLACK * MARGIN * cutoff:
             return
         if self._problems is not None:

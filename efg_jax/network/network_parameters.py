@@ -5,10 +5,9 @@ from dataclasses import replace
 from math import inf
 
 from efg_jax.errors import InputError
+from efg_jax.models.protocol import Model
 from efg_jax.models.tuning_problem import Parameter, Values
-from efg_jax.network.architecture import Architecture
 from efg_jax.network.backbone import Outputs, check_makes
-from efg_jax.network.trainer import Training
 
 MOVED = ("learning_rate", "channels", "layers", "lmax", "cutoff", "batch_edges", "weight_decay")
 """What moves unless it is said otherwise."""
@@ -17,9 +16,9 @@ CONTINUOUS = ("learning_rate", "cutoff", "weight_decay")
 OF_PRODUCTS = ("product_order", "products")
 
 
-def network_parameters(architecture: Architecture, training: Training) -> dict[str, Parameter]:
+def network_parameters(model: Model) -> dict[str, Parameter]:
     """Every hyperparameter that may be tuned, with an interval that holds the network's own value."""
-    cutoff = float(architecture.cutoff)
+    cutoff = float(model.architecture.cutoff)
     whole, factors = {"whole": True, "closed": True}, {"logarithmic": True}
     every = {
         "learning_rate": Parameter((5e-4, 0.05), **factors),
@@ -34,69 +33,65 @@ def network_parameters(architecture: Architecture, training: Training) -> dict[s
         "product_order": Parameter((1, 3), limits=(1, 4), **whole),
         "products": Parameter((1, 4096), limits=(1, inf), square=True, **whole, **factors),
     }
-    values = network_values(architecture, training)
+    values = network_values(model)
     return {name: every[name].holding(value) for name, value in values.items() if every[name].closed or value != 0}
 
 
-def reasons_to_stay(architecture: Architecture, training: Training) -> dict[str, str]:
+def reasons_to_stay(model: Model) -> dict[str, str]:
     """Hyperparameters that cannot move, and why."""
-    values = network_values(architecture, training)
-    movable = network_parameters(architecture, training)
+    values = network_values(model)
+    movable = network_parameters(model)
     zero = "it starts from zero, and moves by factors; start above zero"
     reasons = {name: zero for name in values if name not in movable}
     no_products = "this network makes no products; take decomposition='products'"
     return reasons | {name: no_products for name in OF_PRODUCTS if name not in values}
 
 
-def network_values(architecture: Architecture, training: Training) -> dict[str, int | float]:
+def network_values(model: Model) -> dict[str, int | float]:
     """Hyperparameters by name; those of products where there are any."""
     names = (
         "learning_rate", "channels", "layers", "lmax", "cutoff", "batch_edges", "weight_decay", "bessels",
-        "radial_width", *(OF_PRODUCTS if architecture.decomposition == "products" else ()),
+        "radial_width", *(OF_PRODUCTS if model.architecture.decomposition == "products" else ()),
     )  # fmt: skip
-    return {name: getattr(training if name in IN_TRAINING else architecture, name) for name in names}
+    return {name: getattr(model.training if name in IN_TRAINING else model.architecture, name) for name in names}
 
 
-def with_network_values(
-    architecture: Architecture, training: Training, values: Values
-) -> tuple[Architecture, Training]:
-    """Architecture and training with these hyperparameters.
+def with_network_values(model: Model, values: Values) -> Model:
+    """The network with these hyperparameters, not fitted.
 
     Features go no further than ``lmax``: a ``product_order`` above it becomes ``lmax``.
     """
     own = {name: float(value) if name in CONTINUOUS else int(value) for name, value in values.items()}
     if "product_order" in own:
-        own["product_order"] = min(own["product_order"], own.get("lmax", architecture.lmax))
+        own["product_order"] = min(own["product_order"], own.get("lmax", model.architecture.lmax))
     steps = {name: own.pop(name) for name in IN_TRAINING if name in own}
-    return replace(architecture, **own), replace(training, **steps)
+    return replace(model, architecture=replace(model.architecture, **own), training=replace(model.training, **steps))
 
 
-def narrowed(
-    parameters: Mapping[str, Parameter], architecture: Architecture, training: Training, outputs: Outputs
-) -> dict[str, Parameter]:
+def narrowed(parameters: Mapping[str, Parameter], model: Model, outputs: Outputs) -> dict[str, Parameter]:
     """Without the lowest sizes, where they make no features of the orders or parities that the targets have.
 
     No other size makes up for what one lacks, so that a box remains, and the start is in it.
 
     Args:
         parameters: that a search moves.
-        architecture, training: where it starts.
+        model: where it starts.
         outputs: irreducible parts of each target.
     """
     found = dict(parameters)
-    for name in ("product_order", "lmax", "layers"):
-        if name in found:
-            low, high = found[name].bounds
-            highest = {other: found[other].bounds[1] for other in ("product_order", "lmax", "layers") if other in found}
-            while low < high and not _makes(architecture, training, highest | {name: low}, outputs):
-                low += 1
-            found[name] = found[name].within((low, high))
+    sizes = [name for name in ("product_order", "lmax", "layers") if name in found]
+    highest = {name: found[name].bounds[1] for name in sizes}
+    for name in sizes:
+        low, high = found[name].bounds
+        while low < high and not _makes(model, highest | {name: low}, outputs):
+            low += 1
+        found[name] = found[name].within((low, high))
     return found
 
 
-def _makes(architecture: Architecture, training: Training, sizes: Values, outputs: Outputs) -> bool:
+def _makes(model: Model, sizes: Values, outputs: Outputs) -> bool:
     try:
-        check_makes(with_network_values(architecture, training, sizes)[0], outputs)
+        check_makes(with_network_values(model, sizes).architecture, outputs)
     except InputError:
         return False
     return True

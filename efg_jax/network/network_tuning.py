@@ -59,12 +59,11 @@ class NetworkTuning(TuningProblem[Model]):
                 f"steps = {model.training.steps}: a search compares trainings by epoch; leave steps out, and say how "
                 "many epochs"
             )
-        options = model.architecture, model.training
         check_makes(model.architecture, outputs(data.targets))
         data.settled(model.architecture)  # refuses elements that are not known
         self.model, self._single, self._data = model, replace(model, members=1, array=None), data
-        self.start = network_values(*options)
-        self.parameters, self.fixed = network_parameters(*options), reasons_to_stay(*options)
+        self.start = network_values(model)
+        self.parameters, self.fixed = network_parameters(model), reasons_to_stay(model)
         self.usual = tuple(name for name in MOVED if name in self.parameters)
         self.epochs = model.training.epochs
         self._counted: set[str] = set()
@@ -86,11 +85,11 @@ class NetworkTuning(TuningProblem[Model]):
 
     def narrowed(self, parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
         """Without sizes that cannot make the targets."""
-        return narrowed(parameters, self.model.architecture, self.model.training, outputs(self._data.targets))
+        return narrowed(parameters, self.model, outputs(self._data.targets))
 
     def model_at(self, values: Values) -> Model:
         """The network with this architecture and training."""
-        return self._with(self.model, values)
+        return with_network_values(self.model, values)
 
     def details(self, start: Values, best: Values) -> dict[str, Any]:
         """Numbers of structures."""
@@ -113,8 +112,8 @@ class NetworkTuning(TuningProblem[Model]):
         return [self._evaluated(values, report or _unheard, watch or _unheard) for values in points]
 
     def _evaluated(self, values: Values, report: EpochReport, watch: EpochWatch) -> Evaluation:
-        model = self._with(self._single, values)
-        values = network_values(model.architecture, model.training)
+        model = with_network_values(self._single, values)
+        values = network_values(model)
         key = digest(values)
         if (entry := self.journal.get(key)) is not None:
             for epoch, loss in enumerate(entry["losses"]):
@@ -134,11 +133,6 @@ class NetworkTuning(TuningProblem[Model]):
         self._counted.add(key)
         loss = np.inf if entry["state"] == "failed" else min(entry["losses"])
         return Evaluation(values, loss, cpu_s, wall_s, entry["state"] == "pruned", tuple(entry["losses"]))
-
-    @staticmethod
-    def _with(model: Model, values: Values) -> Model:
-        architecture, training = with_network_values(model.architecture, model.training, values)
-        return replace(model, architecture=architecture, training=training)
 
 
 def _unheard(*_: Any) -> None:

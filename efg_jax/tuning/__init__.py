@@ -1,4 +1,4 @@
-"""Tuning of hyperparameters: by gradient, by Box–Behnken designs, and by Bayesian optimisation, for every kind of model."""
+"""Tuning of hyperparameters of every kind of model: by gradient, Box–Behnken designs, or Bayesian optimisation."""
 
 from efg_jax.tuning.bayes import Bayes
 from efg_jax.tuning.box_behnken import BoxBehnken

@@ -1,4 +1,6 @@
-"""Search by designed experiments: Box–Behnken designs, quadratic response surfaces, a box that shrinks (Box & Behnken 1960; Harper et al. 2025).
+"""Search by designed experiments: Box–Behnken designs, quadratic response surfaces, a box that shrinks.
+
+Box & Behnken 1960; Harper et al. 2025.
 
 A round evaluates a design in the present box, fits a quadratic to the losses, finds the quadratic's minimum inside the
 box and evaluates the loss there. The next box is centred on the best point so far: half as large if that was inside, as
@@ -103,7 +105,7 @@ class _Box:
         return self.centre + x * self.half_width
 
     def next(self, best: Float[np.ndarray, " axes"], gained: bool) -> "_Box":
-        """Around the best point so far; half as wide along axes where that was inside, or along all if nothing was gained."""
+        """Around the best point so far; half as wide along axes where that was inside, or along all without a gain."""
         inside = np.abs(best - self.centre) < 0.9 * self.half_width
         half_width = np.where(inside | (not gained), 0.5 * self.half_width, self.half_width)
         return _Box(np.clip(best, half_width, 1.0 - half_width), half_width)
@@ -111,7 +113,10 @@ class _Box:
 
 @dataclass(frozen=True)
 class BoxBehnken(Method):
-    """Rounds of designs until a round gains less than a thousandth, the box is a hundredth of the bounds, or the budget is spent."""
+    """Rounds of designs in boxes that shrink.
+
+    They end when a round gains less than a thousandth, the box is a hundredth of the bounds, or the budget is spent.
+    """
 
     name: ClassVar[str] = "box-behnken"
 

@@ -1,4 +1,4 @@
-"""Search by the exact gradient of the cross-validated loss: L-BFGS (few evaluations) or Adam (robust on rough losses)."""
+"""Search by the exact gradient of the loss: L-BFGS (few evaluations) or Adam (robust on rough losses)."""
 
 import logging
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from efg_jax.models.tuning_problem import TuningProblem, Values
 from efg_jax.precision import x64
 from efg_jax.tuning.method import Method
 from efg_jax.tuning.space import Space
-from efg_jax.tuning.trials import BudgetSpent, Recorder
+from efg_jax.tuning.trials import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +25,15 @@ _RESTART = 1e-3  # relative decrease of the loss in a round of L-BFGS from which
 _BAD = 10.0  # what an infinite loss counts, in units of the start's
 
 
+class _BudgetSpent(Exception):
+    """Ends a search from within an optimiser that does not know of budgets."""
+
+
 @dataclass(frozen=True)
 class Gradient(Method):
-    """Follow the gradient of all hyperparameters at once, until nothing is gained any more (L-BFGS) or the budget is spent.
+    """Follow the gradient of all hyperparameters at once.
 
+    The search ends when the budget is spent or, with L-BFGS, nothing is gained any more.
     Both optimisers see logits of the places within the bounds. They are deterministic functions of the evaluations, so
     that an interrupted search resumes exactly; neighbours that are gathered again for a larger cutoff do not change
     their state.
@@ -55,7 +60,7 @@ class Gradient(Method):
         try:
             with x64():
                 return details | descend(problem, space, recorder)
-        except BudgetSpent:
+        except _BudgetSpent:
             return details
 
     def _adam(self, problem: TuningProblem, space: Space, recorder: Recorder) -> dict[str, Any]:
@@ -106,7 +111,8 @@ def _value_and_slope(
     problem: TuningProblem, space: Space, recorder: Recorder, free: Values
 ) -> tuple[float, dict[str, Any]]:
     """Loss and gradient in unconstrained numbers, recorded as one trial."""
-    recorder.require()
+    if recorder.left < 1:
+        raise _BudgetSpent
     moved, pull_back = jax.vjp(space.constrain, free)
     values = {**problem.start, **{name: np.asarray(value) for name, value in moved.items()}}
     evaluation = problem.value_and_gradient(values)

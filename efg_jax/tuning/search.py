@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from efg_jax.errors import InputError
 from efg_jax.models import FittedModel, Model
 from efg_jax.models.tuning_problem import Interval, TuningProblem
 from efg_jax.storage.atomic_write import atomic_write, write_rows
+from efg_jax.storage.plain_values import to_plain
 from efg_jax.text import render
 from efg_jax.tuning.bayes import Bayes
 from efg_jax.tuning.box_behnken import BoxBehnken, Surface
@@ -83,7 +84,7 @@ class Search:
             "best_trial": self.best.number,
             "evaluations": len(self.trials),
             "cpu_s": round(self.trials[-1].cpu_s, 3),
-            "bounds": {name: list(pair) for name, pair in self.space.bounds.items()},
+            "bounds": to_plain(self.space.bounds),
             "details": dict(self.details),
             "history": [trial.to_dict() for trial in self.trials],
         }
@@ -124,9 +125,9 @@ class Search:
 
     def _gains(self) -> list[str]:
         start, best = self.start.loss, self.best.loss
-        gain = f"{1.0 - best / start:.1%} lower" if 0 < start < np.inf else f"from {start:.5g}"
+        gain = f" ({1.0 - best / start:.1%} lower)" if 0 < start < np.inf else ""
         lines = [
-            f"{self.loss_name} {start:.5f} → {best:.5f} ({gain}) in {len(self.trials)} evaluations, "
+            f"{self.loss_name} {start:.5f} → {best:.5f}{gain} in {len(self.trials)} evaluations, "
             f"{self.trials[-1].cpu_s:.0f} s of processor time"
         ]
         if "pruned" in self.details:
@@ -166,8 +167,8 @@ def tune(
     For a kernel model that is a cross-validated loss; for a network the validation loss of the best epoch, and every
     evaluation is a full training run. Fit what was found with ``tune(...).fit(structures)``.
 
-    The same arguments give the same numbers on the same machine. With a ``cache`` every evaluation is on disk when it is
-    done, and the same call resumes an interrupted search, also in the middle of a training.
+    The same arguments give the same numbers on the same machine. With a ``cache`` every evaluation is on disk when it
+    is done, and the same call resumes an interrupted search, also in the middle of a training.
 
     Args:
         model: where to start from, not fitted.
@@ -178,8 +179,8 @@ def tune(
             gradient, or bayes for a network, which has no other.
         budget: number of evaluations; one with gradient counts one, and so does one that is pruned.
         bounds: interval by name; those of the others are the usual ones.
-        parameters: names of what to tune; None: those of ``bounds``, or else the usual ones (for Box–Behnken: as many of
-            the most important ones as the budget allows two rounds of).
+        parameters: names of what to tune; None: those of ``bounds``, or else the usual ones (for Box–Behnken: the most
+            important ones, as many as two rounds within the budget can take).
         seed: of folds, subset, validation set and sampler.
         cache: folder of evaluations, which several searches may share.
         resume: False: discard first what the cache holds for these data and settings.
@@ -206,8 +207,7 @@ def tune(
         possible = " or ".join(map(repr, problem.methods))
         raise InputError(f"method = {chosen.name!r}: {problem.what} are searched by {possible}; choose that")
     space = _space(problem, chosen, budget, bounds, None if parameters is None else tuple(parameters))
-    settings = {"bounds": {name: list(pair) for name, pair in space.bounds.items()}, "seed": seed}
-    problem.keep(cache, settings | {"prune": getattr(chosen, "prune", None)}, resume)
+    problem.keep(cache, {"bounds": to_plain(space.bounds), "seed": seed, **to_plain(chosen)}, resume)
     recorder = Recorder(budget, callback, watch)
     details = chosen.run(problem, space, recorder, seed)
     best = recorder.best
@@ -226,14 +226,11 @@ def _method(method: str | Method | None, usual: str, options: Mapping[str, Any])
         usual: name of the one for None.
         options: of methods.
     """
-    if isinstance(method, Method):
-        kind, made = type(method), method
-    else:
-        kind, made = METHODS[method or usual], None
+    chosen = method if isinstance(method, Method) else METHODS[method or usual]()
     for name, value in options.items():
-        if made is not None or name not in _options_of(kind):
-            raise InputError(f"{name} = {value!r} is no option of method {kind.name!r}; leave it out")
-    return made or kind(**options)
+        if name not in _options_of(type(chosen)):
+            raise InputError(f"{name} = {value!r} is no option of method {chosen.name!r}; leave it out")
+    return replace(chosen, **options)
 
 
 def _options_of(kind: type[Method]) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a search moves: hyperparameters within bounds, as unconstrained numbers for gradients and as places in a cube."""
+"""What a search moves: hyperparameters within bounds, as unconstrained numbers or as places in a cube."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace

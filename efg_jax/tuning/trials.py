@@ -9,10 +9,6 @@ import numpy as np
 from efg_jax.models.tuning_problem import Evaluation, Values
 
 
-class BudgetSpent(Exception):
-    """Ends a search from within an optimiser that does not know of budgets."""
-
-
 @dataclass(frozen=True)
 class Trial:
     """One evaluation of the loss within a search; for a network, one training.
@@ -99,11 +95,6 @@ class Recorder:
     def best(self) -> Trial:
         """The trial with the lowest loss, the first of equals."""
         return min(self.trials, key=lambda trial: trial.loss)
-
-    def require(self) -> None:
-        """Raise `BudgetSpent` if no evaluation is left."""
-        if self.left < 1:
-            raise BudgetSpent
 
     def watched(self, epoch: Mapping[str, Any]) -> None:
         """Tell an epoch of the trial that is being evaluated."""

@@ -1,4 +1,4 @@
-"""Figures of searches: what was gained and what it cost, where the hyperparameters went, slices of response surfaces."""
+"""Figures of searches: gain against cost, where the hyperparameters went, slices of response surfaces."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -156,7 +156,7 @@ def slices_figure(surface: Surface, space: Space) -> Figure:
 
 
 def loss_axis(ax: Axes, losses: np.ndarray, start: float) -> None:
-    """Bad trials must not squeeze the good ones: losses far above the start's are cut off, a wide range is logarithmic."""
+    """Cut off losses far above the start's, which would squeeze the others; a wide range is logarithmic."""
     low, high = float(losses.min()), max(float(np.quantile(losses, 0.9)), start)
     if low > 0 and high / low > _LEAST_RANGE:
         ax.set_yscale("log")

@@ -1,7 +1,7 @@
-"""Hyperparameters by gradient, by Box–Behnken designs and by Bayesian optimisation: same start, same data, then the untouched test set.
+"""Hyperparameters by gradient, Box–Behnken designs and Bayesian optimisation: same start and data, then the test set.
 
-Every method runs in a process of its own, so that processor time and peak memory are its own; what is finished is kept in the output
-folder, and a run that was stopped goes on with the same command.
+Every method runs in a process of its own, so that processor time and peak memory are its own. Finished methods are kept
+in the output folder; interrupted runs resume with the same command.
 
     python experiments/tuning/run.py [--out results/tuning] [--species Si,O] [--budget 60] [--quick]
 """
@@ -95,10 +95,7 @@ def run_method(arguments: argparse.Namespace) -> None:
             environments=arguments.environments or None,
             cache=arguments.out / "cache",
             seed=arguments.seed,
-            callback=lambda trial: print(
-                f"  {trial.number + 1:4d} {trial.stage:12s} loss {trial.loss:.5f}  best {trial.best:.5f}  {trial.cpu_s:.0f} s",
-                flush=True,
-            ),
+            callback=show,
             **METHODS[name],
         )
         model = found.model
@@ -119,6 +116,12 @@ def run_method(arguments: argparse.Namespace) -> None:
     ) / 3.0
     with atomic_write(arguments.out / f"{symbol}-{name}.json") as temporary:
         Path(temporary).write_text(json.dumps(result, indent=1) + "\n")
+
+
+def show(trial: Trial) -> None:
+    """A line for each trial."""
+    losses = f"loss {trial.loss:.5f}  best {trial.best:.5f}"
+    print(f"  {trial.number + 1:4d} {trial.stage:12s} {losses}  {trial.cpu_s:.0f} s", flush=True)
 
 
 def restored(result: dict, symbol: str) -> Search:

@@ -1,4 +1,4 @@
-"""Searches on real data: they gain, they are repeatable, and what stops them costs at most the evaluation that was running."""
+"""Searches on real data: they gain, they are repeatable, and an interruption costs at most one evaluation."""
 
 import json
 import warnings
