@@ -1,7 +1,7 @@
 """Predictions of a structure, and the choice of the atoms that are predicted."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -57,7 +57,7 @@ class Choice:
         InputError: the model does not predict one of the species, or indices that are no whole numbers.
     """
 
-    def __init__(self, known: Sequence[str], species: str | Sequence[str] | None, indices: Iterable[int] | None):
+    def __init__(self, known: Sequence[str], species: str | Sequence[str] | None, indices: Iterable[Any] | None):
         wanted = (species,) if isinstance(species, str) else species
         if unknown := [symbol for symbol in wanted or () if symbol not in known]:
             raise InputError(f"the model predicts nothing for {unknown[0]}; it was trained for {', '.join(known)}")

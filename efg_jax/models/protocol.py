@@ -242,7 +242,7 @@ class FittedModel(eqx.Module):
         variance: bool,
         dtype: np.dtype,
         species: str | Sequence[str] | None,
-        indices: Iterable[int] | None,
+        indices: Iterable[Any] | None,
         chunk: int | Literal["auto"],
     ) -> Iterator[dict[str, Predicted]]:
         """Predictions by target, structure by structure. Options are checked at once, structures in their turn."""
@@ -292,7 +292,7 @@ class FittedModel(eqx.Module):
         variance: bool = False,
         dtype: DType | None = None,
         species: str | Sequence[str] | None = None,
-        indices: Iterable[int] | None = None,
+        indices: Iterable[Any] | None = None,
         chunk: int | Literal["auto"] = "auto",
     ):
         """Predict a target of one structure or of several.
@@ -359,7 +359,7 @@ class FittedModel(eqx.Module):
         variance: bool = False,
         dtype: DType | None = None,
         species: str | Sequence[str] | None = None,
-        indices: Iterable[int] | None = None,
+        indices: Iterable[Any] | None = None,
         chunk: int | Literal["auto"] = "auto",
     ) -> Iterator[dict[str, Predicted]]:
         """Predict several targets of a trajectory of any length, at the cost of one.

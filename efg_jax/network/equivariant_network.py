@@ -273,7 +273,7 @@ class FittedNetwork(FittedModel):
         variance: bool,
         dtype: np.dtype,
         species: str | Sequence[str] | None,
-        indices: Iterable[int] | None,
+        indices: Iterable[Any] | None,
         chunk: int | Literal["auto"],
     ) -> Iterator[dict[str, Predicted]]:
         if variance and len(self.committee.networks) < 2:

@@ -1,7 +1,7 @@
 """Predictions of fitted networks, streamed: whole structures, several small ones at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -33,7 +33,7 @@ def predict_stream(
     variance: bool,
     dtype: np.dtype,
     species: str | Sequence[str] | None,
-    indices: Iterable[int] | None,
+    indices: Iterable[Any] | None,
     chunk: int | Literal["auto"],
 ) -> Iterator[dict[str, Predicted]]:
     """Predictions of several targets by name, structure by structure; see `FittedModel.predict_targets`.
