@@ -1,6 +1,7 @@
 """The command line, `efg-jax`. A command is imported when it runs or shows its help, and JAX only when it runs."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from efg_jax.version import __version__
 __all__ = ["app", "main", "run"]
 
 BAD_INPUT, INTERRUPTED = 2, 130
+FRACTION = re.compile(r"[-+]?\d*(\.\d*([eE][-+]?\d+)?|[eE][-+]?\d+)")
 COMMANDS = (
     "train",
     "tune",
@@ -52,7 +54,7 @@ def _refuse_fractions(app: App, commands: object, arguments: Sequence) -> None:
     """Refuse 3.5 for a whole number, which cyclopts would round."""
     for argument in arguments:
         for token in argument.tokens:
-            if argument.hint in (int, int | None) and any(mark in token.value for mark in ".eE"):
+            if argument.hint in (int, int | None) and FRACTION.fullmatch(token.value):
                 raise CoercionError(argument=argument, token=token, target_type=int)
 
 
@@ -109,10 +111,10 @@ def main() -> None:
     sys.exit(run())
 
 
-def _line(error: Exception) -> str:
-    """The message in one line; that of the reader of an option where it has refused the text."""
-    cause = error.__cause__
-    return " ".join(str(cause if isinstance(cause, InputError) else error).split())
+def _line(error: CycloptsError | InputError) -> str:
+    """The message in one line; of a text that the reader of an option refused, what the reader says."""
+    refused = isinstance(error, CycloptsError) and isinstance(error.__cause__, InputError)
+    return " ".join(str(error.__cause__ if refused else error).split())
 
 
 def _leave_other_processes() -> None:

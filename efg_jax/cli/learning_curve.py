@@ -146,7 +146,7 @@ def _models(choices: Choices, labels: options.Labels, given: Given) -> "dict[str
         own = {kind: tuned for kind in missing if (tuned := model_options.applied(found, models[kind])) is not None}
         if not own:
             raise InputError(
-                f"has hyperparameters of a {found.kind} model, and no model in the curve takes them; leave it out, or check "
+                f"has hyperparameters of a {found.model().family}, and no model in the curve takes them; leave it out, or check "
                 "--model",
                 file=str(file),
             )

@@ -159,8 +159,7 @@ def refuse_options_of_others(
     for option, takers in owners.items():
         if not set(kinds) & set(takers):
             raise InputError(
-                f"{option} is an option of the model{'s' * (len(takers) > 1)} {' and '.join(takers)}; leave it out, or use "
-                f"--model {takers[0]}"
+                f"{option} is an option of {' and '.join(takers)} models; leave it out, or use --model {takers[0]}"
             )
 
 

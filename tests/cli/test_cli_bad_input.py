@@ -202,7 +202,7 @@ def test_files_that_are_no_structures(tmp_path, structures, save, refused, out):
 
 
 def test_outputs_are_checked_before_the_work(tmp_path, trained, refused, monkeypatch):
-    monkeypatch.setattr("efg_jax.cli.inputs.read_structures", None)  # nothing is read
+    monkeypatch.setattr("efg_jax.datasets.sources.read_structures", None)  # nothing is read
     base, model = ("train", trained.data, "--out"), tmp_path / "m.npz"
     refused(*base, tmp_path / "no" / "m.npz", says=("no/m.npz", "does not exist"))
     refused(*base, tmp_path, says=("is a folder",))
@@ -274,7 +274,7 @@ def _without_version(path):
 
 
 def _without_a_part(path):
-    _with_header(path, descriptor=...)
+    _with_header(path, options=...)
 
 
 def _of_another_kind(path):
@@ -293,7 +293,7 @@ def _of_another_kind(path):
         (_pickled, ("model",)),
         (_newer, ("newer efg_jax", "99", "upgrade")),
         (_without_version, ("model",)),
-        (_without_a_part, ("model", "parts missing")),
+        (_without_a_part, ("model", "missing or unknown parts")),
         (_of_another_kind, ("model", "Oracle")),
     ],
 )

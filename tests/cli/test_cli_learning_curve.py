@@ -10,22 +10,15 @@ import pytest
 from ase.io import write
 
 import efg_jax
-from efg_jax import LambdaSOAP, TensorGPR, descriptors
+from efg_jax import LambdaSOAP, TensorGPR
 from efg_jax.network import Architecture, EquivariantNetwork, Training
-from efg_jax.tuning.hyperparameters import Hyperparameters, NetworkHyperparameters, write_hyperparameters
+from efg_jax.tuning import Hyperparameters, write_hyperparameters
 
-CURVE = ("learning-curve", "--species", "O", "--test", "0.25", "--sizes", "6,2", "--repeats", "2")
-WHOLE = (*CURVE[:-4], "--sizes", "6")
-SMALL = ("--layers", "1", "--channels", "2", "--cutoff", "3", "--epochs", "2", "--validation", "0.3")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_descriptor():
-    """What compiles fast, in place of the preset descriptor."""
-    small = LambdaSOAP(cutoff=4.0, nmax=2, lmax=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(descriptors, "LambdaSOAP", lambda: small)
-        yield
+BASE = ("learning-curve", "--species", "O", "--test", "0.25")
+DESCRIPTOR = ("--nmax", "2", "--lmax", "2", "--cutoff", "4")  # compiles fast
+CURVE = (*BASE, *DESCRIPTOR, "--sizes", "6,2", "--repeats", "2")
+WHOLE = (*BASE, *DESCRIPTOR, "--sizes", "6")
+SMALL = ("--layers", "1", "--channels", "2", "--epochs", "2", "--validation", "0.3")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +55,12 @@ def test_it_writes_table_rows_json_and_figure(drawn, silica):
         if (row["model"], row["metric"], row["structures"]) == ("tensor", "rmse_percent", "6")
     )  # fmt: skip
     training, test = efg_jax.split(silica, 0.25, 0)
-    by_hand = TensorGPR(descriptors.LambdaSOAP(), "O").fit(training).evaluate(test).to_dict()["O"]["rmse_percent"]
+    by_hand = (
+        TensorGPR(LambdaSOAP(cutoff=4.0, nmax=2, lmax=2), "O")
+        .fit(training)
+        .evaluate(test)
+        .to_dict()["O"]["rmse_percent"]
+    )
     assert np.isclose(of_whole, by_hand, rtol=1e-5)  # the file has eight digits
     whole = json.loads(drawn.json.read_text(encoding="utf-8"))
     assert set(whole) == {"settings", "rows", "summary", "slopes"}
@@ -84,11 +82,11 @@ def test_progress_is_one_line_a_fit(drawn):
 def test_a_stopped_run_goes_on_with_resume(drawn, efg_jax_command, tmp_path, monkeypatch):
     out, calls, fit = tmp_path / "again.csv", [], TensorGPR.fit
 
-    def interrupted(model, structures):
+    def interrupted(model, structures, **kept):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return fit(model, structures)
+        return fit(model, structures, **kept)
 
     monkeypatch.setattr(TensorGPR, "fit", interrupted)
     stopped = efg_jax_command(*CURVE, drawn.data, "--out", out)
@@ -118,7 +116,7 @@ def test_hyperparameters_from_a_file(drawn, silica, efg_jax_command, tmp_path):
     model = TensorGPR(LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=("O", "Si")), "O", zeta=1.5, regularisation=1e-3)
     write_hyperparameters(tmp_path / "best.json", Hyperparameters.of(model))
     command = (
-        *CURVE[:-4],
+        *BASE,
         drawn.data,
         "--sizes",
         "6",
@@ -153,7 +151,7 @@ def test_networks_beside_kernel_models(drawn, efg_jax_command, tmp_path, monkeyp
         "[1/2] tensor, 6 structures, repeat 1", "[2/2] network, 6 structures, repeat ",
     ]  # fmt: skip
     network = json.loads(json_file.read_text(encoding="utf-8"))["settings"]["models"]["network"]
-    assert Architecture.from_dict(network["architecture"]) == Architecture(("O", "Si"), 3.0, channels=2, layers=1)
+    assert Architecture.from_dict(network["architecture"]) == Architecture(("O", "Si"), 4.0, channels=2, layers=1)
     assert Training.from_dict(network["training"]) == Training(epochs=2, validation=0.3)
 
     def refuse(*_, **__):
@@ -174,7 +172,7 @@ def test_who_interrupts_the_first_network_is_told_how_to_go_on(drawn, efg_jax_co
     monkeypatch.setattr(EquivariantNetwork, "fit", interrupted)
     result = efg_jax_command(*WHOLE, drawn.data, "--model", "network", "--out", tmp_path / "curve.csv")
     assert result.exit_code == 130
-    assert "stopped in the first fit; the same command with --resume goes on from there" in result.stderr
+    assert "stopped in the first fit; the same command with --resume continues from there" in result.stderr
 
 
 def test_hyperparameters_go_to_the_models_that_they_are_of(drawn, efg_jax_command, tmp_path, monkeypatch):
@@ -188,9 +186,9 @@ def test_hyperparameters_go_to_the_models_that_they_are_of(drawn, efg_jax_comman
     monkeypatch.setattr(TensorGPR, "fit", interrupted)
     descriptor = LambdaSOAP(cutoff=3.5, nmax=2, lmax=2, species=("O", "Si"))
     tuned = EquivariantNetwork(Architecture(channels=3), "O", training=Training(learning_rate=0.02))
-    write_hyperparameters(network, NetworkHyperparameters.of(tuned))
+    write_hyperparameters(network, Hyperparameters.of(tuned))
     write_hyperparameters(kernel, Hyperparameters.of(TensorGPR(descriptor, zeta=1.5)))
-    command = (*WHOLE, drawn.data, "--out", tmp_path / "curve.csv", "--hyperparameters")
+    command = (*BASE, "--sizes", "6", drawn.data, "--out", tmp_path / "curve.csv", "--hyperparameters")
     for kinds in ("network,tensor", "tensor,network"):
         result = efg_jax_command(*command, kernel, "--hyperparameters", network, "--model", kinds, "--epochs", "7")
         assert result.exit_code == 130, result.stderr
@@ -198,7 +196,7 @@ def test_hyperparameters_go_to_the_models_that_they_are_of(drawn, efg_jax_comman
     assert (first.architecture.channels, first.training.learning_rate, first.training.epochs) == (3, 0.02, 7)
     assert (float(second.zeta), float(second.descriptor.cutoff)) == (1.5, 3.5)
     for arguments, says in (
-        ((kernel, "--model", "network"), "has hyperparameters of kernel models, and none in the curve waits for them"),
+        ((kernel, "--model", "network"), "has hyperparameters of a kernel model, and no model in the curve takes them"),
         ((network, "--model", "tensor"), "has hyperparameters of a network"),
         ((network, "--hyperparameters", network, "--model", "network"), "has hyperparameters of a network"),
         ((network, "--model", "network", "--channels", "2"), "--channels is also in --hyperparameters"),
@@ -212,7 +210,7 @@ def test_what_is_no_field_gradient_is_learned_as_tensor(structures, save, efg_ja
     for atoms in structures:
         atoms.arrays["sigma"] = atoms.arrays.pop("efg") + 40.0 * np.eye(3).ravel()
     result = efg_jax_command(
-        "learning-curve", save(structures), "--target", "ms", "--array", "sigma", "--species", "O", "--sizes", "3",
+        "learning-curve", save(structures), "--target", "ms", "--array", "sigma", "--species", "O", *DESCRIPTOR, "--sizes", "3",
         "--repeats", "1", "--out", tmp_path / "ms.csv",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
@@ -234,11 +232,11 @@ def test_what_is_no_field_gradient_is_learned_as_tensor(structures, save, efg_ja
         (("--plot", "curve.gif"), ("curve.gif", ".png")),
         (("--per", "structure", "--model", "both"), ("--model tensor",)),
         (("--per", "structure", "--model", "tensor,network"), ("--model network", "use --model tensor")),
-        (("--per", "atom", "--model", "network"), ("--per is an option of kernel models",)),
+        (("--per", "atom", "--model", "network"), ("--per is an option of tensor models",)),
         (("--model", "tensor,forest"), ("--model forest", "network")),
-        (("--layers", "1"), ("--layers is an option of networks", "--model network")),
-        (("--cutoff", "4", "--model", "both"), ("--cutoff is an option of networks",)),
-        (("--model", "network", "--layers", "9"), ("layers = 9",)),
+        (("--layers", "1"), ("--layers is an option of network models", "--model network")),
+        (("--zeta", "1", "--model", "network"), ("--zeta is an option of tensor and scalar models",)),
+        (("--model", "network", "--layers", "9"), ("layers must be 1 to 4, got 9",)),
         (("--model", "network", "--lmax", "1"), ("order 2", "take a higher lmax")),
         (("--model", "network", "--validation", "0"), ("empty validation set",)),
         (("--species", "Al"), ("Al", "O, Si")),

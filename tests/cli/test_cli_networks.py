@@ -9,7 +9,7 @@ import pytest
 from ase.io import read, write
 
 from efg_jax import load, split
-from efg_jax.network import committee
+from efg_jax.network import committee_training
 
 SMALL = ("--model", "network", "--layers", "1", "--channels", "2", "--cutoff", "3", "--epochs", "2", "--test", "0.25")
 
@@ -57,7 +57,7 @@ def test_epochs_are_told_and_logged(network):
 
 
 def test_the_model_is_what_was_asked_for(network):
-    model = load(network.model)
+    model = load(network.model).model
     assert (model.targets, model.members, model.architecture.lmax) == (("efg", "size"), 2, 2)
     assert (model.architecture.layers, model.architecture.channels, model.training.epochs) == (1, 2, 2)
     assert model.architecture.species == ("O", "Si")
@@ -77,7 +77,7 @@ def test_evaluate_repeats_what_train_reported(network, efg_jax_command, silica, 
     assert list(json.loads(report.read_text())) == ["O", "Si"]
     result = efg_jax_command("evaluate", network.model, save(silica), "--target", "size")
     assert result.exit_code == 2
-    assert "no 'size' here" in result.stderr
+    assert "no structure carries 'size'" in result.stderr
 
 
 def test_predict_writes_every_target_and_how_sure_it_is(network, efg_jax_command, silica, save, tmp_path):
@@ -113,13 +113,13 @@ def test_fine_tuning_begins_with_a_saved_model(network, efg_jax_command, silica,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     before, after = load(network.model), load(model)
-    assert after.targets == ("half",)
-    for ours, theirs in zip(after.fitted.networks, before.fitted.networks, strict=True):
+    assert list(after.targets) == ["half"]
+    for ours, theirs in zip(after.committee.networks, before.committee.networks, strict=True):
         np.testing.assert_array_equal(ours.embedding, theirs.embedding)
 
 
 def test_who_interrupts_is_told_how_to_go_on(efg_jax_command, trained, tmp_path, monkeypatch):
-    model, plain = tmp_path / "network.npz", committee.Trainer.train
+    model, plain = tmp_path / "network.npz", committee_training.Trainer.train
 
     def interrupted(self, network, seed, checkpoint, tell, *others):
         def stop(done, epochs, what):
@@ -130,23 +130,23 @@ def test_who_interrupts_is_told_how_to_go_on(efg_jax_command, trained, tmp_path,
 
     products = ("--decomposition", "products", "--products", "4", "--lmax", "2")
     command = ("train", trained.data, *SMALL, *products, "--species", "O", "--validation", "0.3", "--out", model)
-    monkeypatch.setattr(committee.Trainer, "train", interrupted)
+    monkeypatch.setattr(committee_training.Trainer, "train", interrupted)
     result = efg_jax_command(*command)
     assert result.exit_code == 130
-    assert "stopped after 1 of 2 epochs; the same command with --resume goes on from there" in result.stderr
+    assert "stopped after 1 of 2 steps; the same command with --resume continues from there" in result.stderr
     assert not model.exists()
     assert len(list((tmp_path / "network.cache").iterdir())) == 1
-    monkeypatch.setattr(committee.Trainer, "train", plain)
-    monkeypatch.setattr("efg_jax.cli.train.evaluated", interrupts)
+    monkeypatch.setattr(committee_training.Trainer, "train", plain)
+    monkeypatch.setattr("efg_jax.models.FittedModel.evaluate_targets", interrupts)
     result = efg_jax_command(*command, "--resume")
     assert result.exit_code == 130
     assert "[2/2]" in result.stderr
     assert "[1/2]" not in result.stderr
     assert not (tmp_path / "network.cache").exists()
-    assert load(model).known == ["O"]  # what was trained is not lost with the report on it
+    assert load(model).species == ["O"]  # what was trained is not lost with the report on it
 
 
-def interrupts(*_):
+def interrupts(*_, **__):
     raise KeyboardInterrupt
 
 
@@ -177,20 +177,20 @@ def test_held_out_structures_must_tell_something_of_what_is_learned(structures, 
     [
         (
             ("--model", "network", "--zeta", "1"),
-            "--zeta is an option of kernel models; leave it out, or use --model tensor",
+            "--zeta is an option of tensor and scalar models; leave it out, or use --model tensor",
         ),
-        (("--model", "network", "--inducing", "8"), "--inducing is an option of kernel models"),
-        (("--model", "network", "--per", "atom"), "--per is an option of kernel models"),
-        (("--layers", "3"), "--layers is an option of networks; leave it out, or use --model network"),
-        (("--model", "gpr", "--from", "m.npz"), "--from is an option of networks"),
-        (("--model", "scalar", "--log", "l.csv"), "--log is an option of networks"),
+        (("--model", "network", "--inducing", "8"), "--inducing is an option of tensor models"),
+        (("--model", "network", "--per", "atom"), "--per is an option of tensor models"),
+        (("--layers", "3"), "--layers is an option of network models; leave it out, or use --model network"),
+        (("--model", "gpr", "--from", "m.npz"), "--from is an option of network models"),
+        (("--model", "scalar", "--log", "l.csv"), "--log is an option of network models"),
         (("--model", "network", "--from", "m.npz", "--channels", "3"), "--channels is also in --from"),
         (("--model", "network", "--from", "m.npz"), "no such model file"),
         (("--model", "network", "--freeze"), "name it with --from"),
-        (("--model", "network", "--epochs", "0"), "epochs = 0"),
-        (("--model", "network", "--lmax", "7"), "lmax = 7 is not in 0 to 4"),
+        (("--model", "network", "--epochs", "0"), "epochs must be positive, got 0"),
+        (("--model", "network", "--lmax", "7"), "lmax must be 0 to 4, got 7"),
         (("--model", "network", "--lmax", "0"), "'efg' has a part of order 2"),
-        (("--model", "network", "--target", "efg,ms", "--array", "V"), "--array names where one target is found"),
+        (("--model", "network", "--target", "efg,ms", "--array", "V"), "--array names the array of one target"),
         (("--model", "network", "--validation", "0"), "the validation set is empty"),
         (("--target", "efg,ms"), "a kernel model learns one target"),
     ],
@@ -206,9 +206,9 @@ def test_a_kernel_model_is_no_network(trained, network, efg_jax_command, tmp_pat
     out = tmp_path / "m.npz"
     result = efg_jax_command("train", trained.data, "--model", "network", "--from", trained.model, "--out", out)
     assert (result.exit_code, out.exists()) == (2, False)
-    assert "holds a TensorGPR, and only networks are fine-tuned" in result.stderr
+    assert "holds a tensor model, and only networks are fine-tuned" in result.stderr
     for model, options, says in (
-        (network.model, ("--chunk", "8"), "--chunk is for kernel models"),
+        (network.model, ("--chunk", "0"), "chunk must be a positive number of atoms"),
         (network.model, ("--target", "ms"), "the model predicts efg and size"),
         (trained.model, ("--target", "ms"), "the model predicts efg"),
     ):

@@ -1,14 +1,17 @@
 """Prediction as users do it: long trajectories, many files, a choice of atoms; stopped at any moment, and gone on with."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from ase.io import read
 
 from efg_jax import InputError, io, load
-from efg_jax.cli.predict import parse_indices
+from efg_jax.cli.parsing import parse_indices
 from efg_jax.io.extended_xyz import FrameWriter
+from efg_jax.models.annotation import annotated
+from efg_jax.models.prediction_files import predict_to_file
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_file(
     stopped(17)
     result = predict(efg_jax_command, trained, trajectory, "--chunk", "16", "--out", out)
     assert result.exit_code == 130
-    assert "stopped after 17 frames; the same command with --resume goes on from there" in result.stderr
+    assert "stopped after 17 frames; the same command with --resume continues from there" in result.stderr
     assert not out.exists()
     with (tmp_path / f"{name}.partial").open("ab") as stream:
         stream.write(b"6\nLattice=half a frame")  # killed while it wrote
@@ -73,16 +76,16 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_file(
 def test_only_the_frames_that_are_missing_are_predicted(
     trained, trajectory, efg_jax_command, tmp_path, stopped, monkeypatch
 ):
-    from efg_jax import TensorGPR
+    from efg_jax.models import FittedModel
 
     out = tmp_path / "out.extxyz"
     stopped(30)
     predict(efg_jax_command, trained, trajectory, "--out", out)
     monkeypatch.undo()
-    seen, stream = [], TensorGPR.predict_stream
+    seen, stream = [], FittedModel.predict_targets
     monkeypatch.setattr(
-        TensorGPR,
-        "predict_stream",
+        FittedModel,
+        "predict_targets",
         lambda self, frames, **o: stream(self, (seen.append(a.info["step"]) or a for a in frames), **o),
     )
     assert predict(efg_jax_command, trained, trajectory, "--out", out, "--resume").exit_code == 0
@@ -115,13 +118,11 @@ def test_what_was_left_by_another_run_is_refused(
     if change == "structures":
         io.write(trajectory, io.read(trajectory, target=None)[:39])
     if change == "model":
-        load(model).save(model)
-        model.write_bytes(model.read_bytes() + b"\0")
+        replace(load(model).model, regularisation=1e-3).fit(io.read(trained.data)).save(model)
     left = sorted(tmp_path.iterdir())
     result = efg_jax_command("predict", model, trajectory, "--out", out, "--resume", *option)
     assert result.exit_code == 2
-    if change != "model":  # a damaged model is refused before
-        assert f"10 frames here, made with other {change}" in result.stderr
+    assert f"10 frames here, made with other {change.removeprefix('--')}" in result.stderr
     assert sorted(tmp_path.iterdir()) == left
     assert efg_jax_command("predict", trained.model, trajectory, "--out", out, *option).exit_code == 0  # begins again
 
@@ -193,7 +194,7 @@ def test_frames_with_impossible_atoms_are_named_by_their_number(trained, traject
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [("0,5,10-12", [0, 5, 10, 11, 12]), (" 7 , 3 - 4 ", [3, 4, 7]), ("2,2,1-2", [1, 2]), (None, None)],
+    [("0,5,10-12", [0, 5, 10, 11, 12]), (" 7 , 3 - 4 ", [3, 4, 7]), ("2,2,1-2", [1, 2])],
 )
 def test_indices_are_numbers_and_ranges(text, numbers):
     assert parse_indices(text) == numbers
@@ -203,3 +204,35 @@ def test_indices_are_numbers_and_ranges(text, numbers):
 def test_what_is_neither_is_refused(text):
     with pytest.raises(InputError, match="neither a number"):
         parse_indices(text)
+
+
+def test_the_same_from_python(trained, trajectory, efg_jax_command, tensors_of, tmp_path):
+    """The command is a thin caller: the same file, and the same frames one by one."""
+    fitted, out, by_command = load(trained.model), tmp_path / "a.extxyz", tmp_path / "b.extxyz"
+    told = []
+    options = {"species": "O", "indices": np.array([2, 3]), "isotopes": {"O": "17O"}, "chunk": 16}
+    assert predict_to_file(fitted, [trajectory], out, progress=told.append, **options) == 40
+    assert told == list(range(1, 41))
+    words = ("--species", "O", "--indices", "2,3", "--isotope", "17O", "--chunk", "16")
+    assert predict(efg_jax_command, trained, trajectory, *words, "--out", by_command).exit_code == 0
+    assert out.read_text() == by_command.read_text()
+    frames = io.read(trajectory)
+    choice = {"species": "O", "indices": [2, 3], "isotopes": {"O": "17O"}, "variance": True}
+    for one, atoms in zip(annotated(load(trained.model, variance=True), frames, **choice), frames, strict=True):
+        assert one is atoms
+        assert {"efg", "efg_std", "c_q", "eta"} <= set(atoms.arrays)
+    values = np.concatenate([atoms.arrays["efg"] for atoms in frames])
+    np.testing.assert_allclose(values, tensors_of(out), atol=2e-8)
+    with pytest.raises(InputError, match="unknown option 'precision'"):
+        predict_to_file(fitted, trajectory, out, precision="float64")
+
+
+def test_a_run_from_python_resumes_one_of_the_command(
+    trained, trajectory, efg_jax_command, tmp_path, stopped, monkeypatch
+):
+    out, told = tmp_path / "out.extxyz", []
+    stopped(17)
+    predict(efg_jax_command, trained, trajectory, "--out", out)
+    monkeypatch.undo()
+    assert predict_to_file(load(trained.model), str(trajectory), out, resume=True, progress=told.append) == 40
+    assert told[0] == 17

@@ -16,7 +16,7 @@ def test_sparse_model_is_trained_saved_and_predicts(trained, efg_jax_command, te
     assert "O efg" in result.stderr
     assert "%RMSE" in result.stdout
     assert not (tmp_path / "sparse.cache").exists()
-    assert load(model).fitted.bases["O"].size == 8
+    assert load(model).bases["O"].size == 8
     assert efg_jax_command("predict", model, trained.data, "--variance", "--out", out).exit_code == 0
     assert np.isfinite(tensors_of(out)[:, 0, 0]).sum() == 32
 
@@ -27,9 +27,9 @@ def test_primal_model_with_contracted_channels(trained, efg_jax_command, tmp_pat
         "train", trained.data, *SMALL, "--primal", "--zeta", "1", "--contract", "3", "--out", model
     )
     assert result.exit_code == 0, result.stderr
-    fitted = load(model)
-    assert fitted.primal
-    assert fitted.descriptor.contraction.shape[1] == 3
+    options = load(model).model
+    assert options.primal
+    assert options.descriptor.contraction.shape[1] == 3
 
 
 def test_who_interrupts_is_told_how_to_go_on(trained, efg_jax_command, tmp_path, monkeypatch):
@@ -50,7 +50,7 @@ def test_who_interrupts_is_told_how_to_go_on(trained, efg_jax_command, tmp_path,
     monkeypatch.setattr(tensor_gpr, "fit_sparse", interrupted)
     result = efg_jax_command(*command)
     assert result.exit_code == 130
-    assert "stopped after 2 of 5 parts" in result.stderr
+    assert "stopped after 2 of 5 steps; the same command with --resume continues from there" in result.stderr
     assert not model.exists()
     assert len(list((tmp_path / "sparse.cache").glob("*fold*"))) == 2
     monkeypatch.setattr(tensor_gpr, "fit_sparse", plain)
@@ -65,8 +65,9 @@ def test_who_interrupts_is_told_how_to_go_on(trained, efg_jax_command, tmp_path,
     [
         (("--resume",), "give --inducing N"),
         (("--distributed",), "give --inducing N"),
-        (("--inducing", "0"), "inducing = 0"),
-        (("--inducing", "8", "--model", "scalar"), "a scalar model is dense"),
+        (("--inducing", "0"), "inducing must be a positive integer"),
+        (("--inducing", "8", "--model", "scalar"), "--inducing is an option of tensor models; leave it out"),
+        (("--selection", "cur", "--model", "scalar"), "--selection is an option of tensor models"),
         (("--inducing", "8", "--primal", "--zeta", "1"), "leave out either"),
         (("--primal",), "give zeta = 1"),
     ],

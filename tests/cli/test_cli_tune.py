@@ -81,7 +81,7 @@ def test_train_takes_the_hyperparameters(tuned, trained, efg_jax_command, tmp_pa
     command = ("train", trained.data, "--species", "O", "--hyperparameters", best, "--test", "0", "--out", model)
     assert efg_jax_command(*command).exit_code == 0
     found = json.loads(best.read_text())["hyperparameters"]
-    fitted = load(model)
+    fitted = load(model).model
     assert float(fitted.descriptor.sigma) == found["descriptor"]["sigma"]
     assert fitted.descriptor.nmax == 2
     assert fitted.regularisation == found["regularisation"]
@@ -116,7 +116,7 @@ def test_hyperparameters_given_twice_are_refused(tuned, trained, efg_jax_command
         (("--weight", "Si=2"), "a weight is given for Si"),
         (("--parameters", "colour"), "cannot tune colour"),
         (("--method", "box-behnken", "--budget", "5"), "raise the budget to 15"),
-        (("--contract", "0"), "give a number from 1 to"),
+        (("--contract", "0"), "channels must be from 1 to"),
         (("--hyperparameters", "nowhere.json"), "no such file of hyperparameters"),
         (("--target", "ms"), "ms"),
     ],
