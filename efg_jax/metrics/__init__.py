@@ -1,5 +1,4 @@
-"""What a prediction of tensors is worth: errors of arrays, the observables behind them, and smooth versions to train
-on.
+"""Errors of predicted tensors: of arrays, of the observables behind them, and smooth versions to train on.
 
 Everything here is a pure function of JAX arrays. The reference always comes first and the prediction second.
 """

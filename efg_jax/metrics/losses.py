@@ -1,4 +1,4 @@
-"""Losses for tensors: what to minimise when the paper's metrics, or nearly those, are what a prediction is judged by.
+"""Losses for tensors: the metrics of Harper et al. 2025, or close relatives, made smooth.
 
 Two of them are means of three errors, of size, shape and orientation, and differ in the last. Both have finite
 gradients everywhere."""

@@ -1,4 +1,4 @@
-"""From tensors, reference and predicted, to everything that a report says of one species."""
+"""From reference and predicted tensors to all scores of one species."""
 
 import dataclasses
 from functools import partial

@@ -1,4 +1,4 @@
-"""Tables of a report: one model by itself, or several side by side."""
+"""Tables of scores: of one model, or of several side by side."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

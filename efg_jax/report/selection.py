@@ -1,6 +1,4 @@
-"""What is evaluated: labelled tensors by species with their field directions, scale and nucleus, checked before
-anything is computed.
-"""
+"""Input of a report: labelled tensors by species with field directions, scale and nucleus, checked first."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -142,7 +140,8 @@ def require_finite(array: np.ndarray, species: str, what: str) -> np.ndarray:
     bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if bad.any():
         raise InputError(
-            f"{what} for {species} are not finite in {bad.sum()} of {len(array)} cases, first in number {bad.argmax()}"
+            f"{what} for {species} are not finite in {bad.sum()} of {len(array)} cases, "
+            f"the first of them number {bad.argmax()}"
         )
     return array
 

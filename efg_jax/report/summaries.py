@@ -1,4 +1,4 @@
-"""Numbers of a report: what is undefined becomes None, because JSON has no NaN."""
+"""Scores as plain numbers; undefined ones are None, because JSON has no NaN."""
 
 import math
 from typing import Any

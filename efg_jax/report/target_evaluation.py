@@ -1,4 +1,4 @@
-"""From values of any target, reference and predicted, to everything that a report says of them."""
+"""From reference and predicted values of any target to all scores."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Sensitivity of what an experiment sees of one atom to every position and to strain."""
+"""Sensitivity of a measured quantity of one atom to every position and to strain."""
 
 from collections.abc import Sequence
 

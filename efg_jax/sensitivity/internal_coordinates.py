@@ -1,4 +1,4 @@
-"""Which bonds and angles a gradient consists of."""
+"""A gradient in terms of bonds and angles."""
 
 from typing import Literal, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Sensitivities as arrows on the structure, beside the bonds and angles that matter."""
+"""Sensitivities as arrows on the structure, beside the most important bonds and angles."""
 
 from collections.abc import Sequence
 

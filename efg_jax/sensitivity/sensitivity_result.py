@@ -16,7 +16,7 @@ from efg_jax.tensors.nuclei import Isotope
 from efg_jax.text import digits
 
 MOST_ROWS = 15
-NEAR = 0.1  # Å; a kink within such a displacement is told
+NEAR = 0.1  # Å; a nearer kink is noted
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Sensitivity(ResultWithRows):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know: how far the gradient carries, and what the bonds and angles leave out."""
+        """Remarks for the reader: how far the gradient holds, and what the bonds and angles leave out."""
         found = []
         if self.reach < NEAR:
             found.append(f"linear for displacements below {digits(self.reach)} Å only: {self.at_kink}")

@@ -1,4 +1,4 @@
-"""Broadening of spectra, and how it is written."""
+"""Broadening of spectra, and how to write it as text."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What is measured: field, spinning, transitions, order; checked before anything is computed."""
+"""Conditions of a spectrum: field, spinning, transitions, order; checked before anything is computed."""
 
 import math
 from dataclasses import dataclass
@@ -64,9 +64,9 @@ def conditions(
         InputError: a value out of its range, or the central transition of an integer spin.
     """
     if not (math.isfinite(field) and field > 0.0):
-        raise InputError(f"a field of {field:g} T makes no spectrum; give the magnet's field in tesla, as 14.1")
+        raise InputError(f"a field of {field:g} T is not a magnetic field; give tesla, as 14.1")
     if not EARTH <= field <= LARGEST:
-        raise InputError(f"a field of {field:g} T is no NMR magnet's; give tesla (14.1), not MHz or gauss")
+        raise InputError(f"a field of {field:g} T is outside the range of magnets; give tesla (14.1), not MHz or gauss")
     if not spinning >= 0.0:
         raise InputError(f"a spinning rate of {spinning:g} Hz has no meaning; give 0 (static), a rate in Hz, or inf")
     if order not in (1, 2):

@@ -1,4 +1,4 @@
-"""NMR sites of structures: what a spectrum needs to know of the nuclei of one isotope."""
+"""NMR sites of structures: the tensors of all nuclei of one isotope."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -164,7 +164,7 @@ def _check_reference(
     nucleus: Isotope, reference: float | int | None, shift: float | int | None, frames: Sequence[Atoms], name: str
 ) -> None:
     if not frames:
-        raise InputError("there are no structures to make a spectrum of; pass at least one")
+        raise InputError("there are no structures; a spectrum needs at least one")
     if reference is not None and shift is not None:
         raise InputError(
             "both a reference and a shift were given; give reference (σ_ref) to use the shielding, shift to do without"

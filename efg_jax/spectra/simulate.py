@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 DENSITY = 60  # of mrsimulator's integration over the half sphere
 MOST_SIDEBANDS = 4096
 CAPTURED = 0.995  # part of the intensity that a window which was chosen automatically must hold
-LOST = 0.01  # part of the intensity outside a window that was asked for, above which the user hears of it
+LOST = 0.01  # part of the intensity outside a window that was asked for, above which a warning is logged
 PIECE = 1 << 22  # points that are simulated at a time, of all sites together
 WIDENINGS = 6
 WIDENING = 1.5
@@ -142,7 +142,7 @@ def sites_of(
             raise InputError(f"sites have their isotope and shifts already; leave {', '.join(given) or 'isotope'} out")
         found = atoms
     elif isotope is None:
-        raise InputError("a spectrum is one isotope's; pass isotope='17O' or another")
+        raise InputError("expected an isotope, got none; pass isotope='17O' or another")
     else:
         found = sites(atoms, isotope, efg="efg" if efg else None, **choice)
     if merge is False:

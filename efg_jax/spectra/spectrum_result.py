@@ -1,4 +1,4 @@
-"""Spectra as they are handed back: axes, intensities, where they come from; to be drawn or written."""
+"""Spectra: axes, intensities and metadata, to draw or write."""
 
 import os
 from collections.abc import Mapping

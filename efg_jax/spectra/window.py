@@ -1,4 +1,4 @@
-"""Where a spectrum lies: windows that hold a whole powder pattern."""
+"""Frequency windows that hold a whole powder pattern."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -163,7 +163,7 @@ def choose_window(
     if offset is not None and not np.isfinite(offset):
         raise InputError(f"an offset of {offset:g} Hz has no meaning; give a number of Hz")
     if points is not None and points < 2:
-        raise InputError(f"{points} points make no spectrum; give 2 or more, as 2048")
+        raise InputError(f"{points} points are too few for a spectrum; give 2 or more, as 2048")
     margin = MARGIN * (high - low) + TAILS[shape] * fwhm
     if offset is None:
         offset = 0.5 * (low + high)

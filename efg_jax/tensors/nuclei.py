@@ -1,5 +1,4 @@
-"""The nuclei of NMR: spin, quadrupole moment, gyromagnetic ratio, each with its source, and all of them the user's to
-override.
+"""The nuclei of NMR: spin, quadrupole moment, gyromagnetic ratio, with sources; users can override all of them.
 
 Quadrupole moments are those of Pyykkö's year-2008 compilation. Later revisions exist for some (²⁷Al ≈ 148.2 mb): take
 them with ``isotope("27Al").replace(quadrupole_moment=148.2, quadrupole_source="...")``, for one call, or

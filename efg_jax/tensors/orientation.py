@@ -1,5 +1,4 @@
-"""Where a tensor's principal axes point: quaternions, angles to the field, and comparisons that no choice of axis signs
-can change.
+"""Orientation of principal axes: quaternions, angles to the field, and comparisons that ignore the signs of axes.
 
 Axes are the columns x, y, z of a proper rotation, as :func:`efg_jax.tensors.principal.principal_axes` gives them. An
 orthorhombic tensor is the same after a turn of 180° about any of its axes, so each orientation has four frames (the

@@ -1,4 +1,4 @@
-"""What a powder does to a frequency: every direction of the field, for every site."""
+"""Powder averages: the frequency of every site for every direction of the field."""
 
 import jax
 import jax.numpy as jnp

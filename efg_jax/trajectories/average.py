@@ -99,7 +99,7 @@ def average(
     )
     if timestep is not None and not (np.isfinite(timestep) and timestep > 0):
         raise InputError(
-            f"a time step of {timestep} fs makes no sense; give the time from one frame to the next, in fs"
+            f"a time step of {timestep} fs is not positive; give the time from one frame to the next, in fs"
         )
     if options.frame not in ("fixed", "crystal"):
         raise InputError(f"frame = {frame!r} is unknown; choose 'fixed' or 'crystal'")
@@ -111,7 +111,7 @@ def average(
             progress(sums.frames)
     sums.finish()
     if sums.frames == 0:
-        raise InputError("there are no frames to average; check the file, or the iterator that was used up before")
+        raise InputError("there are no frames to average; check the file, or pass a fresh iterator")
     if sums.counted == 0:
         raise InputError(f"none of the {sums.frames} frames counts: mask and labels leave no atom; check them")
     elements = sorted(set(sums.symbols.tolist()))

@@ -1,6 +1,4 @@
-"""Whether the frames of a trajectory belong together: the same atoms in the same order, in one frame of space, in one
-unit.
-"""
+"""Checks that the frames of a trajectory belong together: same atoms and order, same orientation, same unit."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Distributions of what single frames show, from a sample of bounded size."""
+"""Distributions of quantities in single frames, from a sample of bounded size."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What a frame says of its tracked atoms: their tensors, which of them count, and under which label."""
+"""What a frame holds for its tracked atoms: their tensors, a mask, and labels."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""From sums to what is reported of each atom and label."""
+"""Averages of each atom and label, with their errors."""
 
 import math
 from collections.abc import Mapping

@@ -1,6 +1,4 @@
-"""What the average over a trajectory says: sites, correlations, relaxation, distributions; as table, files, structure
-and pictures.
-"""
+"""Averages over a trajectory: sites, correlations, relaxation, distributions; as table, files, structure, figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,6 +1,4 @@
-"""What a trajectory says, in pictures: running averages, distributions, autocorrelations, and the wrong order of
-averaging.
-"""
+"""Figures of a trajectory: running averages, distributions, autocorrelations, and the wrong order of averaging."""
 
 from collections.abc import Sequence
 
