@@ -84,18 +84,12 @@ class TensorGPR(KernelModel):
         resume: bool = True,
         progress: Progress | None = None,
     ) -> "FittedTensorGPR":
-        """Train on structures that carry the target; atoms without a label (NaN) are left out.
+        """Train on structures that carry the target; see `Model.fit`.
 
-        Args:
-            structures: the training set.
-            checkpoint: folder where a sparse model keeps its sums after every chunk of structures. An interrupted fit
-                that is called again with the same data and options continues there. It is emptied when the fit is done.
-            resume: False: discard first what the folder holds of this fit.
-            progress: called after each chunk of a sparse model.
+        The checkpoint of a sparse model keeps its sums after every chunk; it is emptied when the fit is done.
 
         Raises:
-            InputError: bad structures or labels, no label at all for a species, or a kernel that is not positive
-                definite.
+            InputError: bad structures or labels, a species without labels, or a kernel that is not positive definite.
         """
         # From here on the labels are under the target's own name.
         structures = check_frames(structures, self.target, array=self.array, per=self.per)
