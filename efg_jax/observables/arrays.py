@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from efg_jax.precision import x64
 from efg_jax.structures.padding import in_bucket
-from efg_jax.tensors.nuclei import Isotope, Nuclei
+from efg_jax.tensors.nuclei import Nuclei
 from efg_jax.tensors.principal import PrincipalAxes, principal_axes
 from efg_jax.tensors.quantities import Context, Quantity, View, evaluate, evaluate_with_gradients
 from efg_jax.tensors.shielding import shift_tensor
@@ -59,12 +59,6 @@ def shift_tensors(
 ) -> Float[np.ndarray, "n 3 3"]:
     """Shift tensors as NumPy arrays, ppm."""
     return _on_host(_shift_tensor, shieldings, np.broadcast_to(reference, len(shieldings)))
-
-
-def nuclei_of(isotopes: Sequence[Isotope | None]) -> Nuclei | None:
-    """Nuclei as arrays; None where no site has one with a quadrupole moment."""
-    nuclei = Nuclei.of(isotopes)
-    return nuclei if np.isfinite(nuclei.quadrupole_moment).any() else None
 
 
 def _one_each(context: Context, count: int) -> Context:
