@@ -5,6 +5,7 @@ EFGs are in V/Å², frequencies in Hz (not rad/s), angles in rad. The axis order
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
@@ -20,7 +21,7 @@ HZ_PER_MILLIBARN_V_PER_ANGSTROM2 = 1.602176634e-19 / 6.62607015e-34 * 1e-11
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def coupling_factor(isotope: Isotope | Nuclei | str) -> Float[Array, "*atoms"] | float:
+def coupling_factor(isotope: Isotope | Nuclei | str) -> Float[Array | np.ndarray, "*atoms"] | float:
     """e Q/h: the coupling constant C_Q in Hz that one V/Å² of V_zz gives.
 
     Raises:
@@ -172,7 +173,9 @@ def quadrupolar_induced_shift(
     return -1e6 * factor * (p_q / larmor) ** 2
 
 
-def frequency_factor(spin: Float[Array, "*atoms"] | float | int) -> Float[Array, "*atoms"] | float:
+def frequency_factor(
+    spin: Float[Array | np.ndarray, "*atoms"] | float | int,
+) -> Float[Array | np.ndarray, "*atoms"] | float:
     """3/(2I(2I − 1)), which turns eQ/h · n·V·n into ν_Q.
 
     Args:
