@@ -10,8 +10,9 @@ from ase import Atoms
 from jaxtyping import Array, Float
 
 from efg_jax.network.architecture import Architecture
+from efg_jax.network.heads import Parts
 from efg_jax.network.rows import in_rows, lengthened
-from efg_jax.network.standard_units import Parts, Standard
+from efg_jax.network.standard_units import Standard
 from efg_jax.precision import cast
 from efg_jax.structures.environments import Environments, environments, species_of
 from efg_jax.structures.padding import bucket, lengthen

@@ -28,15 +28,15 @@ class Committee(eqx.Module):
     networks: tuple[Network, ...]
     histories: tuple[History, ...] = eqx.field(static=True)
 
-    def known(self, target: str) -> list[str]:
+    def species_of(self, target: str) -> list[str]:
         """Elements whose atoms had labels of a target."""
         labelled = self.standards[target].labelled
         return [symbol for symbol, found in zip(self.architecture.species, labelled, strict=True) if found]
 
     @property
-    def elements(self) -> list[str]:
+    def species(self) -> list[str]:
         """Elements whose atoms had labels of any target."""
-        return [s for s in self.architecture.species if any(s in self.known(name) for name in self.targets)]
+        return [s for s in self.architecture.species if any(s in self.species_of(name) for name in self.targets)]
 
     def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """JSON values and arrays; `unpack` is the inverse."""

@@ -215,7 +215,7 @@ class FittedNetwork(FittedModel):
 
     def species_of(self, target: str | None = None) -> list[str]:
         """Elements whose atoms had labels of a target."""
-        return self.committee.known(self.one_target(target).name)
+        return self.committee.species_of(self.one_target(target).name)
 
     def scales(self, target: str) -> dict[str, Scale]:
         """μ and σ of |V_zz| by element, V/Å²."""

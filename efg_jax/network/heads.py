@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from efg_jax.descriptors import Irrep
@@ -12,7 +13,8 @@ from efg_jax.network.couplings import Features
 from efg_jax.network.linear import Linear, random_weights
 from efg_jax.tensors.coupling import real_clebsch_gordan
 
-Parts = dict[Irrep, Float[Array, "atoms _"]]
+Parts = dict[Irrep, Float[Array | np.ndarray, "atoms _"]]
+"""Components m = −λ..λ of each irreducible part."""
 
 
 class IrrepHead(eqx.Module):

@@ -51,10 +51,10 @@ def predict_stream(
 
 def _choice(fitted: Committee, target: Target, species, indices, several: bool) -> Choice:
     """Atoms that are predicted; each of several targets is predicted for the elements that it was trained for."""
-    known = fitted.known(target.name)
+    known = fitted.species_of(target.name)
     if several and species is not None:
         wanted = [species] if isinstance(species, str) else species
-        Choice(fitted.elements, wanted, None)  # one target at least knows every element
+        Choice(fitted.species, wanted, None)  # one target at least knows every element
         species = [symbol for symbol in wanted if symbol in known]
     return Choice(known, species, indices)
 

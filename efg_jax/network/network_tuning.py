@@ -25,7 +25,7 @@ from efg_jax.network.network_parameters import (
     with_network_values,
 )
 from efg_jax.network.trainer import TrainingFailed
-from efg_jax.network.training_history import History, Row
+from efg_jax.network.training_history import EpochRow, History
 from efg_jax.network.training_sets import TrainingData
 from efg_jax.storage.checkpoint import stored_arrays
 from efg_jax.storage.fingerprints import digest, fingerprint
@@ -84,7 +84,7 @@ class NetworkTuning(TuningProblem[Model]):
         }
 
     def narrowed(self, parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
-        """Without sizes that cannot make the targets."""
+        """The parameters without sizes that cannot make the targets."""
         return narrowed(parameters, self.model, outputs(self._data.targets))
 
     def model_at(self, values: Values) -> Model:
@@ -136,7 +136,7 @@ class NetworkTuning(TuningProblem[Model]):
 
 
 def _unheard(*_: Any) -> None:
-    """Nobody is told."""
+    """Do nothing after an epoch."""
 
 
 def _trained(
@@ -145,32 +145,35 @@ def _trained(
     """Train until the end, or until ``report`` ends it; what the journal keeps of it.
 
     Raises:
-        InputError: the training fails by something else than a loss that is not finite.
+        InputError: the training fails for another reason than a loss that is not finite.
     """
-    kept = _kept_rows(folder)  # `fit` does not tell them again
+    kept = _kept_rows(folder)  # `fit` does not report them again
     losses: list[float] = []
 
-    def heard(row: Row) -> None:
+    def record(row: EpochRow) -> None:
         losses.append(row["validation_loss"])
         report(len(losses) - 1, losses[-1])
 
-    def told(row: Row) -> None:
+    def after_epoch(row: EpochRow) -> None:
         watch(row)
         for missed in kept[len(losses) : row["epoch"]]:
-            heard(missed)
-        heard(row)
+            record(missed)
+        record(row)
 
     clock, processor, state = time.perf_counter(), time.process_time(), "complete"
     try:
         try:
             fitted = model.fit(
-                list(data.training.values()), validation=list(data.validation.values()), checkpoint=folder, watch=told
+                list(data.training.values()),
+                validation=list(data.validation.values()),
+                checkpoint=folder,
+                watch=after_epoch,
             )
             rows = fitted.histories[0].rows
         except TrainingFailed:
             rows, state = kept, "failed"
         for missed in rows[len(losses) :]:
-            heard(missed)
+            record(missed)
     except Pruned:
         state = "pruned"
     return {
@@ -181,7 +184,7 @@ def _trained(
     }
 
 
-def _kept_rows(folder: Path | None) -> tuple[Row, ...]:
+def _kept_rows(folder: Path | None) -> tuple[EpochRow, ...]:
     """Epochs in the last checkpoint of a training that was interrupted."""
     paths = [] if folder is None else sorted(folder.glob("[!.]*-state.npz"), key=lambda path: path.stat().st_mtime_ns)
     return History.from_arrays(stored_arrays(paths[-1])).rows if paths else ()

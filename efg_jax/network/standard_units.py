@@ -12,9 +12,8 @@ from jaxtyping import Float
 
 from efg_jax.descriptors import INVARIANT, Irrep
 from efg_jax.errors import InputError
+from efg_jax.network.heads import Parts
 from efg_jax.structures.targets import NEGLIGIBLE, Target, labels, to_irreps
-
-Parts = dict[Irrep, Float[np.ndarray, "atoms _"]]
 
 
 class Standard(eqx.Module):

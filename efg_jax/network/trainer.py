@@ -16,12 +16,12 @@ from efg_jax.errors import InputError, as_float, as_int
 from efg_jax.models.protocol import Progress
 from efg_jax.network.backbone import Network
 from efg_jax.network.batches import Batch, Sample, common_shape, joined, named, packed
-from efg_jax.network.training_history import History, Row, percent_errors
+from efg_jax.network.training_history import EpochRow, History, percent_errors
 from efg_jax.network.training_loss import Loss, Objective
 from efg_jax.storage.checkpoint import Checkpoint
 
 PRECISION = np.dtype(np.float32)
-Watch = Callable[[Row], None]
+Watch = Callable[[EpochRow], None]
 """Called after each epoch with its row of the `History`; an exception ends the training."""
 
 
@@ -216,7 +216,7 @@ class Trainer:
             counts.append(_labels_of(batch))
         return state, float(np.average(losses, weights=counts))
 
-    def _validated(self, state: State, still: Network, epoch: int, training_loss: float) -> Row:
+    def _validated(self, state: State, still: Network, epoch: int, training_loss: float) -> EpochRow:
         """One row of the history."""
         losses, counts, judged = [], [], []
         network = eqx.combine(state.average, still)

@@ -9,7 +9,8 @@ import numpy as np
 from efg_jax.network.batches import Batch
 from efg_jax.storage.atomic_write import write_rows
 
-Row = dict[str, int | float]
+EpochRow = dict[str, int | float]
+"""Losses and errors of one epoch, see `History.rows`."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,9 @@ class History:
             and λ the %RMSE of the validation set, as ``efg_2``.
     """
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[EpochRow, ...] = ()
 
-    def with_row(self, row: Row) -> "History":
+    def with_row(self, row: EpochRow) -> "History":
         """The history with another row."""
         return History((*self.rows, row))
 
@@ -79,7 +80,7 @@ def write_histories(path: str | Path, histories: Sequence[History]) -> None:
 _PLAIN = ("epoch", "learning_rate", "training_loss", "validation_loss")
 
 
-def percent_errors(judged: Sequence[tuple[Mapping, Batch]]) -> Row:
+def percent_errors(judged: Sequence[tuple[Mapping, Batch]]) -> EpochRow:
     """%RMSE of each target and λ over the labelled atoms of all elements, in standard units (`metrics.rmse_percent`).
 
     Args:
