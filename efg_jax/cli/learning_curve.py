@@ -190,7 +190,7 @@ def _result(fit: "Fit") -> str:
     species = fit.rows[0].species
     of_first = {row.metric: row.value for row in fit.rows if row.species == species}
     watched = [metric for metric in WATCHED if metric in of_first][:2]
-    values = ", ".join(f"{label_of(metric).mathtext} {of_first[metric]:#.3g}" for metric in watched)
+    values = ", ".join(f"{label_of(metric).text} {of_first[metric]:#.3g}" for metric in watched)
     return f"{fit.model}, {fit.structures} structures, repeat {fit.repeat}: {species} {values}"
 
 
