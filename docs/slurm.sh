@@ -1,5 +1,6 @@
 #!/bin/bash
-# Prediction of a trajectory on two nodes of four GPUs each, one process a GPU. Submit with sbatch; submit again to go on after a failure.
+# Prediction of a trajectory on two nodes of four GPUs each, one process per GPU. Submit with sbatch.
+# After a failure submit it again: it resumes.
 #SBATCH --job-name=efg-jax
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=4
@@ -9,9 +10,9 @@
 #SBATCH --output=%x-%j.log
 
 set -eu
-source "$HOME/efg/bin/activate"  # where `pip install 'efg-jax[cuda]'` went
+source "$HOME/efg/bin/activate"  # the environment with efg-jax[cuda]
 
-# gRPC, by which the processes find each other, would go through the proxies of the site.
+# The processes find each other by gRPC, which must not use the proxies of the site.
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 
 # Compiled programs on a file system that all nodes see: rank 0 writes them, and the next job starts without compiling.

@@ -1,7 +1,11 @@
 """The page on the command line, from the command line itself: every command, argument and option with its help."""
 
+import re
+
 from efg_jax.cli import COMMANDS, app
 
+# The name of a command, and its text up to the next one.
+SECTION = re.compile(r"^## efg-jax (\S+)\n(.*?)(?=^## |\Z)", re.M | re.S)
 INTRODUCTION = """\
 # Command line
 
@@ -21,10 +25,7 @@ Then the Tab key completes commands, options and choices.
 
 def page() -> str:
     """Markdown of the whole page."""
+    text = app.generate_docs(output_format="markdown").replace("```console\n", "```text\n")
+    sections = dict(SECTION.findall(text))
     names = [name.replace("_", "-") for name in COMMANDS]
-    return "\n\n".join([INTRODUCTION, *map(_section, names)])
-
-
-def _section(name: str) -> str:
-    text = app[name].generate_docs(output_format="markdown", heading_level=2, usage_name=f"efg-jax {name}")
-    return text.replace("```console\n", "```text\n")
+    return "\n\n".join([INTRODUCTION, *(f"## {name}\n{sections[name]}" for name in names)])
