@@ -12,6 +12,7 @@ from ase.io import write
 import efg_jax
 from efg_jax import LambdaSOAP, TensorGPR
 from efg_jax.network import Architecture, EquivariantNetwork, Training
+from efg_jax.storage.plain_values import from_plain
 from efg_jax.tuning import Hyperparameters, write_hyperparameters
 
 BASE = ("learning-curve", "--species", "O", "--test", "0.25")
@@ -151,8 +152,8 @@ def test_networks_beside_kernel_models(drawn, efg_jax_command, tmp_path, monkeyp
         "[1/2] tensor, 6 structures, repeat 1", "[2/2] network, 6 structures, repeat ",
     ]  # fmt: skip
     network = json.loads(json_file.read_text(encoding="utf-8"))["settings"]["models"]["network"]
-    assert Architecture.from_dict(network["architecture"]) == Architecture(("O", "Si"), 4.0, channels=2, layers=1)
-    assert Training.from_dict(network["training"]) == Training(epochs=2, validation=0.3)
+    assert from_plain(Architecture, network["architecture"]) == Architecture(("O", "Si"), 4.0, channels=2, layers=1)
+    assert from_plain(Training, network["training"]) == Training(epochs=2, validation=0.3)
 
     def refuse(*_, **__):
         raise AssertionError("fitted again")
@@ -170,7 +171,7 @@ def test_who_interrupts_the_first_network_is_told_how_to_go_on(drawn, efg_jax_co
         raise KeyboardInterrupt
 
     monkeypatch.setattr(EquivariantNetwork, "fit", interrupted)
-    result = efg_jax_command(*WHOLE, drawn.data, "--model", "network", "--out", tmp_path / "curve.csv")
+    result = efg_jax_command(*BASE, "--sizes", "6", drawn.data, "--model", "network", "--out", tmp_path / "curve.csv")
     assert result.exit_code == 130
     assert "stopped in the first fit; the same command with --resume continues from there" in result.stderr
 
@@ -245,7 +246,8 @@ def test_what_is_no_field_gradient_is_learned_as_tensor(structures, save, efg_ja
 )
 def test_nonsense_is_refused_and_leaves_nothing(drawn, efg_jax_command, tmp_path, monkeypatch, arguments, says):
     monkeypatch.chdir(tmp_path)
-    command = [*CURVE, drawn.data, "--out", "curve.csv"]
+    descriptor = () if "network" in arguments else DESCRIPTOR
+    command = [*BASE, *descriptor, *CURVE[-4:], drawn.data, "--out", "curve.csv"]
     if arguments[0] == "--species":
         command.remove("O")
         command.remove("--species")
