@@ -61,7 +61,7 @@ def history_figure(searches: Mapping[str, Search], title: str = "") -> Figure:
         right.set(xlabel="processor time (s)")
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles = [*_states([trial for search in searches.values() for trial in search.trials]), *lines]
-        figure.legend(handles=handles, loc="outside upper center", ncols=4)
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
         if title:
             figure.suptitle(title, fontsize=11)
     return figure
