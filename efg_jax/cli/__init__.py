@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CoercionError, CycloptsError, Parameter
+from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter
 
 from efg_jax.cli.interrupts import heed_interrupts
 from efg_jax.cli.option_fields import help_of
@@ -18,17 +18,8 @@ __all__ = ["app", "main", "run"]
 BAD_INPUT, INTERRUPTED = 2, 130
 FRACTION = re.compile(r"[-+]?\d*(\.\d*([eE][-+]?\d+)?|[eE][-+]?\d+)")
 COMMANDS = (
-    "train",
-    "tune",
-    "evaluate",
-    "predict",
-    "learning_curve",
-    "observables",
-    "convert",
-    "spectrum",
-    "average",
-    "sensitivity",
-    "datasets",
+    *("train", "tune", "evaluate", "predict", "learning_curve"),
+    *("observables", "convert", "spectrum", "average", "sensitivity", "datasets"),
 )
 HELP = """Learn the tensors behind solid-state NMR from first-principles structures.
 
@@ -113,6 +104,9 @@ def main() -> None:
 
 def _line(error: CycloptsError | InputError) -> str:
     """The message in one line; of a text that the reader of an option refused, what the reader says."""
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        command = " ".join(["efg-jax", *(error.command_chain or ())])
+        return f"{error.argument.name} is missing, or has no value; `{command} --help` shows how to give it"
     refused = isinstance(error, CycloptsError) and isinstance(error.__cause__, InputError)
     return " ".join(str(error.__cause__ if refused else error).split())
 

@@ -79,14 +79,7 @@ SIZES = Fields(
 )
 STEPS = Fields(
     "efg_jax.network.trainer:Training",
-    {
-        "epochs": {},
-        "steps": {},
-        "learning_rate": {},
-        "batch_edges": {},
-        "validation": FRACTION,
-        "patience": {},
-    },
+    {"epochs": {}, "steps": {}, "learning_rate": {}, "batch_edges": {}, "validation": FRACTION, "patience": {}},
     NETWORKS,
 )
 LOSS = Fields("efg_jax.network.training_loss:Loss", {"kind": {"name": "--loss"}}, NETWORKS)

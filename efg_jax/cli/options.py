@@ -52,10 +52,7 @@ ModelFile = Annotated[str, Parameter(metavar="MODEL", help="A model file that `e
 File = Annotated[Path | None, Parameter(metavar="FILE", group=OUTPUT)]
 Folder = Annotated[Path | None, Parameter(metavar="DIR", group=OUTPUT)]
 Switch = Annotated[bool, Parameter(group=OUTPUT)]
-Quiet = Annotated[
-    bool,
-    Parameter(("--quiet", "-q"), group=OUTPUT, help="Show no progress; results and errors only."),
-]
+Quiet = Annotated[bool, Parameter(("--quiet", "-q"), group=OUTPUT, help="Show no progress; results and errors only.")]
 Index = Annotated[
     str,
     Parameter(
@@ -66,8 +63,7 @@ Index = Annotated[
     ),
 ]
 ArrayName = Annotated[
-    str | None,
-    Parameter(metavar="NAME", group=DATA, help="Name of the target in the files, where it differs."),
+    str | None, Parameter(metavar="NAME", group=DATA, help="Name of the target in the files, where it differs.")
 ]
 TensorArrays = Annotated[
     Any,
@@ -130,8 +126,6 @@ class Labels:
         target: What to learn: efg (V/Å²), ms (shielding, ppm), dipole, polarizability, dielectric, or any array of the
             files; for networks several: efg,ms, or the option again. Without it efg.
         species: Element whose atoms are learned; several: O,Si, or the option again. Without it all that have labels.
-        array: Name of the target in the files, where it differs.
-        index: Structures to take from each file, counted from 0: 0, -1, ::10.
     """
 
     target: Targets = None
@@ -179,12 +173,7 @@ class Labels:
 @FLAT
 @dataclass(frozen=True)
 class Tensors:
-    """Tensors that are read from files.
-
-    Attributes:
-        array: Name of a tensor in the files, where it differs: efg=V_tensor, ms=sigma.
-        index: Structures to take from each file, counted from 0: 0, -1, ::10.
-    """
+    """Tensors that are read from files."""
 
     array: TensorArrays = None
     index: Index = ":"
@@ -198,8 +187,6 @@ class ReportFiles:
     Attributes:
         json: Write the report as JSON, one entry a species; for several targets one entry a target, with its species.
         plots: Write parity plots into this folder, for several targets into a folder each; made if it is missing.
-        isotopes: Isotope by which V/Å² becomes MHz and kHz: 49Ti, or Ti=49Ti. May be repeated; without it the one that
-            NMR uses.
     """
 
     json: File = None

@@ -1,5 +1,6 @@
 """`efg-jax predict`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,16 +35,29 @@ PREDICTION = Fields(
 )
 
 
+@options.FLAT
+@dataclass(frozen=True)
+class Outputs:
+    """What is written.
+
+    Attributes:
+        out: Extended XYZ file to write; compressed if its name ends in .gz.
+        resume: Resume an interrupted prediction.
+    """
+
+    out: Annotated[Path, Parameter(metavar="FILE", group=options.OUTPUT)]
+    isotopes: options.Isotopes = None
+    resume: options.Switch = False
+    distributed: options.Distributed = False
+
+
 @takes(PREDICTION)
 def predict(
     model: options.ModelFile,
     /,
     *structures: Annotated[str, Parameter(required=True, metavar="STRUCTURES")],
-    out: Annotated[Path, Parameter(metavar="FILE", group=options.OUTPUT)],
     target: options.Targets = None,
-    isotopes: options.Isotopes = None,
-    resume: options.Switch = False,
-    distributed: options.Distributed = False,
+    outputs: Outputs,
     quiet: options.Quiet = False,
     given: Given,
 ) -> None:
@@ -64,12 +78,10 @@ def predict(
 
     Args:
         structures: Structures in any format that ASE reads, trajectories too, or the name of a data set that ships.
-        out: Extended XYZ file to write; compressed if its name ends in .gz.
         target: Only these of a model's targets: efg,ms, or the option again.
-        resume: Resume an interrupted prediction.
     """
-    check_outputs({"--out": out}, inputs=[model, *structures])
-    if distributed:
+    check_outputs({"--out": outputs.out}, inputs=[model, *structures])
+    if outputs.distributed:
         quiet = join_processes(quiet)
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
@@ -80,13 +92,13 @@ def predict(
         fitted = load(model, variance=given.get("variance", False))
         progress.stage(f"predicting {', '.join(structures)}")
         counter = Counter(progress, "predicting")
-        told = {"isotopes": isotopes, "resume": resume, "distributed": distributed, "progress": counter}
+        told = {"isotopes": outputs.isotopes, "resume": outputs.resume, "distributed": outputs.distributed}
         try:
-            frames = predict_to_file(fitted, structures, out, targets=target, **told, **given)
+            frames = predict_to_file(fitted, structures, outputs.out, targets=target, progress=counter, **told, **given)
         except BaseException:
-            if counter.done and not is_device(out):
+            if counter.done and not is_device(outputs.out):
                 progress.say(
                     f"stopped after {counter.done} frames; the same command with --resume continues from there"
                 )
             raise
-        progress.wrote(f"{out} ({frames} structures)")
+        progress.wrote(f"{outputs.out} ({frames} structures)")
