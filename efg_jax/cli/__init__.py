@@ -38,7 +38,8 @@ Tables go to stdout, progress and errors to stderr. Exit status: 0 done, 2 bad i
 
 def _shown(default: object) -> str | None:
     """How the help page shows a default."""
-    return None if default in (None, False, ()) else str(default)
+    hidden = default is None or default is False or default == ()
+    return None if hidden else str(default)
 
 
 def _refuse_fractions(app: App, commands: object, arguments: Sequence) -> None:

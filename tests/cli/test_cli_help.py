@@ -212,6 +212,22 @@ def test_the_last_of_two_values_counts():
     assert bound.arguments["nmax"] == 4
 
 
+def test_help_shows_defaults(efg_jax_command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = efg_jax_command("train", "--help").stdout
+    for option, default in (
+        ("--seed", "0"),
+        ("--cutoff ", "5.0"),
+        ("--lmax", "6, networks: 2"),
+        ("--regularisation", "auto"),
+    ):
+        (line,) = (line for line in text.splitlines() if f" {option}" in line and "│" in line[:3])
+        start = text.index(line)
+        assert f"[default: {default}]" in " ".join(text[start : start + 600].split()), option
+    assert "[default: False]" not in text
+    assert "[default: None]" not in text
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example_and_fits_the_terminal(efg_jax_command, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
