@@ -17,7 +17,7 @@ _NAMES = {
     "errors": ["InputError"],
     "gp": ["ScalarGPR", "TensorGPR"],
     "learning_curves": ["learning_curve"],
-    "models": ["load"],
+    "models": ["annotated", "load", "predict_to_file"],
     "network": ["EquivariantNetwork"],
     "observables": ["SiteObservables", "site_observables"],
     "precision": ["enable_x64", "x64"],

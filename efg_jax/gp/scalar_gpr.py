@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -30,7 +30,7 @@ from efg_jax.gp.packing import pack_bases, pack_scales, unpack_bases, unpack_sca
 from efg_jax.gp.predictor import filled, repeated, shared_size
 from efg_jax.gp.scalar_targets import METRICS, Z_AXIS, scalar_targets
 from efg_jax.metrics import Scale
-from efg_jax.models.predicted import Choice, Predicted
+from efg_jax.models.predicted import Choice, Predicted, PredictionOptions
 from efg_jax.models.protocol import Packed, Progress
 from efg_jax.precision import x64
 from efg_jax.report import Report
@@ -168,27 +168,20 @@ class FittedScalarGPR(FittedKernelModel):
         return {symbol: fit.scale for symbol, fit in self.by_species.items()}
 
     def _stream(
-        self,
-        structures: Atoms | Iterable[Atoms],
-        targets: Sequence[Target],
-        *,
-        variance: bool,
-        dtype: np.dtype,
-        chunk: int | Literal["auto"],
-        **choice: Any,
+        self, structures: Atoms | Iterable[Atoms], targets: Sequence[Target], options: PredictionOptions
     ) -> Iterator[dict[str, Predicted]]:
-        if variance:
+        if options.variance:
             raise InputError("a scalar model has no variance; leave it out, or fit a tensor model")
-        if dtype != np.float64:
-            raise InputError(f"a scalar model computes in float64, got dtype='{dtype}'; leave it out")
-        descriptor, choose = self.model.descriptor, Choice(self.species, **choice)
+        if options.dtype != np.float64:
+            raise InputError(f"a scalar model computes in float64, got dtype='{options.dtype}'; leave it out")
+        descriptor, choose = self.model.descriptor, Choice(self.species, options.species, options.indices)
         streamed = stream(
             checked(structures),
             choose,
             _ScalarEvaluator(self),
             float(descriptor.cutoff),
             descriptor.species,
-            chunk_size(chunk),
+            chunk_size(options.chunk),
         )
         return ({self.target.name: _scalars_of(self.by_species, found)} for found in streamed)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import sqrt
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -14,7 +14,7 @@ from efg_jax.gp.fitted_regressions import FittedRegressions
 from efg_jax.gp.irrep_regression import IrrepRegression
 from efg_jax.gp.predictor import Predictor
 from efg_jax.gp.variance import PieceVariance, require_factors, variance_of_structure
-from efg_jax.models.predicted import Choice, Predicted
+from efg_jax.models.predicted import Choice, Predicted, PredictionOptions
 from efg_jax.parallel import data_mesh, replicated, sharded
 from efg_jax.precision import cast
 from efg_jax.structures.checks import checked
@@ -24,36 +24,31 @@ from efg_jax.structures.targets import Kind, Target, cartesian, place_of
 
 
 def predict_stream(
-    fitted: FittedRegressions,
-    structures: Atoms | Iterable[Atoms],
-    *,
-    variance: bool,
-    dtype: np.dtype,
-    chunk: int | Literal["auto"],
-    **choice: Any,
+    fitted: FittedRegressions, structures: Atoms | Iterable[Atoms], options: PredictionOptions
 ) -> Iterator[Predicted]:
     """One prediction a structure, in their order; see `FittedModel.predict_stream`.
 
     Options are checked at once, structures when their turn comes.
-
-    Args:
-        fitted: the regressions.
-        structures, variance, dtype, chunk: see `FittedModel.predict`.
-        choice: ``species`` and ``indices``, see there.
     """
     descriptor, target = fitted.descriptor, fitted.target
-    if target.per == "structure" and any(value is not None for value in choice.values()):
+    if target.per == "structure" and (options.species is not None or options.indices is not None):
         raise InputError(
             f"'{target.name}' belongs to whole structures; leave out species and indices, or train a model per atom"
         )
-    choose, size = Choice(list(fitted.bases), **choice), chunk_size(chunk)
+    choose = Choice(list(fitted.bases), options.species, options.indices)
+    size, variance = chunk_size(options.chunk), options.variance
     if variance:
         require_factors(fitted)
         size = min(size, PieceVariance.largest)
     if target.per == "structure":
-        choose, of_structure, evaluate = _Contributing(choose), _of_structure, _PieceEvaluator(fitted, dtype, None)
+        choose, of_structure, evaluate = (
+            _Contributing(choose),
+            _of_structure,
+            _PieceEvaluator(fitted, options.dtype, None),
+        )
     else:
-        of_structure, evaluate = _of_atoms, _PieceEvaluator(fitted, dtype, PieceVariance(fitted) if variance else None)
+        of_structure = _of_atoms
+        evaluate = _PieceEvaluator(fitted, options.dtype, PieceVariance(fitted) if variance else None)
     streamed = stream(checked(structures), choose, evaluate, float(descriptor.cutoff), descriptor.species, size)
     return (of_structure(fitted, found, variance) for found in streamed)
 

@@ -26,7 +26,7 @@ from efg_jax.gp.sparse import fit_sparse
 from efg_jax.gp.streamed_prediction import predict_stream
 from efg_jax.gp.training_distance import training_distance
 from efg_jax.metrics import Scale
-from efg_jax.models.predicted import Predicted
+from efg_jax.models.predicted import Predicted, PredictionOptions
 from efg_jax.models.protocol import Packed, Progress
 from efg_jax.parallel import count, rank
 from efg_jax.precision import x64
@@ -187,9 +187,9 @@ class FittedTensorGPR(FittedKernelModel):
         return self.efg_scales
 
     def _stream(
-        self, structures: Atoms | Iterable[Atoms], targets: Sequence[Target], **options: Any
+        self, structures: Atoms | Iterable[Atoms], targets: Sequence[Target], options: PredictionOptions
     ) -> Iterator[dict[str, Predicted]]:
-        return ({self.target.name: found} for found in predict_stream(self.learned, structures, **options))
+        return ({self.target.name: found} for found in predict_stream(self.learned, structures, options))
 
     def training_distance(self, structures: Atoms | Iterable[Atoms]):
         """Distance of each environment from the training set; see `gp.training_distance.training_distance`."""

@@ -45,6 +45,16 @@ class Predicted(NamedTuple):
         return {name: self.values} | ({} if self.variance is None else {f"{name}_std": np.sqrt(self.variance)})
 
 
+class PredictionOptions(NamedTuple):
+    """How to predict: the arguments of `FittedModel.predict` that concern neither the structures nor the target."""
+
+    variance: bool
+    dtype: np.dtype
+    species: str | Sequence[str] | None
+    indices: Iterable[Any] | None
+    chunk: int | Literal["auto"]
+
+
 class Choice:
     """The atoms that are predicted: all of the model's species, or fewer.
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
-from efg_jax.models.predicted import DType, Predicted, nothing_to_predict
+from efg_jax.models.predicted import DType, Predicted, PredictionOptions, nothing_to_predict
 from efg_jax.models.tuning_problem import TuningProblem
 from efg_jax.precision import stepwise, x64
 from efg_jax.report import Report, TargetReport
@@ -235,15 +235,7 @@ class FittedModel(eqx.Module):
 
     @abstractmethod
     def _stream(
-        self,
-        structures: Atoms | Iterable[Atoms],
-        targets: Sequence[Target],
-        *,
-        variance: bool,
-        dtype: np.dtype,
-        species: str | Sequence[str] | None,
-        indices: Iterable[Any] | None,
-        chunk: int | Literal["auto"],
+        self, structures: Atoms | Iterable[Atoms], targets: Sequence[Target], options: PredictionOptions
     ) -> Iterator[dict[str, Predicted]]:
         """Predictions by target, structure by structure. Options are checked at once, structures in their turn."""
 
@@ -377,16 +369,10 @@ class FittedModel(eqx.Module):
             raise InputError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
         chosen = [self.one_target(name) for name in (self.targets if targets is None else targets)]
         double = dtype == "float64"
+        indices = None if indices is None else list(indices)  # every target needs them
+        options = PredictionOptions(variance, np.dtype(dtype), species, indices, chunk)
         with x64(double):
-            found = self._stream(
-                structures,
-                chosen,
-                variance=variance,
-                dtype=np.dtype(dtype),
-                species=species,
-                indices=indices,
-                chunk=chunk,
-            )
+            found = self._stream(structures, chosen, options)
         return stepwise(found, double)
 
     def evaluate(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError, as_int
 from efg_jax.metrics import Scale
-from efg_jax.models.predicted import Choice, DType, Predicted
+from efg_jax.models.predicted import Choice, DType, Predicted, PredictionOptions
 from efg_jax.models.protocol import FittedModel, Model, Packed, Progress
 from efg_jax.network.architecture import Architecture
 from efg_jax.network.backbone import check_makes
@@ -266,28 +266,11 @@ class FittedNetwork(FittedModel):
         return FittedNetwork(new, train_committee(begun, data, new.species, new.training, frozen, keeping))
 
     def _stream(
-        self,
-        structures: Atoms | Iterable[Atoms],
-        targets: Sequence[Target],
-        *,
-        variance: bool,
-        dtype: np.dtype,
-        species: str | Sequence[str] | None,
-        indices: Iterable[Any] | None,
-        chunk: int | Literal["auto"],
+        self, structures: Atoms | Iterable[Atoms], targets: Sequence[Target], options: PredictionOptions
     ) -> Iterator[dict[str, Predicted]]:
-        if variance and len(self.committee.networks) < 2:
+        if options.variance and len(self.committee.networks) < 2:
             raise InputError("one network has no spread; train a committee with members=4 or so, or leave variance out")
-        return predict_stream(
-            self.committee,
-            targets,
-            structures,
-            variance=variance,
-            dtype=dtype,
-            species=species,
-            indices=indices,
-            chunk=chunk,
-        )
+        return predict_stream(self.committee, targets, structures, options)
 
     def environments_of(
         self, structures: Atoms | Sequence[Atoms], species: str | Sequence[str] | None = None

@@ -1,7 +1,6 @@
 """Predictions of fitted networks, streamed: whole structures, several small ones at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -11,7 +10,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.models.predicted import Choice, Predicted
+from efg_jax.models.predicted import Choice, Predicted, PredictionOptions
 from efg_jax.network.backbone import Network
 from efg_jax.network.committee import Committee
 from efg_jax.network.heads import Parts
@@ -26,48 +25,42 @@ TOGETHER = 256
 
 
 def predict_stream(
-    fitted: Committee,
-    targets: Sequence[Target],
-    structures: Atoms | Iterable[Atoms],
-    *,
-    variance: bool,
-    dtype: np.dtype,
-    species: str | Sequence[str] | None,
-    indices: Iterable[Any] | None,
-    chunk: int | Literal["auto"],
+    fitted: Committee, targets: Sequence[Target], structures: Atoms | Iterable[Atoms], options: PredictionOptions
 ) -> Iterator[dict[str, Predicted]]:
     """Predictions of several targets by name, structure by structure; see `FittedModel.predict_targets`.
 
     Options are checked at once. A network runs once for all targets.
     """
-    indices = None if indices is None else list(indices)  # every target needs them
-    choices = {target.name: _choice(fitted, target, species, indices, len(targets) > 1) for target in targets}
-    if chunk != "auto" and chunk < 1:
-        raise InputError(f"chunk must be a positive number of atoms or 'auto', got {chunk}")
-    together = _grouped(checked(structures), fitted.architecture.species, TOGETHER if chunk == "auto" else chunk)
-    networks = [cast(network, dtype) for network in fitted.networks]
-    return _stream(fitted, targets, networks, together, choices, variance, dtype)
+    choices = {target.name: _choice(fitted, target, options, len(targets) > 1) for target in targets}
+    if options.chunk != "auto" and options.chunk < 1:
+        raise InputError(f"chunk must be a positive number of atoms or 'auto', got {options.chunk}")
+    most = TOGETHER if options.chunk == "auto" else options.chunk
+    together = _grouped(checked(structures), fitted.architecture.species, most)
+    networks = [cast(network, options.dtype) for network in fitted.networks]
+    return _stream(fitted, targets, networks, together, choices, options)
 
 
-def _choice(fitted: Committee, target: Target, species, indices, several: bool) -> Choice:
+def _choice(fitted: Committee, target: Target, options: PredictionOptions, several: bool) -> Choice:
     """Atoms that are predicted; each of several targets is predicted for the elements that it was trained for."""
-    known = fitted.species_of(target.name)
+    known, species = fitted.species_of(target.name), options.species
     if several and species is not None:
         wanted = [species] if isinstance(species, str) else species
         Choice(fitted.species, wanted, None)  # one target at least knows every element
         species = [symbol for symbol in wanted if symbol in known]
-    return Choice(known, species, indices)
+    return Choice(known, species, options.indices)
 
 
-def _stream(fitted, targets, networks, groups, choices, variance, precision) -> Iterator[dict[str, Predicted]]:
+def _stream(fitted, targets, networks, groups, choices, options) -> Iterator[dict[str, Predicted]]:
     for together in groups:
-        found = _tensors(fitted, targets, networks, [atoms for _, atoms in together], precision)
+        found = _tensors(fitted, targets, networks, [atoms for _, atoms in together], options.dtype)
         first = 0
         for number, atoms in together:
             rows = slice(first, first + len(atoms))
             first += len(atoms)
             yield {
-                name: _of_structure(number, atoms, choices[name], values[rows], spreads[rows] if variance else None)
+                name: _of_structure(
+                    number, atoms, choices[name], values[rows], spreads[rows] if options.variance else None
+                )
                 for name, (values, spreads) in found.items()
             }
 
