@@ -223,7 +223,7 @@ def test_help_shows_defaults(efg_jax_command, monkeypatch):
     ):
         (line,) = (line for line in text.splitlines() if f" {option}" in line and "│" in line[:3])
         start = text.index(line)
-        assert f"[default: {default}]" in " ".join(text[start : start + 600].split()), option
+        assert f"[default: {default}]" in " ".join(text[start : start + 600].replace("│", " ").split()), option
     assert "[default: False]" not in text
     assert "[default: None]" not in text
 
