@@ -1,4 +1,5 @@
-"""Differentiable learning of the tensors behind solid-state NMR, from atomic structures to what a spectrometer measures.
+"""Differentiable learning of the tensors behind solid-state NMR, from atomic structures to what a spectrometer
+measures.
 
 Importing efg_jax does not change JAX's configuration: `fit`, `predict`, `evaluate` and `tune` compute in float64 by
 themselves (see `efg_jax.precision`). Names are imported when they are first used, so that ``efg-jax --help`` does not

@@ -18,8 +18,8 @@ class TensorCalculator(Calculator):
     """Tensors of a fitted model, for ``atoms.calc`` or straight into ``atoms.arrays``.
 
     ``atoms.calc = TensorCalculator(fitted)`` makes ``atoms.calc.get_property("efg", atoms)`` work; `annotate` adds the
-    tensors to the structure, where a writer finds them. Structures that are the same to the last bit (elements, positions,
-    cell, periodicity) are predicted once, as long as they are among the last ``remembered`` ones.
+    tensors to the structure, where a writer finds them. Structures that are the same to the last bit (elements,
+    positions, cell, periodicity) are predicted once, as long as they are among the last ``remembered`` ones.
 
     Args:
         fitted: what `Model.fit` returned; of several targets it gives all.
@@ -66,7 +66,8 @@ class TensorCalculator(Calculator):
         self.results = {name: np.array(value) for name, value in self._predicted(self.atoms).items()}
 
     def annotate(self, atoms: Atoms) -> Atoms:
-        """Put the tensors into ``atoms.arrays`` (a target per structure into ``atoms.info``) under their names, in place.
+        """Put the tensors into ``atoms.arrays`` (a target per structure into ``atoms.info``) under their names, in
+        place.
 
         Args:
             atoms: structure; changed, whatever calculator it has.

@@ -18,7 +18,7 @@ class Label(NamedTuple):
 
 
 def with_error(mean: float, error: float | None) -> str:
-    """0.0432(12) for 0.0432 ± 0.0012: the error in units of the last digit, to one digit, or two if it begins with 1."""
+    """0.0432(12) for 0.0432 ± 0.0012: the error in units of the last digit, with two digits if it begins with 1."""
     if error is None or not error > 1e-4 * abs(mean):
         return digits(mean)
     exponent = math.floor(math.log10(error))

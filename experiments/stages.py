@@ -1,4 +1,6 @@
-"""Stages of a study: each writes one folder, whole or not at all, and is not done again unless what it depends on has changed."""
+"""Stages of a study: each writes one folder, whole or not at all, and is not done again unless what it depends on has
+changed.
+"""
 
 import hashlib
 import json

@@ -1,15 +1,21 @@
-"""Strict settings for every test: float64, no silent broadcasting, no silent promotion; random structures come from one place."""
+"""Strict settings for every test: float64, no silent broadcasting, no silent promotion.
+
+Random structures come from one place.
+"""
 
 import os
 from importlib.metadata import version
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Testing is compiling: programs that are not optimised take two thirds of the time in all. `XLA_FLAGS= make test` optimises them.
-# The newer of XLA's two ways to emit fused loops takes four times as long to compile. XLA ends the process at a flag that it does not know.
+# Testing is compiling: programs that are not optimised take two thirds of the time in all. `XLA_FLAGS= make test`
+# optimises them.
+# The newer of XLA's two ways to emit fused loops takes four times as long to compile. XLA ends the process at a flag
+# that it does not know.
 if version("jaxlib").startswith("0.10."):
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-# Threads of OpenBLAS wait for each other by spinning: beside another process on few cores, twenty times the time of a single one.
+# Threads of OpenBLAS wait for each other by spinning: beside another process on few cores, twenty times the time of a
+# single one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["EFG_JAX_CACHE"] = "off"  # commands that tests start leave the user's folder of compiled programs alone
 
@@ -30,7 +36,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("efg_jax")
 
-# Files that take a minute or more in a test or two: begun first, or one process works on them alone when all others are done.
+# Files that take a minute or more in a test or two: begun first, or one process works on them alone when all others are
+# done.
 LONGEST = ("test_notebooks.py", "test_tuning_study.py", "test_lto.py", "test_readme.py", "test_distributed_commands.py")
 
 

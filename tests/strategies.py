@@ -27,7 +27,10 @@ def cells(draw, smallest: float = 1.5, largest: float = 6.0):
 
 @st.composite
 def structures(draw, max_atoms: int = 4, species=SPECIES, pbc=None, volume: float = 7.0):
-    """Atoms at least `CLOSEST` apart, in cells of at least ``volume`` Å³ an atom; up to one and a half cells outside."""
+    """Atoms at least `CLOSEST` apart, in cells of at least ``volume`` Å³ an atom.
+
+    Up to one and a half cells outside.
+    """
     count = draw(st.integers(1, max_atoms))
     cell = draw(cells())
     periodic = np.array(draw(st.tuples(*[st.booleans()] * 3)) if pbc is None else pbc)

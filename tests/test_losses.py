@@ -1,4 +1,6 @@
-"""The smooth q̃ and the losses made of it, against the exact metrics, means over noise and over rotations, and central differences."""
+"""The smooth q̃ and the losses made of it, against the exact metrics, means over noise and over rotations, and central
+differences.
+"""
 
 import itertools
 
@@ -161,7 +163,8 @@ def test_gradient_equals_central_differences_near_the_edges(rng):
         return smooth(reference, to_cartesian({2: c}))
 
     gradient = jax.jit(jax.grad(lambda c: jnp.sum(value(c))))(components)
-    # Steps well below the smallest gap, 19e-3 V/Å², and so small that none meets a kink of the maximum over the four frames.
+    # Steps well below the smallest gap, 19e-3 V/Å², and so small that none meets a kink of the maximum over the four
+    # frames.
     assert_allclose(gradient, central_differences(value, components, 5e-5), rtol=1e-5, atol=1e-7 / NOISE)
     assert np.median(np.abs(gradient).max(axis=1)) > 1e-3 / NOISE  # there is something to compare
 
@@ -182,7 +185,9 @@ def test_gradient_is_bounded_everywhere(rng):
 
 
 def test_paper_objective_is_the_mean_of_the_exact_maes(rng):
-    """Rounding takes at most a width off each of two terms of three, and gives up on the axes of a few tensors at the edges."""
+    """Rounding takes at most a width off each of two terms of three, and gives up on the axes of a few tensors at the
+    edges.
+    """
     reference = random_tensors(rng, 2000, 15.0)
     predicted = reference + random_tensors(rng, 2000, 1.5)
     scale = jax.jit(Scale.from_tensors)(reference)

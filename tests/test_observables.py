@@ -125,7 +125,8 @@ def test_soprano_agrees_on_random_tensors(reference):
             equivalent = np.rad2deg(ms.equivalent_euler_to(efg, convention="zyz", passive=False))
         ours = matrices(angles(table, "rel")[i])
         theirs = matrices(equivalent.reshape(-1, 3))
-        # Sixteen sets mean the same; ours is among those that Soprano gives, or in the frame that half turns make of them.
+        # Sixteen sets mean the same; ours is among those that Soprano gives, or in the frame that half turns make of
+        # them.
         assert np.abs(np.abs(theirs) - np.abs(ours)).max(axis=(1, 2)).min() < 1e-6
 
 
@@ -283,7 +284,8 @@ def test_what_is_wrong_is_said():
     other_unit = atoms.copy()
     other_unit.arrays["efg"] = other_unit.arrays["efg"] * 1e20
     refused(
-        r"frame 1, atom \d \(\w+\): 'efg' of .* V/Å² is no field gradient of an atom; in V/m² it must be multiplied by 1e-20",
+        r"frame 1, atom \d \(\w+\): 'efg' of .* V/Å² is no field gradient of an atom; in V/m² it must be "
+        r"multiplied by 1e-20",
         frames=[atoms, other_unit],
     )
     with pytest.raises(InputError, match="unknown part 'eta'"):

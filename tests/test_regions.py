@@ -76,7 +76,10 @@ def test_what_has_no_regions_is_refused(values, options, message):
 
 
 def test_a_powder_has_the_moments_of_the_tensor():
-    """Over all directions ⟨n·V·n⟩ = 0 and ⟨(n·V·n)²⟩ = 2/15 Tr V²; its extremes are the largest and the smallest principal value."""
+    """Over all directions ⟨n·V·n⟩ = 0 and ⟨(n·V·n)²⟩ = 2/15 Tr V².
+
+    Its extremes are the largest and the smallest principal value.
+    """
     rng = np.random.default_rng(0)
     tensors = rng.normal(size=(3, 3, 3))
     tensors += tensors.transpose(0, 2, 1)

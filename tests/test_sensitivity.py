@@ -1,6 +1,8 @@
-"""Derivatives of predictions against finite differences of whole predictions, with neighbours listed anew; sum rules; bonds and angles.
+"""Derivatives of predictions against finite differences of whole predictions, with neighbours listed anew; sum rules;
+bonds and angles.
 
-The commands that want a model (`sensitivity`, `average --model`) are tested here too: all share one model and its compiled functions.
+The commands that want a model (`sensitivity`, `average --model`) are tested here too: all share one model and its
+compiled functions.
 """
 
 import csv
@@ -172,7 +174,9 @@ def test_kinks_are_told():
 
 
 def test_reach_is_where_the_kink_is(model, atoms, monkeypatch):
-    """Of a tensor that is linear in the displacements: the most sensitive neighbour, moved by `reach` against its slope, makes it axial."""
+    """Of a tensor that is linear in the displacements: the most sensitive neighbour, moved by `reach` against its
+    slope, makes it axial.
+    """
     real = sensitivity.tensor_derivatives(model, atoms, 1)
     axes = Rotation.random(random_state=5).as_matrix()
     slopes = np.random.default_rng(3).normal(size=real.displacement.shape)

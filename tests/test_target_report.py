@@ -55,7 +55,8 @@ def test_a_tensor_that_is_turned_is_wrong_in_its_orientation_alone():
 
 
 def test_errors_of_shielding_parameters_by_hand():
-    # Haeberlen: σ_iso 30, Δ = 60 − 15 = 45, η = (20 − 10)/30; Maryland: Ω = 50, κ = 3(30 − 20)/50. Then 30, 30 − 75/2, ...
+    # Haeberlen: σ_iso 30, Δ = 60 − 15 = 45, η = (20 − 10)/30; Maryland: Ω = 50, κ = 3(30 − 20)/50. Then 30, 30 − 75/2,
+    # ...
     entry = of_one(MS, [np.diag([10.0, 20, 60])] * 2, [np.diag([10.0, 20, 60]), np.diag([0.0, 20, 100])])
     expected = {
         "sigma_iso": (30, 40),

@@ -23,8 +23,8 @@ COMMANDS = (
 )
 HELP = """Learn the tensors behind solid-state NMR from first-principles structures.
 
-Electric field gradients, shielding and other tensors, one per atom or one per structure: train a model, evaluate it in the
-quantities that a spectrometer measures (C_Q, η, orientation, ν_Q), predict new structures.
+Electric field gradients, shielding and other tensors, one per atom or one per structure: train a model, evaluate it in
+the quantities that a spectrometer measures (C_Q, η, orientation, ν_Q), predict new structures.
 
 A first example, with data that ship:
 
@@ -113,7 +113,9 @@ def _line(error: CycloptsError | InputError) -> str:
 
 
 def _leave_other_processes() -> None:
-    """End this process at once where it is one of several: an orderly end would wait for the others, which wait for it."""
+    """End this process at once where it is one of several: an orderly end would wait for the others, which wait for
+    it.
+    """
     jax = sys.modules.get("jax")
     if jax is not None and jax.distributed.is_initialized():
         sys.stdout.flush()

@@ -32,7 +32,8 @@ AVERAGE = Fields(
         "label": {
             "type": str,
             "metavar": "KEY",
-            "help": "Average separately what has another label: an entry of the comment line (phase) or a column (site).",
+            "help": "Average separately what has another label: an entry of the comment line (phase) or a column "
+            "(site).",
         },
         "pool": {},
         "mask": {
@@ -42,8 +43,8 @@ AVERAGE = Fields(
         },
         "jump": {
             "type": Annotated[float | None, one(number_or("any", "--jump", positive=True), metavar="Å|any")],
-            "help": "Largest distance that an atom may move from frame to frame; one that moves farther is taken for another "
-            "atom.",
+            "help": "Largest distance that an atom may move from frame to frame; one that moves farther is taken for "
+            "another atom.",
         },
         "frame": {"group": SPACE},
         "direction": {"type": options.Direction, "group": SPACE},
@@ -83,9 +84,10 @@ def average(
 ) -> None:
     """Average the tensor of each atom over a trajectory, and diagonalise the mean: what fast motion does.
 
-    The table has C_Q and η of the mean tensors, with standard errors of block averages, beside the means of C_Q and η over
-    the frames: the wrong order, for comparison. With --timestep it has the quadrupolar T₁ in the limit of extreme narrowing,
-    with --direction the residual ν_Q.
+    The table has C_Q and η of the mean tensors, with standard errors of block averages, beside the means of C_Q and η
+    over
+    the frames: the wrong order, for comparison. With --timestep it has the quadrupolar T₁ in the limit of extreme
+    narrowing, with --direction the residual ν_Q.
 
     Frames are read (and predicted) one by one; a trajectory may be of any length.
 
@@ -95,8 +97,8 @@ def average(
 
     Args:
         trajectory: One trajectory, in one file or several in order, with tensors (or with --model, without).
-        out: Write the averages: .csv (one row an atom), .json (everything), .extxyz (mean structure with mean tensors). May
-            be repeated.
+        out: Write the averages: .csv (one row an atom), .json (everything), .extxyz (mean structure with mean tensors).
+            May be repeated.
         plots: Write pictures into this folder, one an element; made if it is missing.
     """
     written = _outputs(out or [], given.get("pool", False))
@@ -139,7 +141,8 @@ def _outputs(paths: Sequence[Path], pool: bool) -> dict[str, Path]:
         require_suffix(path, FORMATS, "file of averages")
         if pool and not path.name.lower().endswith(TABLES):
             raise InputError(
-                f"holds structures, and pooled atoms have none; name it {' or '.join('*' + form for form in TABLES)}, or "
+                f"holds structures, and pooled atoms have none; name it "
+                f"{' or '.join('*' + form for form in TABLES)}, or "
                 "leave --pool out",
                 file=str(path),
             )

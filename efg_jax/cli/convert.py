@@ -39,9 +39,9 @@ def convert(
 ) -> None:
     """Write structures with tensors in the format of another program.
 
-    extxyz, chemiscope, csv and mrsim hold many structures; magres and SIMPSON hold one, which --index selects. --species,
-    --isotope and --reference are for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); SIMPSON's shifts need
-    references. .extxyz is compressed if .gz, .bz2 or .xz follows, .magres and .json if .gz does.
+    extxyz, chemiscope, csv and mrsim hold many structures; magres and SIMPSON hold one, which --index selects.
+    --species, --isotope and --reference are for formats of sites (SIMPSON, chemiscope, CSV, mrsimulator); SIMPSON's
+    shifts need references. .extxyz is compressed if .gz, .bz2 or .xz follows, .magres and .json if .gz does.
 
     ```
     efg-jax convert OUTCAR --out crystal.magres

@@ -27,8 +27,9 @@ def evaluate(
 ) -> None:
     """Compare a model's predictions with known tensors.
 
-    Use structures that the model was not trained on. A field along the z axis of each crystal frame stands for the magnet in
-    θ, φ and ν_Q. A network with several targets is evaluated on all that the structures carry, with a table each.
+    Use structures that the model was not trained on. A field along the z axis of each crystal frame stands for the
+    magnet in θ, φ and ν_Q. A network with several targets is evaluated on all that the structures carry, with a table
+    each.
 
     ```
     efg-jax evaluate o17.npz new.extxyz --json report.json --plots figures

@@ -10,7 +10,8 @@ AGAIN = 0.02  # s
 def heed_interrupts() -> None:
     """Let Ctrl-C raise `KeyboardInterrupt` in a moment, where raising it at once would be in vain.
 
-    JAX has a callback in Python's garbage collector. What is raised in it Python prints and forgets, an interrupt too, and the work goes on.
+    JAX has a callback in Python's garbage collector. What is raised in it Python prints and forgets, an interrupt too,
+    and the work goes on.
     """
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if usual and hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():

@@ -54,7 +54,8 @@ class Choices:
     Attributes:
         model: Kinds of models: tensor (or gpr, the same), scalar, network; several side by side: tensor,network, or the
             option again; both is tensor,scalar. Without it both for an EFG, else tensor.
-        hyperparameters: What `efg-jax tune` wrote, for kernel models or for the network; the option again gives both theirs.
+        hyperparameters: What `efg-jax tune` wrote, for kernel models or for the network; the option again gives both
+            theirs.
     """
 
     model: Annotated[tuple[str, ...], several(parse_kinds, metavar="KIND", group=CURVE)] = ()
@@ -77,8 +78,8 @@ class Outputs:
         out: Table to write (CSV, a row a value); finished fits are kept beside it, in a folder with the ending .cache.
         json: Write values, means, slopes and settings as JSON.
         plot: Write the figure: .png, .pdf or .svg.
-        resume: Use the fits that an earlier run with the same data, model, test and seed finished, whatever its sizes and
-            repeats.
+        resume: Use the fits that an earlier run with the same data, model, test and seed finished, whatever its sizes
+            and repeats.
     """
 
     out: Annotated[Path, Parameter(metavar="FILE", group=options.OUTPUT)]
@@ -99,8 +100,8 @@ def learning_curve(
     """Measure how the errors fall with the number of training structures.
 
     Part of the structures is held out. Models are trained on growing parts of the rest, in several random orders, and
-    tested on what was held out. The means, their standard errors, and the slopes in a log-log plot are printed, a table per
-    element.
+    tested on what was held out. The means, their standard errors, and the slopes in a log-log plot are printed, a table
+    per element.
 
     ```
     efg-jax learning-curve silica-efg --index :247 --species O --sizes 10,20,40,80 --out curve.csv --plot curve.png
@@ -132,7 +133,8 @@ def _models(choices: Choices, labels: options.Labels, given: Given) -> "dict[str
     """The models by kind, with the hyperparameters of the files, each for the models of its kind.
 
     Raises:
-        InputError: a bad file, one for models that are not in the curve or have another file, or options that are in it too.
+        InputError: a bad file, one for models that are not in the curve or have another file, or options that are in it
+            too.
     """
     seed, target = given.get("seed", 0), (labels.one_target(),)
     models = {
@@ -146,7 +148,8 @@ def _models(choices: Choices, labels: options.Labels, given: Given) -> "dict[str
         own = {kind: tuned for kind in missing if (tuned := model_options.applied(found, models[kind])) is not None}
         if not own:
             raise InputError(
-                f"has hyperparameters of a {found.model().family}, and no model in the curve takes them; leave it out, or check "
+                f"has hyperparameters of a {found.model().family}, and no model in the curve takes them; leave it "
+                "out, or check "
                 "--model",
                 file=str(file),
             )

@@ -1,6 +1,7 @@
 """Options of models, from the classes that they belong to, and the model that they describe.
 
-A kind of model takes the options of its own classes; one that is given for another kind would be ignored, and is refused.
+A kind of model takes the options of its own classes; one that is given for another kind would be ignored, and is
+refused.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -103,8 +104,8 @@ ModelKind = Annotated[
     Literal["tensor", "gpr", "network", "scalar"],
     Parameter(
         group=REGRESSION,
-        help="Learn whole tensors with a kernel model (tensor: λ-SOAP Gaussian-process regression; gpr is another name) or "
-        "with an equivariant network; or, for comparison, each of C̃_Q, η̃, θ, φ, ν_Q of an EFG by itself (scalar).",
+        help="Learn whole tensors with a kernel model (tensor: λ-SOAP Gaussian-process regression; gpr is another "
+        "name) or with an equivariant network; or, to compare, each of C̃_Q, η̃, θ, φ, ν_Q of an EFG by itself (scalar).",
     ),
 ]
 HyperparameterFile = Annotated[
@@ -120,8 +121,8 @@ Contract = Annotated[
     Parameter(
         metavar="N",
         group=DESCRIPTOR,
-        help="Contract the (species, n) channels of the density to their N principal components; features shrink with its "
-        "square. `tune` learns more than that, by gradient.",
+        help="Contract the (species, n) channels of the density to their N principal components; features shrink with "
+        "its square. `tune` learns more than that, by gradient.",
     ),
 ]
 

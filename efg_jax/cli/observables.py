@@ -40,8 +40,8 @@ def observables(
 ) -> None:
     """Tabulate the NMR observables of every site: C_Q, P_Q, η, ν_Q, shielding or shift, its anisotropy, Euler angles.
 
-    ν_Q is the first-order splitting 3C_Q/(2I(2I − 1)). Of the equivalent sets of Euler angles, those with active β ≤ 90°
-    are given.
+    ν_Q is the first-order splitting 3C_Q/(2I(2I − 1)). Of the equivalent sets of Euler angles, those with active β ≤
+    90° are given.
 
     ```
     efg-jax observables ethanol.magres --reference C=170,O=287.5,H=30.5

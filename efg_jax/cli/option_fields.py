@@ -203,7 +203,10 @@ def text_of(entry: str, default: Any) -> str:
 
 
 def _default(value: ast.expr | None, module: str) -> Any:
-    """The literal or constant after the equals sign, or that of ``field(default=...)``; `MISSING` where there is none."""
+    """The literal or constant after the equals sign, or that of ``field(default=...)``.
+
+    `MISSING` where there is none.
+    """
     if isinstance(value, ast.Call):
         value = {keyword.arg: keyword.value for keyword in value.keywords}.get("default")
     if value is None:

@@ -35,7 +35,7 @@ Data = Annotated[
         required=True,
         metavar="DATA",
         help="Structures with tensors: extended XYZ, magres, OUTCAR, JSON of pymatgen, or any other file that ASE "
-        "reads; or the name of a data set that ships (see `efg-jax datasets`). Atoms whose tensor is NaN are unlabelled.",
+        "reads; or the name of a data set that ships (see `efg-jax datasets`). A tensor of NaN is no label.",
     ),
 ]
 Files = Annotated[
@@ -104,7 +104,7 @@ References = Annotated[
         parse_references,
         metavar="ELEMENT=PPM",
         group=OUTPUT,
-        help="Shielding of the reference compound, computed in the same way; shifts are then given instead of shieldings. "
+        help="Shielding of the reference compound, computed in the same way; shifts then replace shieldings. "
         "O=287.5,Si=330, or the option again.",
     ),
 ]

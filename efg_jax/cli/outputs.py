@@ -26,8 +26,9 @@ def check_outputs(files: Mapping[str, Path | None], folder: Path | None = None, 
         inputs: what is read, and must not be overwritten; None for what is not there.
 
     Raises:
-        InputError: a file's folder does not exist or is not writable, a file is a folder or the other way round, two outputs
-            are the same file, an output is an input, or a picture (an option that ends in "plot") has no suffix of a picture.
+        InputError: a file's folder does not exist or is not writable, a file is a folder or the other way round, two
+            outputs are the same file, an output is an input, or a picture (an option that ends in "plot") has no suffix
+            of a picture.
     """
     read = {os.path.realpath(str(path)) for path in inputs if path is not None and Path(str(path)).exists()}
     taken: dict[str, str] = {}
@@ -98,8 +99,8 @@ def print_results(*results: Any) -> None:
 def write_reports(reports: Mapping[str, Any], json: Path | None, plots: Path | None) -> list[Path]:
     """Write JSON and plots of the reports by target, where they are wanted; returns what was written.
 
-    For one target the JSON has an entry a species; for several it has an entry a target, each with its species, and the plots
-    of each are in a folder of its own.
+    For one target the JSON has an entry a species; for several it has an entry a target, each with its species, and the
+    plots of each are in a folder of its own.
     """
     if json is not None and len(reports) == 1:
         next(iter(reports.values())).to_json(json)

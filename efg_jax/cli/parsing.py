@@ -1,4 +1,7 @@
-"""Texts of options to values: elements, isotopes, numbers with units, lists and ranges. Nothing here imports JAX early."""
+"""Texts of options to values: elements, isotopes, numbers with units, lists and ranges.
+
+Nothing here imports JAX early.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -77,7 +80,10 @@ def parse_bounds(values: Texts) -> dict[str, tuple[float, float]]:
 
 
 def parse_arrays(values: Texts) -> dict[str, str]:
-    """Names of tensors in the files: ["V", "ms=sigma"] → {"efg": "V", "ms": "sigma"}; a name alone is that of the EFG."""
+    """Names of tensors in the files: ["V", "ms=sigma"] → {"efg": "V", "ms": "sigma"}.
+
+    A name alone is that of the EFG.
+    """
     named = [value if "=" in value else f"efg={value}" for value in values]
     found = _pairs(named, "--array", "efg=NAME or ms=NAME", lambda text: text or None)
     if unknown := sorted(set(found) - {"efg", "ms"}):

@@ -22,8 +22,8 @@ PREDICTION = Fields(
         "chunk": {"type": Annotated[Any, one(count_or("auto", "--chunk", "auto"), metavar="N|auto")]},
         "dtype": {
             "type": Literal["float64", "float32"] | None,
-            "help": "Precision of the arithmetic; by default float64 for kernel models and float32 for networks, as they are "
-            "trained. In float32 kernel models are off by up to a few per cent of the tensors.",
+            "help": "Precision of the arithmetic; by default float64 for kernel models and float32 for networks, "
+            "as they are trained. In float32 kernel models are off by up to a few per cent of the tensors.",
         },
         "variance": {
             "group": options.OUTPUT,
@@ -63,14 +63,14 @@ def predict(
 ) -> None:
     """Predict tensors of structures, and write both as extended XYZ.
 
-    Each frame keeps what it carries and gains the target under its own name (nine numbers an atom, row by row, in place of
-    any label that was there; NaN for elements that the model does not predict); a target per structure becomes an entry of
-    the comment line. EFG tensors come with `c_q` (MHz, signed, NaN without a quadrupolar isotope) and `eta`. A scalar model
-    gives `c_q_tilde`, `eta_tilde`, `theta`, `phi` (rad), `v_nn` (V/Å²) and `z_axis`. NAME_std is the posterior standard
-    deviation of the whole tensor, √Σ var V_ij; for a committee of networks, that among its members.
+    Each frame keeps what it carries and gains the target under its own name (nine numbers an atom, row by row, in place
+    of any label that was there; NaN for elements that the model does not predict); a target per structure becomes an
+    entry of the comment line. EFG tensors come with `c_q` (MHz, signed, NaN without a quadrupolar isotope) and `eta`. A
+    scalar model gives `c_q_tilde`, `eta_tilde`, `theta`, `phi` (rad), `v_nn` (V/Å²) and `z_axis`. NAME_std is the
+    posterior standard deviation of the whole tensor, √Σ var V_ij; for a committee of networks, that among its members.
 
-    Trajectories may be of any length, and cells of any size: frames are read, predicted and written one by one. Until all
-    are there they are in FILE.partial. Interrupted runs resume with --resume.
+    Trajectories may be of any length, and cells of any size: frames are read, predicted and written one by one. Until
+    all are there they are in FILE.partial. Interrupted runs resume with --resume.
 
     ```
     efg-jax predict o17.npz trajectory.extxyz --out predicted.extxyz

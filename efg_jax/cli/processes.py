@@ -2,7 +2,10 @@
 
 
 def join_processes(quiet: bool) -> bool:
-    """Join the other processes, before JAX computes anything; whether this one shows no progress: the first alone does."""
+    """Join the other processes, before JAX computes anything.
+
+    Whether this one shows no progress: the first alone does.
+    """
     from efg_jax.parallel import initialise, rank
 
     initialise()

@@ -41,7 +41,8 @@ def sensitivity(
     quiet: options.Quiet = False,
     given: Given,
 ) -> None:
-    """Show on which bonds and angles a coupling or shift of one atom depends: exact derivatives of a model's prediction.
+    """Show on which bonds and angles a coupling or shift of one atom depends: exact derivatives of a model's
+    prediction.
 
     The table is sorted by the effect of a displacement along the bond, or along the arc of the angle. --out has the
     derivatives with respect to every position (Hz/Å, 1/Å, ppm/Å) and, as JSON, strain.

@@ -116,7 +116,8 @@ def spectrum(
     """Simulate the powder spectrum of one isotope from tensors in files.
 
     The structures of all files add up to one spectrum: polymorphs, snapshots, or what `efg-jax predict` wrote. Chemical
-    shifts need the shielding of a reference compound; --shift 0 does without shieldings. Every nucleus has the same area.
+    shifts need the shielding of a reference compound; --shift 0 does without shieldings. Every nucleus has the same
+    area.
     Needs mrsimulator: `pip install 'efg-jax[spectra]'`.
 
     ```

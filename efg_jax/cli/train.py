@@ -82,9 +82,9 @@ def train(
 ) -> None:
     """Train a model, and evaluate it on structures that were held out.
 
-    The structures are split at random; the model is fitted to the larger part, and its errors on the rest are printed, a
-    table per element. The defaults suit most data. A network may learn several targets at once (--target efg,ms); a structure
-    need carry only one of them.
+    The structures are split at random; the model is fitted to the larger part, and its errors on the rest are printed,
+    a table per element. The defaults suit most data. A network may learn several targets at once (--target efg,ms); a
+    structure need carry only one of them.
 
     ```
     efg-jax train silica-efg --index :247 --species O --out o17.npz
@@ -214,7 +214,8 @@ def _cache(model: "Model", outputs: Outputs) -> Path | None:
     for option, wanted, possible in needs:
         if wanted and not possible:
             raise InputError(
-                f"{option} is for models that are trained step by step; give --inducing N for a sparse model, or (--resume "
+                f"{option} is for models that are trained step by step; give --inducing N for a sparse model, or "
+                "(--resume "
                 "only) --model network"
             )
     return cache_beside(outputs.out, outputs.resume) if model.is_resumable else None
@@ -223,7 +224,10 @@ def _cache(model: "Model", outputs: Outputs) -> Path | None:
 def _divided(
     frames: "list[Atoms]", targets: "Mapping[str, Target]", learner: Learner, division: Division
 ) -> "tuple[list[Atoms], list[Atoms]]":
-    """What is trained on, and what is held out; the latter must do for every target, and it is checked before the fit."""
+    """What is trained on, and what is held out.
+
+    The latter must do for every target, and it is checked before the fit.
+    """
     from efg_jax.structures.site_selection import labelled_elements
     from efg_jax.structures.splits import split
 
@@ -252,7 +256,8 @@ def _check_elements(training: "list[Atoms]", held_out: "list[Atoms]", learner: L
         for i, symbol in enumerate(atoms.symbols):
             if symbol not in elements and not learner.knows(symbol):
                 raise InputError(
-                    f"is held out for testing, but {symbol} occurs in no structure that is trained on; choose another --seed "
+                    f"is held out for testing, but {symbol} occurs in no structure that is trained on; choose another "
+                    "--seed "
                     "or --test, or add structures",
                     **place_of(atoms, position),
                     atom=f"{i} ({symbol})",
@@ -277,7 +282,8 @@ def _fitted(
         except KeyboardInterrupt:
             if bar.done and cache is not None:
                 progress.say(
-                    f"stopped after {bar.done} of {bar.total} steps; the same command with --resume continues from there"
+                    f"stopped after {bar.done} of {bar.total} steps; "
+                    "the same command with --resume continues from there"
                 )
             raise
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SEARCH = Group("Search", sort_key=2)
 METHODS = (
-    "Exact gradient of all hyperparameters at once; Box–Behnken designs with response surfaces, as in the paper; or Bayesian "
-    "optimisation (optuna). By default gradient; for networks bayes, the only one that they have."
+    "Exact gradient of all hyperparameters at once; Box–Behnken designs with response surfaces, as in the paper; or "
+    "Bayesian optimisation (optuna). By default gradient; for networks bayes, the only one that they have."
 )
 METHOD = Fields(
     "efg_jax.tuning.search:tune",
@@ -62,9 +62,10 @@ class Choices:
     """What is searched.
 
     Attributes:
-        loss: What to minimise: observables (MAEs of C̃_Q, η̃ and 1 − q̃), tilt, mae-vij, rmse, lml (likelihood); a sum such as
-            observables+0.1*lml; for scalar models observables or one of c_q_tilde, eta_tilde, theta, phi, v_nn. Without it
-            observables, or rmse where the target is no EFG. Networks are trained by irreps (without it) or observables.
+        loss: What to minimise: observables (MAEs of C̃_Q, η̃ and 1 − q̃), tilt, mae-vij, rmse, lml (likelihood); a sum
+            such as observables+0.1*lml; for scalar models observables or one of c_q_tilde, eta_tilde, theta, phi, v_nn.
+            Without it observables, or rmse where the target is no EFG. Networks are trained by irreps (without it) or
+            observables.
         budget: Number of evaluations of the loss; for networks, of trainings.
         no_prune: Do not end trainings whose validation loss is above the median of those before at the same epoch.
     """
@@ -135,12 +136,12 @@ def tune(
 ) -> None:
     """Find hyperparameters by cross-validation on the structures given; for networks, by their loss on a part of them.
 
-    Whole structures are held out in folds; the predictions for them, in closed form, are compared with their labels in the
-    quantities that an experiment measures. Keep structures for testing apart: tuning has seen all of these. Every evaluation
-    is on disk when it is done. Interrupted searches resume with --resume.
+    Whole structures are held out in folds; the predictions for them, in closed form, are compared with their labels in
+    the quantities that an experiment measures. Keep structures for testing apart: tuning has seen all of these. Every
+    evaluation is on disk when it is done. Interrupted searches resume with --resume.
 
-    The options of models say where the search starts; what is not tuned stays so. For networks, each evaluation is a full
-    training run.
+    The options of models say where the search starts; what is not tuned stays so. For networks, each evaluation is a
+    full training run.
 
     ```
     efg-jax tune silica-efg --index :247 --species O --out best.json

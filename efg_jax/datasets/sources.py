@@ -38,7 +38,8 @@ def read_structures(
             checked, under their own names.
 
     Raises:
-        InputError: a source is neither a file nor a data set, is given twice (the same structure could be in training and
+        InputError: a source is neither a file nor a data set, is given twice (the same structure could be in training
+            and
             test), or is damaged; the index selects nothing; a structure has no tensor of the name.
     """
     frames: list[Atoms] = []

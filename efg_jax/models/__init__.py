@@ -1,4 +1,6 @@
-"""What a model is, which kinds there are, how a fitted one is read from a file, and predictions in structures and files."""
+"""What a model is, which kinds there are, how a fitted one is read from a file, and predictions in structures and
+files.
+"""
 
 from efg_jax.models.annotation import annotated
 from efg_jax.models.predicted import Predicted

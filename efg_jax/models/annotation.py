@@ -37,9 +37,9 @@ def annotated(
         options: of `FittedModel.predict_targets`: targets, variance, dtype, species, indices, chunk.
 
     Yields:
-        The objects that were passed, with each target under its name: in ``arrays`` (NaN for atoms that are not predicted),
-        or in ``info`` if it belongs to the structure. With a variance also its square root, ``NAME_std``; with an EFG also
-        the arrays ``c_q`` (MHz) and ``eta``.
+        The objects that were passed, with each target under its name: in ``arrays`` (NaN for atoms that are not
+        predicted), or in ``info`` if it belongs to the structure. With a variance also its square root, ``NAME_std``;
+        with an EFG also the arrays ``c_q`` (MHz) and ``eta``.
 
     Raises:
         InputError: as `FittedModel.predict_targets`; an unknown isotope.

@@ -50,17 +50,18 @@ def predict_to_file(
         out: file to write; compressed where the name ends in .gz, .bz2 or .xz.
         isotopes: isotope by element for C_Q; for the other elements the one that NMR uses.
         resume: continue after the frames that an interrupted run left, if it left any.
-        distributed: this is one of several processes that share the frames (`efg_jax.parallel`); each writes a part, and
-            the first joins them. Finished parts are kept, and interrupted ones resumed.
-        progress: called with the number of frames in the file (of this process's part), first with those that were left.
+        distributed: this is one of several processes that share the frames (`efg_jax.parallel`); each writes a part,
+            and the first joins them. Finished parts are kept, and interrupted ones resumed.
+        progress: called with the number of frames in the file (of this process's part), first with those that were
+            left.
         options: of `FittedModel.predict_targets`: targets, variance, dtype, species, indices, chunk.
 
     Returns:
         Number of frames in the file.
 
     Raises:
-        InputError: as `FittedModel.predict_targets`; bad sources; nothing to predict; with ``resume``, frames that were made
-            from other structures, by another model or with other options; ``out`` cannot be written.
+        InputError: as `FittedModel.predict_targets`; bad sources; nothing to predict; with ``resume``, frames that were
+            made from other structures, by another model or with other options; ``out`` cannot be written.
     """
     nuclei = {symbol: find_isotope(nucleus) for symbol, nucleus in (isotopes or {}).items()}
     job = _Job(fitted, sources, _settled(fitted, options), nuclei, progress or (lambda frames: None))

@@ -1,8 +1,8 @@
 """What a model is: options that can be fitted (`Model`), and what fitting makes of them (`FittedModel`).
 
-Everything else (command line, tuning, learning curves, calculator, trajectories, sensitivity) talks to these two classes and
-never asks which kind of model it has. Public methods enter float64 (or the requested precision) themselves, here and nowhere
-below; the pure function `FittedModel.tensors` uses the precision of its arguments.
+Everything else (command line, tuning, learning curves, calculator, trajectories, sensitivity) talks to these two
+classes and never asks which kind of model it has. Public methods enter float64 (or the requested precision) themselves,
+here and nowhere below; the pure function `FittedModel.tensors` uses the precision of its arguments.
 """
 
 from abc import abstractmethod
@@ -217,7 +217,8 @@ class FittedModel(eqx.Module):
     ) -> Float[Array, "rows *shape"]:
         """Predicted target as a pure function of environments; jit-able, differentiable in positions and cells.
 
-        Pass the fitted model to `eqx.filter_jit` as an argument: a function that closes over it compiles its weights in.
+        Pass the fitted model to `eqx.filter_jit` as an argument: a function that closes over it compiles its weights
+        in.
 
         Args:
             environments: from `environments_of`.
@@ -225,8 +226,8 @@ class FittedModel(eqx.Module):
 
         Returns:
             Cartesian values in the target's unit and shape, one row an atom: row ``k`` belongs to ``positions[k]`` (of
-            `Neighbours`, to centre ``k``). For a target per structure they are the atoms' contributions, which add up to
-            it. Rows of atoms that are not predicted, and of padding, have no meaning.
+            `Neighbours`, to centre ``k``). For a target per structure they are the atoms' contributions, which add up
+            to it. Rows of atoms that are not predicted, and of padding, have no meaning.
         """
 
     @abstractmethod
@@ -292,8 +293,8 @@ class FittedModel(eqx.Module):
         Args:
             structures: atoms, or any iterable of them.
             target: which; None: the only one.
-            variance: also return the variance, summed over the components of a tensor: the posterior variance of a kernel
-                model, the variance among the members of a committee of networks.
+            variance: also return the variance, summed over the components of a tensor: the posterior variance of a
+                kernel model, the variance among the members of a committee of networks.
             dtype: precision of the arithmetic; None: `default_dtype`. In float32 kernel models are off by up to a few
                 per cent of the tensors.
             species: elements to predict, of those that the model predicts; None: all.
@@ -301,9 +302,9 @@ class FittedModel(eqx.Module):
             chunk: atoms that are worked on at a time, which bounds the memory; "auto": what suits the device.
 
         Returns:
-            For one structure an array (atoms, 3, 3) ((atoms, 3) for vectors, (atoms,) for scalars), NaN for atoms that are
-            not predicted, and without the axis of atoms for a target per structure; for a scalar model a dict of arrays.
-            For an iterable a list of them. With ``variance`` a pair, the second (atoms,) or a float.
+            For one structure an array (atoms, 3, 3) ((atoms, 3) for vectors, (atoms,) for scalars), NaN for atoms that
+            are not predicted, and without the axis of atoms for a target per structure; for a scalar model a dict of
+            arrays. For an iterable a list of them. With ``variance`` a pair, the second (atoms,) or a float.
 
         Raises:
             InputError: an element or target that the model was not trained on, no variance, or nothing to predict.
@@ -327,8 +328,8 @@ class FittedModel(eqx.Module):
     ) -> Iterator[Predicted]:
         """Predict a trajectory of any length: one `Predicted` a structure, in their order.
 
-        Structures are taken one by one, and a bounded number of atoms is held at a time. They may be of any sizes, which
-        share a few compilations.
+        Structures are taken one by one, and a bounded number of atoms is held at a time. They may be of any sizes,
+        which share a few compilations.
 
         Args:
             structures, target: as for `predict`.
@@ -385,16 +386,16 @@ class FittedModel(eqx.Module):
     ) -> Report | TargetReport:
         """Compare predictions with the labels of structures that were held out.
 
-        θ, φ and ν_Q refer to a field along the z axis of each structure's crystal frame (`cell.standard_form`), C̃_Q and η̃ to
-        μ and σ of the training set.
+        θ, φ and ν_Q refer to a field along the z axis of each structure's crystal frame (`cell.standard_form`), C̃_Q
+        and η̃ to μ and σ of the training set.
 
         Args:
             structures: with labels for at least one of the model's species; of several targets, those that carry only
                 others are left out.
             target: which; None: the only one.
             title: heading of the report.
-            isotopes: nucleus by element, ``{"Ti": "49Ti"}``, where it is not the one that NMR uses; an `Isotope` may carry
-                a quadrupole moment of one's own.
+            isotopes: nucleus by element, ``{"Ti": "49Ti"}``, where it is not the one that NMR uses; an `Isotope` may
+                carry a quadrupole moment of one's own.
 
         Raises:
             InputError: as `predict`, bad labels, or none of the target for the model's species.

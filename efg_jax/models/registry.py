@@ -30,8 +30,8 @@ def model_class(kind: str) -> type[Model]:
 def load(path: str | Path, *, variance: bool = False) -> FittedModel:
     """Read a model that `FittedModel.save` wrote, ready to predict.
 
-    The features of the training environments of a kernel model are computed again, which takes as long as predicting them
-    once.
+    The features of the training environments of a kernel model are computed again, which takes as long as predicting
+    them once.
 
     Args:
         path: model file.

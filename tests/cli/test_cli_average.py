@@ -1,4 +1,7 @@
-"""`average` as users call it: the numbers of the library, in files; bad input in one line. With a model: tests/test_sensitivity.py."""
+"""`average` as users call it: the numbers of the library, in files; bad input in one line.
+
+With a model: tests/test_sensitivity.py.
+"""
 
 import csv
 import json

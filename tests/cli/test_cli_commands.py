@@ -151,7 +151,8 @@ def test_targets_of_structures(efg_jax_command, structures, save, tmp_path):
         del atoms.arrays["efg"]
     model, out = tmp_path / "dipole.npz", tmp_path / "out.extxyz"
     result = efg_jax_command(
-        "train", save(structures), "--target", "dipole", "--species", "O", "--per", "structure", "--nmax", "2", "--lmax", "2",
+        "train", save(structures), "--target", "dipole", "--species", "O", "--per", "structure", "--nmax", "2",
+        "--lmax", "2",
         "--regularisation", "1e-3", "--test", "0", "--out", model,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr

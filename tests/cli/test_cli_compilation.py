@@ -137,7 +137,10 @@ jax.numpy.arange(3.0) @ jax.numpy.arange(3.0)
 @pytest.mark.parametrize("own", [None, "--xla_backend_optimization_level=0"])
 def test_commands_compile_quickly_where_no_flags_are_set(own):
     """XLA ends the process at a flag that it does not know."""
-    script = "from efg_jax.compilation import use_environment; use_environment(); import os, jax; print(jax.numpy.ones(2).sum(), os.environ.get('XLA_FLAGS'))"
+    script = (
+        "from efg_jax.compilation import use_environment; use_environment(); import os, jax; "
+        "print(jax.numpy.ones(2).sum(), os.environ.get('XLA_FLAGS'))"
+    )
     variables = environment(EFG_JAX_CACHE="off")
     variables.pop("XLA_FLAGS", None)
     if own:

@@ -26,7 +26,8 @@ def shielded(structures, save):
 
 def test_the_table_is_that_of_the_library(efg_jax_command, shielded, tmp_path):
     result = efg_jax_command(
-        "observables", shielded, "--species", "O", "--reference", "O=287.5", "--convention", "haeberlen,iupac", "--rotation", "passive",
+        "observables", shielded, "--species", "O", "--reference", "O=287.5", "--convention", "haeberlen,iupac",
+        "--rotation", "passive",
         "--csv", tmp_path / "a.csv", "--json", tmp_path / "a.json",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr

@@ -5,7 +5,8 @@ import subprocess
 import sys
 import time
 
-# A shell starts background jobs with interrupts ignored, and children inherit that: the test must not depend on how it was started.
+# A shell starts background jobs with interrupts ignored, and children inherit that: the test must not depend on how it
+# was started.
 INTERRUPTIBLE = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)

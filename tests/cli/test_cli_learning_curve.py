@@ -1,4 +1,6 @@
-"""`efg-jax learning-curve`: from a file of structures to table, CSV, JSON and figure, and on from where it was stopped."""
+"""`efg-jax learning-curve`: from a file of structures to table, CSV, JSON and figure, and on from where it was
+stopped.
+"""
 
 import csv
 import json
@@ -211,7 +213,8 @@ def test_what_is_no_field_gradient_is_learned_as_tensor(structures, save, efg_ja
     for atoms in structures:
         atoms.arrays["sigma"] = atoms.arrays.pop("efg") + 40.0 * np.eye(3).ravel()
     result = efg_jax_command(
-        "learning-curve", save(structures), "--target", "ms", "--array", "sigma", "--species", "O", *DESCRIPTOR, "--sizes", "3",
+        "learning-curve", save(structures), "--target", "ms", "--array", "sigma", "--species", "O", *DESCRIPTOR,
+        "--sizes", "3",
         "--repeats", "1", "--out", tmp_path / "ms.csv",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr

@@ -108,7 +108,8 @@ def test_fine_tuning_begins_with_a_saved_model(network, efg_jax_command, silica,
     for atoms in frames:
         atoms.arrays["half"] = atoms.arrays["efg"][:, 0] / 2
     result = efg_jax_command(
-        "train", save(frames), "--model", "network", "--from", network.model, "--target", "half", "--freeze", "--epochs", "1",
+        "train", save(frames), "--model", "network", "--from", network.model, "--target", "half", "--freeze",
+        "--epochs", "1",
         "--validation", "0.3", "--test", "0", "--out", model,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr

@@ -1,4 +1,7 @@
-"""Prediction as users do it: long trajectories, many files, a choice of atoms; stopped at any moment, and gone on with."""
+"""Prediction as users do it: long trajectories, many files, a choice of atoms.
+
+Stopped at any moment, and gone on with.
+"""
 
 import json
 from dataclasses import replace

@@ -21,7 +21,8 @@ def test_a_prediction_becomes_a_spectrum(trained, efg_jax_command, tmp_path):
     predicted, out, plot, mrsim = (tmp_path / name for name in ("p.extxyz", "o.csv", "o.png", "o.mrsim"))
     assert efg_jax_command("predict", trained.model, trained.data, "--out", predicted, "--quiet").exit_code == 0
     result = efg_jax_command(
-        "spectrum", predicted, *O17, "--shift", "0", "--index", "0", "--spinning", "inf", "--broadening", "1 ppm", "--per-site",
+        "spectrum", predicted, *O17, "--shift", "0", "--index", "0", "--spinning", "inf", "--broadening", "1 ppm",
+        "--per-site",
         "--out", out, "--plot", plot, "--mrsim", mrsim,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr

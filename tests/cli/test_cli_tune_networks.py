@@ -38,7 +38,8 @@ def tuned(no_training, trained, efg_jax_command, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
     files = SimpleNamespace(best=folder / "best.json", csv=folder / "history.csv", plots=folder / "figures")
     files.result = efg_jax_command(
-        "tune", trained.data, *NETWORK, "--budget", "3", "--out", files.best, "--csv", files.csv, "--plots", files.plots,
+        "tune", trained.data, *NETWORK, "--budget", "3", "--out", files.best, "--csv", files.csv,
+        "--plots", files.plots,
     )  # fmt: skip
     assert files.result.exit_code == 0, files.result.stderr
     return files

@@ -15,8 +15,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from efg_jax.errors import InputError
 from efg_jax.structures.checks import check_frames
-from efg_jax.structures.neighbour_lists import closest_pair
 from efg_jax.structures.declared_units import drop_units
+from efg_jax.structures.neighbour_lists import closest_pair
 
 
 def tensors(n, seed=0, scale=30.0):

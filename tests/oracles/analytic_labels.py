@@ -31,7 +31,9 @@ def fields(atoms: Atoms) -> np.ndarray:
 
 
 def shieldings(atoms: Atoms) -> np.ndarray:
-    """A tensor with all three parts: isotropic, symmetric, and antisymmetric, the dual of the axial vector Σ r × Σ r/r²."""
+    """A tensor with all three parts: isotropic, symmetric, and antisymmetric, the dual of the axial vector Σ r × Σ
+    r/r².
+    """
     tensors = 30.0 * np.eye(3) + 5.0 * field_gradients(atoms)
     first, second = fields(atoms), np.zeros((len(atoms), 3))
     for i, charge, r, d in _pairs(atoms):

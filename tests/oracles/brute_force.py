@@ -20,7 +20,9 @@ def image_ranges(atoms: Atoms, reach: float) -> list[range]:
 
 
 def neighbours(atoms: Atoms, cutoff: float) -> dict[tuple[int, int, tuple[int, int, int]], np.ndarray]:
-    """(centre, neighbour, translation) → displacement for all pairs closer than the cutoff, an atom's own images included."""
+    """(centre, neighbour, translation) → displacement for all pairs closer than the cutoff, an atom's own images
+    included.
+    """
     shifts = np.array(list(product(*image_ranges(atoms, cutoff))))
     between = atoms.positions[None] - atoms.positions[:, None]
     displacement = between[None] + (shifts @ atoms.cell.array)[:, None, None]

@@ -1,6 +1,7 @@
 """λ-SOAP by featomic (https://github.com/metatensor/featomic), an independent program: the oracle of the descriptor.
 
-featomic keeps one of the pairs (l, l') and (l', l) without the √2 that makes its kernels those of the full sum: it is put in here.
+featomic keeps one of the pairs (l, l') and (l', l) without the √2 that makes its kernels those of the full
+sum: it is put in here.
 """
 
 import numpy as np

@@ -1,6 +1,8 @@
-"""Shielding from its definition, σ_ij = −∂B_i(induced)/∂B_j(applied): the current in a finite field, and the field that it makes at a nucleus.
+"""Shielding from its definition, σ_ij = −∂B_i(induced)/∂B_j(applied): the current in a finite field, and the field that
+it makes at a nucleus.
 
-Needs PySCF for orbitals and a grid, and none of its magnetic integrals: run under its Python with the name of a file of structures; prints the
+Needs PySCF for orbitals and a grid, and none of its magnetic integrals: run under its Python with the
+name of a file of structures; prints the
 shielding of every nucleus of each by this and by `experiments.reference_data.molecules`, as JSON.
 
 One gauge origin, at the nucleus: equal to gauge-including orbitals in the limit of a complete basis only.

@@ -1,4 +1,6 @@
-"""Powder spectra by exact diagonalisation of the spin Hamiltonian, in numpy and with nothing of the library but nuclear data."""
+"""Powder spectra by exact diagonalisation of the spin Hamiltonian, in numpy and with nothing of the library but
+nuclear data.
+"""
 
 import numpy as np
 
@@ -21,9 +23,11 @@ def directions(count):
 
 
 def frequencies(efg, shift, fields, nucleus, tesla):
-    """All single-quantum frequencies (n, 2I), from m = I → I−1 on, in Hz from the Larmor frequency on the axis of the shift.
+    """All single-quantum frequencies (n, 2I), from m = I → I−1 on, in Hz from the Larmor frequency on the axis of the
+    shift.
 
-    H = −ν_L I_z + eQ/(2I(2I−1)h) I·V·I − ν_L I·δ·b with b the field's direction, whole and in its own eigenbasis: the shift's components across the field too,
+    H = −ν_L I_z + eQ/(2I(2I−1)h) I·V·I − ν_L I·δ·b with b the field's direction, whole and in its own
+    eigenbasis: the shift's components across the field too,
     but for its effect of second order on its own, which both sides leave out by taking δ small.
     """
     spin = nucleus.spin

@@ -64,7 +64,10 @@ def test_grid_covers_the_half_sphere():
 
 @pytest.mark.parametrize("spinning", [0.0, np.inf])
 def test_line_shape_is_that_of_exact_diagonalisation(tensor, spinning):
-    """¹⁷O, second order and anisotropic shift of the same size along other axes; and the relative orientation matters."""
+    """¹⁷O, second order and anisotropic shift of the same size along other axes.
+
+    And the relative orientation matters.
+    """
     nucleus, fwhm = isotope("17O"), 250.0 if spinning == 0.0 else 60.0
     efg, shift = tensor(of_coupling(nucleus, 2.5e6, 0.5), 3), tensor((90.0, 20.0, -60.0), 4)
     half = 12e3 if spinning == 0.0 else 4e3
@@ -97,7 +100,10 @@ def test_line_shape_is_that_of_exact_diagonalisation(tensor, spinning):
 @pytest.mark.parametrize(("spinning", "low", "high"), [(0.0, -16 / 9, 1.0), (np.inf, -4 / 3, -4 / 21)])
 @pytest.mark.parametrize("name", ["27Al", "7Li", "93Nb"])
 def test_edges_of_axial_central_transitions(name, spinning, low, high):
-    """η = 0: ν = −A(1−x)(9x−1), x = cos²θ, with A = ν_Q²[I(I+1)−¾]/(16 ν_L); of its fourth-rank part −7/18 is left by spinning."""
+    """η = 0: ν = −A(1−x)(9x−1), x = cos²θ, with A = ν_Q²[I(I+1)−¾]/(16 ν_L).
+
+    Of its fourth-rank part −7/18 is left by spinning.
+    """
     nucleus, c_q = isotope(name), 2e6
     spin, larmor = nucleus.spin, abs(nucleus.gyromagnetic_ratio) * TESLA / (2 * np.pi)
     nu_q = 3 * c_q / (2 * spin * (2 * spin - 1))
@@ -117,7 +123,10 @@ def test_edges_of_axial_central_transitions(name, spinning, low, high):
 
 
 def test_edges_of_an_anisotropic_shift():
-    """Spin 1/2: from the least to the largest principal value, the middle one is the singularity; spinning leaves a line at δ_iso."""
+    """Spin 1/2: from the least to the largest principal value, the middle one is the singularity.
+
+    Spinning leaves a line at δ_iso.
+    """
     axis = np.linspace(-8e3, 14e3, 2201)
     larmor = ej.spectra.larmor_frequency(isotope("29Si"), 9.4)
     shift = jnp.asarray(np.diag([-60.0, 20.0, 130.0]))[None]

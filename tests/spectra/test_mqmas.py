@@ -12,7 +12,8 @@ from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2 as HZ
 from efg_jax.tensors.nuclei import isotope
 
 
-# Published shear ratios |k| and shift scales of the sheared axis (Amoureux and Fernandez, Solid State NMR 10 (1998) 211, table 1).
+# Published shear ratios |k| and shift scales of the sheared axis (Amoureux and Fernandez, Solid State NMR 10 (1998)
+# 211, table 1).
 @pytest.mark.parametrize(
     ("spin", "quanta", "k", "scale"),
     [
@@ -28,7 +29,10 @@ def test_shear(spin, quanta, k, scale):
     ("name", "quanta"), [("23Na", 3), ("17O", 3), ("17O", 5), ("45Sc", 3), ("45Sc", 7), ("93Nb", 9)]
 )
 def test_ridges(tensor, name, quanta):
-    """The isotropic axis has a line at δ_iso − (10/17) δ_QIS, whatever spin and quanta; the MAS projection is the MAS spectrum."""
+    """The isotropic axis has a line at δ_iso − (10/17) δ_QIS, whatever spin and quanta.
+
+    The MAS projection is the MAS spectrum.
+    """
     nucleus, tesla, c_q, eta = isotope(name), 11.7, 2e6, 0.4
     spin, larmor = nucleus.spin, ej.spectra.larmor_frequency(nucleus, tesla)
     v_zz = c_q / (HZ * nucleus.quadrupole_moment)

@@ -93,7 +93,10 @@ def test_the_line_shape_is_that_of_mrsimulator(tensor, name, spinning, transitio
 
 @pytest.mark.parametrize("part", range(4))
 def test_every_isotope_of_the_table(part):
-    """The centre of gravity is δ_iso + δ_QIS with our spin, Q and γ, whatever mrsimulator has for the nucleus; ours and theirs have one sign."""
+    """The centre of gravity is δ_iso + δ_QIS with our spin, Q and γ, whatever mrsimulator has for the nucleus.
+
+    Ours and theirs have one sign.
+    """
     for nucleus in ALL[part::4]:
         c_q, eta, delta = 1e6, 0.4, 75.0
         spin, larmor = nucleus.spin, ej.spectra.larmor_frequency(nucleus, TESLA)
@@ -142,7 +145,8 @@ def test_the_centre_of_a_satellite_without_anisotropy_is_that_of_the_isotropic_s
 
 @pytest.mark.parametrize("rate", [900.0, 2500.0])
 def test_sidebands_have_the_second_moment_of_the_static_pattern(tensor, rate):
-    """Spinning moves intensity into sidebands, and leaves the second moment (M. M. Maricq, J. S. Waugh, J. Chem. Phys. 70 (1979) 3300).
+    """Spinning moves intensity into sidebands, and leaves the second moment (M. M. Maricq, J. S. Waugh, J. Chem. Phys.
+    70 (1979) 3300).
 
     It is ζ²(1 + η²/3)/5 of an anisotropic shift; of a spin 1 (3C_Q/4)²(1 + η²/3)/5 to first order.
     """
@@ -194,7 +198,10 @@ def test_transitions_have_the_weights_of_an_ideal_pulse(tensor):
 
 
 def test_windows(molecule, caplog, monkeypatch):
-    """A window that was asked for cuts and does not fold, and says so; one that was not holds everything. Sites in pieces are the same sites."""
+    """A window that was asked for cuts and does not fold, and says so; one that was not holds everything.
+
+    Sites in pieces are the same sites.
+    """
     whole = ej.spectra.spectrum(molecule, points=4096, **SILICATES)
     assert_allclose(whole.integral, 2.0, rtol=1e-6)
     assert not caplog.records

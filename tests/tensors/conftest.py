@@ -1,4 +1,6 @@
-"""What the tests of tensor algebra share: both precisions, the oracle tensors, and other people's data where it is present."""
+"""What the tests of tensor algebra share: both precisions, the oracle tensors, and other people's data where it is
+present.
+"""
 
 from pathlib import Path
 

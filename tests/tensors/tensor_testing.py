@@ -22,7 +22,9 @@ def rotations(draw) -> np.ndarray:
 
 @st.composite
 def efg_tensors(draw, minimum_gap: float = 0.0) -> np.ndarray:
-    """Traceless symmetric tensors of any η, among them η exactly or nearly 0 and 1, of any sign and of sizes from 1e-3 to 1e3 V/Å²."""
+    """Traceless symmetric tensors of any η, among them η exactly or nearly 0 and 1, of any sign and of sizes from 1e-3
+    to 1e3 V/Å².
+    """
     special = st.sampled_from([0.0, 1e-12, 1e-7, 1e-3, 1.0 - 1e-3, 1.0 - 1e-9, 1.0])
     eta = draw(st.floats(0.0, 1.0) | special if minimum_gap == 0.0 else st.floats(minimum_gap, 1.0 - minimum_gap))
     v_zz = draw(st.sampled_from([-1.0, 1.0])) * 10.0 ** draw(st.integers(-3, 3))

@@ -1,4 +1,7 @@
-"""The public functions under `jax.jit`, as users run them; op by op, each of their steps would be compiled for itself."""
+"""The public functions under `jax.jit`, as users run them.
+
+Op by op, each of their steps would be compiled for itself.
+"""
 
 import jax
 

@@ -113,7 +113,9 @@ def spin_operators(spin: float) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["2H", "7Li", "27Al", "43Ca"])
 def test_frequency_is_the_splitting_of_the_quadrupolar_hamiltonian_in_a_strong_field(name):
-    """Neighbouring transitions of H = ν_L I·n + eQ/(6I(2I−1)h) Σ V_ij [3/2(I_i I_j + I_j I_i) − δ_ij I(I+1)] lie ν_Q(n) apart."""
+    """Neighbouring transitions of H = ν_L I·n + eQ/(6I(2I−1)h) Σ V_ij [3/2(I_i I_j + I_j I_i) − δ_ij I(I+1)] lie
+    ν_Q(n) apart.
+    """
     nucleus = isotope(name)
     tensor, field = random_efgs(1, seed=9)[0], random_axes(1, seed=9)[0][:, 2]
     spin, operators = nucleus.spin, spin_operators(nucleus.spin)

@@ -72,7 +72,8 @@ def test_every_equivalent_set_turns_the_principal_axis_system_into_the_lab_tenso
     sets = equivalent_euler_angles(angles, passive=passive)
     assert sets.shape == (4, 3)
     for one in sets:
-        # Written with scipy and the definition: active R takes the PAS tensor to the lab, passive Rᵀ takes the lab tensor to its PAS.
+        # Written with scipy and the definition: active R takes the PAS tensor to the lab, passive Rᵀ takes the lab
+        # tensor to its PAS.
         turn = Rotation.from_euler("ZYZ", one).as_matrix()
         lab = turn.T @ np.diag(found.values) @ turn if passive else turn @ np.diag(found.values) @ turn.T
         assert_allclose(lab, tensor, rtol=0, atol=1e-13 * np.abs(tensor).max())

@@ -8,12 +8,15 @@ from efg_jax.tensors import Isotope, coupling_constant, default_isotope, isotope
 
 # Pyykkö, Mol. Phys. 106 (2008) 1965, in mb.
 PYYKKO = {
-    "2H": 2.86, "6Li": -0.808, "7Li": -40.1, "10B": 84.59, "11B": 40.59, "14N": 20.44, "17O": -25.58, "23Na": 104, "25Mg": 199.4,
-    "27Al": 146.6, "35Cl": -81.65, "37Cl": -64.35, "39K": 58.5, "43Ca": -40.8, "47Ti": 302, "49Ti": 247, "51V": -52, "69Ga": 171,
+    "2H": 2.86, "6Li": -0.808, "7Li": -40.1, "10B": 84.59, "11B": 40.59, "14N": 20.44, "17O": -25.58, "23Na": 104,
+    "25Mg": 199.4,
+    "27Al": 146.6, "35Cl": -81.65, "37Cl": -64.35, "39K": 58.5, "43Ca": -40.8, "47Ti": 302, "49Ti": 247, "51V": -52,
+    "69Ga": 171,
     "71Ga": 107, "87Rb": 133.5, "139La": 200,
 }  # fmt: skip
 
-# Where Soprano's table differs for a reason: nuclear Q of excited (Mössbauer) states under a spin-1/2 ground state, and the sign of ⁹⁵Mo's
+# Where Soprano's table differs for a reason: nuclear Q of excited (Mössbauer) states under a spin-1/2 ground state, and
+# the sign of ⁹⁵Mo's
 # moment, which is that of ⁹⁷Mo (μ = −0.914 and −0.934 nuclear magnetons).
 EXCITED_STATE_MOMENTS = {"19F", "57Fe", "77Se", "119Sn"}
 WRONG_SIGN_IN_SOPRANO = {"95Mo"}

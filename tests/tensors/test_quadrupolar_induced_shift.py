@@ -17,7 +17,9 @@ def spin_operators(spin):
 
 
 def centre_of_gravity(c_q, eta, larmor, spin, directions=2000):
-    """Mean over a powder of the exact central transition of ν_L n·I + C_Q/(4I(2I−1)) (3I_z² − I(I+1) + η(I_x² − I_y²)), ppm from ν_L."""
+    """Mean over a powder of the exact central transition of ν_L n·I + C_Q/(4I(2I−1)) (3I_z² − I(I+1) + η(I_x² −
+    I_y²)), ppm from ν_L.
+    """
     i_x, i_y, i_z = spin_operators(spin)
     quadrupolar = (
         c_q

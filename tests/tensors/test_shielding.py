@@ -47,7 +47,8 @@ def test_soprano_agrees_on_random_tensors():
         assert_allclose(maryland(sigma, sense="shielding"), peer.maryland_shielding, rtol=1e-10)
         assert_allclose(principal_components(sigma, sense="shielding"), peer.iupac_shielding[1:], rtol=1e-10)
         assert_allclose(principal_components(delta, sense="shift"), peer.iupac_shift[1:], rtol=1e-10)
-        # Soprano 0.11.4 documents κ = 3(δ_22 − δ_iso)/Ω for a shift and returns the opposite; and its span of the shift is that of σ.
+        # Soprano 0.11.4 documents κ = 3(δ_22 − δ_iso)/Ω for a shift and returns the opposite; and its span of the shift
+        # is that of σ.
         iso, _, skew = maryland(delta, sense="shift")
         assert_allclose([iso, skew], [peer.maryland_shift[0], -peer.maryland_shift[2]], rtol=1e-10)
 
@@ -116,7 +117,8 @@ def test_passing_to_shift_flips_zeta_and_nothing_else():
     sigma = jnp.asarray(ORACLE_SHIELDING)
     before, after = haeberlen(sigma), haeberlen(shift_tensor(sigma, 0.0))
     assert_allclose([after.iso, after.zeta, after.eta], [-before.iso, -before.zeta, before.eta], rtol=1e-13)
-    # One site has one skew, read from either tensor in its own sense; the same numbers in the other sense have the opposite one.
+    # One site has one skew, read from either tensor in its own sense; the same numbers in the other sense have the
+    # opposite one.
     skew = maryland(sigma, sense="shielding").skew
     assert_allclose(maryland(shift_tensor(sigma, 0.0), sense="shift").skew, skew, rtol=1e-13)
     assert_allclose(maryland(sigma, sense="shift").skew, -skew, rtol=1e-13)

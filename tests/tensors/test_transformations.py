@@ -1,4 +1,6 @@
-"""Every device function of efg_jax.tensors under jit and vmap, in both precisions, with strict promotion of ranks and types."""
+"""Every device function of efg_jax.tensors under jit and vmap, in both precisions, with strict promotion of ranks and
+types.
+"""
 
 import jax
 import jax.numpy as jnp

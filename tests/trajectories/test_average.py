@@ -1,4 +1,6 @@
-"""The mean tensor of moving nuclei against what NMR knows of motional averaging, and against plain means of the same frames."""
+"""The mean tensor of moving nuclei against what NMR knows of motional averaging, and against plain means of the same
+frames.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +35,7 @@ def turned(axis):
 
 
 def test_a_deuteron_of_a_methyl_group_shows_a_third_of_its_coupling(frame):
-    """Rotation about an axis at the tetrahedral angle: C_Q → C_Q·½(3cos²θ − 1) = −C_Q/3, axial about the rotor's axis."""
+    """Rotation about an axis at the tetrahedral angle: C_Q → C_Q·½(3cos²θ − 1) = −C_Q/3, axial about that axis."""
     theta = np.arccos(-1 / 3)
     sites = [
         turned([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)])
@@ -90,7 +92,7 @@ def test_means_are_means(frame):
 
 
 def test_errors_of_the_mean_tensors_numbers_are_what_repeated_runs_scatter_by(frame):
-    """Each of 100 atoms is an independent run of the same process: the scatter of their averages is the error of one."""
+    """Each of 100 atoms is an independent run of the same process: their averages scatter by the error of one."""
     generator = np.random.default_rng(1)
     mean = np.diag([-1.0, -3.0, 4.0])
     noise, state = 0.8, np.zeros((100, 3, 3))

@@ -1,4 +1,7 @@
-"""What is no trajectory, and what is asked of one that has it not: each an error that says where and what to do; memory."""
+"""What is no trajectory, and what is asked of one that has it not: each an error that says where and what to do.
+
+Memory.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,7 @@
-"""T₁ of a tensor that tumbles with a known correlation time, against Abragam's closed formula; invariance under rotation."""
+"""T₁ of a tensor that tumbles with a known correlation time, against Abragam's closed formula.
+
+Invariance under rotation.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +29,9 @@ def abragam(name, v_zz, eta, tau):
 
 
 def jumping(frames, atoms, rate, seed):
-    """Orientations that are forgotten all at once, with a probability per step: ⟨V(0):V(k)⟩ = V:V (1 − p)^k for every rank."""
+    """Orientations that are forgotten all at once, with a probability per step: ⟨V(0):V(k)⟩ = V:V (1 − p)^k for every
+    rank.
+    """
     generator = np.random.default_rng(seed)
     turns = Rotation.random(atoms, random_state=generator).as_matrix()
     for _ in range(frames):
@@ -37,7 +42,9 @@ def jumping(frames, atoms, rate, seed):
 
 
 def diffusing(frames, atoms, step, seed):
-    """Small turns about random axes: with Gaussian steps of variance s² an axis, rank 2 decays with exp(−3 s² k) (Debye, τ₂ = 1/(6D))."""
+    """Small turns about random axes: with Gaussian steps of variance s² an axis, rank 2 decays with exp(−3 s² k)
+    (Debye, τ₂ = 1/(6D)).
+    """
     generator = np.random.default_rng(seed)
     turns = Rotation.random(atoms, random_state=generator)
     for _ in range(frames):
@@ -127,7 +134,9 @@ def test_a_rigid_tensor_does_not_relax(frame):
 
 
 def test_a_mean_far_beyond_the_fluctuation_changes_neither_correlation_nor_t1(frame):
-    """δV = x T with ⟨x(0) x(t)⟩ = φ^t, τ = 20 frames, about a mean of 30 standard deviations: the integral is T:T (1 + φ)/(2(1 − φ))."""
+    """δV = x T with ⟨x(0) x(t)⟩ = φ^t, τ = 20 frames, about a mean of 30 standard deviations: the integral is T:T (1 +
+    φ)/(2(1 − φ)).
+    """
     phi, frames, atoms = np.exp(-1 / 20), 600, 40
     noise = np.random.default_rng(3).normal(size=(frames, atoms)) * np.sqrt(1 - phi**2)
     noise[0] /= np.sqrt(1 - phi**2)
@@ -147,7 +156,10 @@ def test_a_mean_far_beyond_the_fluctuation_changes_neither_correlation_nor_t1(fr
 
 
 def test_frequencies_are_correlated_where_there_are_some(frame):
-    """An element without a quadrupolar isotope has n·V·n in V/Å²; it changes nothing of another element's Hz, and is not averaged with them."""
+    """An element without a quadrupolar isotope has n·V·n in V/Å².
+
+    It changes nothing of another element's Hz, and is not averaged with them.
+    """
     values = traceless(np.random.default_rng(5), 30, 2)
     found = average((frame(v, ["O", "Si"]) for v in values), direction=(0, 0, 1))
     oxygen, silicon = (found.autocorrelation("nu_q", species=symbol) for symbol in ("O", "Si"))
@@ -186,7 +198,9 @@ def test_what_t1_needs(frame):
     [({"label": "phase"}, "each phase or site in a file of its own"), ({"mask": "use"}, "left out frames")],
 )
 def test_there_is_no_t1_across_phases_or_gaps_and_the_result_says_so(frame, options, why):
-    """A step from one phase to the other is no motion within either, and frames on both sides of a gap are no step apart."""
+    """A step from one phase to the other is no motion within either, and frames on both sides of a gap are no step
+    apart.
+    """
 
     def marked():
         rng = np.random.default_rng(0)
