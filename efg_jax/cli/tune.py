@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,6 +30,7 @@ METHOD = Fields(
     "efg_jax.tuning.search:tune",
     {
         "method": {"type": Literal["gradient", "box-behnken", "bayes"], "help": METHODS},
+        "budget": {"metavar": "N", "help": "Number of evaluations of the loss; for networks, of trainings."},
         "bounds": {"type": Annotated[Any, several(parse_bounds, metavar="NAME=LOW:HIGH")]},
         "parameters": {"type": Annotated[Any, several(parse_names, metavar="NAME")]},
         "seed": {},
@@ -66,12 +68,10 @@ class Choices:
             such as observables+0.1*lml; for scalar models observables or one of c_q_tilde, eta_tilde, theta, phi, v_nn.
             Without it observables, or rmse where the target is no EFG. Networks are trained by irreps (without it) or
             observables.
-        budget: Number of evaluations of the loss; for networks, of trainings.
         no_prune: Do not end trainings whose validation loss is above the median of those before at the same epoch.
     """
 
     loss: Annotated[str | None, Parameter(metavar="NAME", group=SEARCH)] = None
-    budget: Annotated[int, Parameter(metavar="N", group=SEARCH)] = 40
     model: model_options.ModelKind = "tensor"
     hyperparameters: model_options.HyperparameterFile = None
     contract: model_options.Contract = None
@@ -168,7 +168,7 @@ def tune(
 
 def _start(choices: Choices, labels: options.Labels, given: Given) -> "tuple[Model, dict[str, Any]]":
     """The model that the search starts from, and the arguments of the search."""
-    search = given.of(METHOD) | given.of(JUDGED) | given.of(GRADIENT) | {"budget": choices.budget}
+    search = given.of(METHOD) | given.of(JUDGED) | given.of(GRADIENT)
     if choices.no_prune:
         search["prune"] = False
     if choices.kind in model_options.KERNELS:
@@ -184,7 +184,8 @@ def _searched(progress: Progress, model: "Model", frames: "list[Atoms]", search:
     """The search, with a bar."""
     from efg_jax.tuning import tune as searched
 
-    with progress.bar("tuning", search["budget"]) as bar:
+    budget = search.get("budget", signature(searched).parameters["budget"].default)
+    with progress.bar("tuning", budget) as bar:
 
         def watch(trial: int, row: Mapping[str, Any]) -> None:
             bar.update(f"trial {trial}, epoch {row['epoch'] + 1}: {row['validation_loss']:.5f}")

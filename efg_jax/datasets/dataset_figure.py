@@ -12,7 +12,7 @@ from efg_jax.errors import InputError
 from efg_jax.plots.canvas import PANEL, SERIES, Picture, nucleus_name, style
 from efg_jax.structures.neighbour_lists import neighbour_pairs
 from efg_jax.structures.targets import labels, target_of
-from efg_jax.tensors.efg import HZ_PER_MILLIBARN_V_PER_ANGSTROM2
+from efg_jax.tensors.efg import coupling_factor
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
 
 BINS = 25
@@ -134,7 +134,7 @@ def _draw_strengths(
     largest = max(values.max() for values in own.values())
     factor, label = 1.0, f"$|V_{{zz}}|$ of {symbol} (V/Å²)"
     if nucleus is not None and nucleus.quadrupole_moment is not None:
-        factor = 1e-6 * HZ_PER_MILLIBARN_V_PER_ANGSTROM2 * abs(nucleus.quadrupole_moment)
+        factor = 1e-6 * abs(coupling_factor(nucleus))
         unit = "MHz" if factor * largest >= 1.0 else "kHz"
         factor *= 1.0 if unit == "MHz" else 1e3
         label = f"$|C_Q|$ of {nucleus_name(nucleus)} ({unit})"

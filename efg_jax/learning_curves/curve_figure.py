@@ -1,20 +1,15 @@
 """The figure of a learning curve."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from efg_jax.learning_curves.curve_metrics import DIRECT, label_of
-from efg_jax.learning_curves.curve_result import slope_text
+from efg_jax.learning_curves.curve_result import LearningCurve, slope_text
 from efg_jax.learning_curves.curve_statistics import Point, Row, Slope
 from efg_jax.plots import BLACK, COLOURS, GREY, SERIES, Picture, style
 from efg_jax.plots import DIRECT as DIRECT_COLOUR
-
-if TYPE_CHECKING:
-    from efg_jax.learning_curves.curve_result import LearningCurve
 
 FURTHER = (*SERIES[3:], DIRECT_COLOUR, BLACK, GREY)  # of models that are neither tensor nor scalar
 MARKERS = {"tensor": "o", "scalar": "s"}
@@ -24,7 +19,7 @@ HEADING = 0.35
 NEAREST_LABELS = 1.3  # ratio of two sizes that are both written
 
 
-def curve_figure(curve: "LearningCurve", species: list[str]) -> Picture:
+def curve_figure(curve: LearningCurve, species: list[str]) -> Picture:
     """One block of panels a species, one panel a metric, one curve a model.
 
     Args:
@@ -49,7 +44,7 @@ def _columns(panels: int) -> int:
     return -(-panels // rows)
 
 
-def _draw_species(part: SubFigure, curve: "LearningCurve", species: str, metrics: list[str], columns: int) -> None:
+def _draw_species(part: SubFigure, curve: LearningCurve, species: str, metrics: list[str], columns: int) -> None:
     axes = part.subplots(-(-len(metrics) // columns), columns, squeeze=False).ravel()
     further = iter(FURTHER * len(curve.models))
     colours = {model: COLOURS.get(model) or next(further) for model in curve.models}
@@ -90,7 +85,7 @@ def _draw_curve(
     ax.plot(x, line, dashes, color=colour, linewidth=1.0, zorder=2)
 
 
-def _finish(ax: Axes, curve: "LearningCurve", metric: str) -> None:
+def _finish(ax: Axes, curve: LearningCurve, metric: str) -> None:
     """Logarithmic axes with plain numbers, labels, and the legend above."""
     _, symbol, unit = label_of(metric, curve.settings["unit"])
     sizes = curve.sizes

@@ -1,19 +1,16 @@
 """Figure of a training: losses and errors by epoch."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from efg_jax.errors import InputError
+from efg_jax.network.training_history import History
 from efg_jax.plots.canvas import BLACK, GREY, PANEL, SERIES, Picture, style
 
-if TYPE_CHECKING:
-    from efg_jax.network import History
 
-
-def training_figure(histories: "Sequence[History]", title: str = "") -> Picture:
+def training_figure(histories: Sequence[History], title: str = "") -> Picture:
     """Losses, and %RMSE of each part of each target on the validation set, by epoch.
 
     One line for each network; a dot marks the epoch whose weights were kept.
@@ -41,7 +38,7 @@ def training_figure(histories: "Sequence[History]", title: str = "") -> Picture:
     return figure
 
 
-def _draw(ax: Axes, histories: "Sequence[History]", columns: dict[str, tuple[str, str]]) -> None:
+def _draw(ax: Axes, histories: Sequence[History], columns: dict[str, tuple[str, str]]) -> None:
     """One line for each column and history."""
     for column, (label, colour) in columns.items():
         for member, history in enumerate(histories):

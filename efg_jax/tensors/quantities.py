@@ -5,7 +5,7 @@ either way), and "relative" (of both tensors of one site). Tables, sensitivities
 it. To add a quantity, add one line: its gradient comes from JAX.
 
     c_q = QUANTITIES["efg"]["c_q"]
-    (value,) = evaluate([c_q], Context(Nuclei(2.5, -25.58)), efg=tensor)
+    (values,) = evaluate([c_q], Context(Nuclei.of([isotope("17O")] * len(tensors))), efg=tensors)
 
 All functions are pure; leading axes are a batch.
 """
