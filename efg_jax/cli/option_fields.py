@@ -13,7 +13,7 @@ from inspect import Parameter as Argument
 from inspect import signature
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args
+from typing import Annotated, Any, Literal, Optional, TypeVar, Union, get_args
 
 from cyclopts import Group, Parameter
 from docstring_parser import DocstringStyle, parse
@@ -133,8 +133,9 @@ def _option(name: str, groups: Sequence[Fields]) -> Argument:
     if any(value != default for value in defaults):
         labelled = [f"{group.label}: {value}" for group, value in zip(others, defaults[1:], strict=True)]
         settings.setdefault("show_default", ", ".join([str(default), *labelled]))
-    if default is None and not hasattr(hint, "__metadata__"):
-        hint = hint | None
+    if default is None:  # an annotated type keeps what it says
+        plain, *said = get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
+        hint = Annotated[Optional[plain], *said] if said else Optional[plain]  # noqa: UP045
     found = {"help": " ".join(texts), "metavar": METAVARS.get(_number_of(hint)), "group": first.panel}
     settings = {name: value for name, value in found.items() if value and name not in _declared(hint)} | settings
     return Argument(

@@ -128,6 +128,7 @@ def draw_distribution(
 ) -> None:
     """Density of what single frames show, and where the averages lie."""
     key = quantity or _key(average, species)
+    average.sampled(key, species=species, reference=reference)  # refuses what has no distribution
     name, unit, divisor = _axis(key)
     labels: Sequence[str | None] = average.labels[:MOST_LABELS] if any(site.label for site in average.sites) else [None]
     for label, colour in zip(labels, SERIES, strict=False):
