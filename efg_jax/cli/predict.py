@@ -86,7 +86,7 @@ def predict(
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
         from efg_jax.models import load
-        from efg_jax.models.prediction_files import predict_to_file
+        from efg_jax.prediction_files import predict_to_file
 
         progress.stage(f"reading {model}")
         fitted = load(model, variance=given.get("variance", False))

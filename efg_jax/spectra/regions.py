@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.signal import find_peaks
 
 from efg_jax.errors import InputError
 
@@ -77,7 +77,7 @@ def find_regions(
         raise InputError(f"bins = {bins}, peaks = {peaks} and least = {least} must be 1 or more")
     counts, edges = np.histogram(finite, bins)
     # Zeros on either side: a peak may lie on the edge of the histogram.
-    found, properties = find_peaks(np.pad(counts, 1), prominence=1, height=least)
+    found, properties = scipy.signal.find_peaks(np.pad(counts, 1), prominence=1, height=least)
     if len(found) == 0:
         raise InputError(
             f"no bin of the histogram holds {least} values; the fullest holds {counts.max()}: "

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from efg_jax.errors import InputError
 from efg_jax.storage.atomic_write import atomic_write
@@ -57,7 +56,7 @@ class Spectrum:
         per_site = None if self.per_site is None else self.per_site / highest
         return replace(self, total=self.total / highest, per_site=per_site)
 
-    def plot(self, **options: Any) -> Figure:
+    def plot(self, **options: Any) -> Any:  # a matplotlib figure, whose import takes half a second
         """A picture, see :func:`efg_jax.spectra.spectrum_figures.spectrum_figure`."""
         from efg_jax.spectra.spectrum_figures import spectrum_figure
 
@@ -115,7 +114,7 @@ class Spectrum2D:
         """Sum over the isotropic axis, per ppm."""
         return self.total.sum(axis=0) * (self.isotropic[1] - self.isotropic[0])
 
-    def plot(self, **options: Any) -> Figure:
+    def plot(self, **options: Any) -> Any:  # a matplotlib figure, whose import takes half a second
         """A picture, see :func:`efg_jax.spectra.spectrum_figures.mqmas_figure`."""
         from efg_jax.spectra.spectrum_figures import mqmas_figure
 

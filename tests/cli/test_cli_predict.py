@@ -14,7 +14,7 @@ from efg_jax import InputError, io, load
 from efg_jax.cli.parsing import parse_indices
 from efg_jax.io.extended_xyz import FrameWriter
 from efg_jax.models.annotation import annotated
-from efg_jax.models.prediction_files import predict_to_file
+from efg_jax.prediction_files import predict_to_file
 
 
 @pytest.fixture
