@@ -54,7 +54,7 @@ def evaluate(
             frames = read_structures(data, index)
             names = target or _carried(fitted, frames)
         progress.stage(f"predicting {len(frames)} structures")
-        title = f"{len(frames)} structures"
+        title = "{structures} structures"
         reports = fitted.evaluate_targets(frames, targets=names, title=title, isotopes=files.isotopes)
         progress.stage("writing")
         progress.wrote(*write_reports(reports, files.json, files.plots))

@@ -105,7 +105,7 @@ ModelKind = Annotated[
     Parameter(
         group=REGRESSION,
         help="Learn whole tensors with a kernel model (tensor: λ-SOAP Gaussian-process regression; gpr is another "
-        "name) or with an equivariant network; or, to compare, each of C̃_Q, η̃, θ, φ, ν_Q of an EFG by itself (scalar).",
+        "name) or with an equivariant network; or, to compare, each of C̃_Q, η̃, θ, φ, ν_Q by itself (scalar).",
     ),
 ]
 HyperparameterFile = Annotated[

@@ -163,7 +163,8 @@ def _plain(hint: ast.expr) -> Any:
     """The type of an option: an array is a number on the command line; of a union the plain parts remain."""
     if isinstance(hint, ast.BinOp):
         parts = [part for part in (_plain(hint.left), _plain(hint.right)) if part is not None]
-        return Union[tuple(sorted(dict.fromkeys(parts), key=lambda part: part is NoneType))] if parts else None  # noqa: UP007
+        ordered = tuple(sorted(dict.fromkeys(parts), key=lambda part: part is NoneType))
+        return Union[ordered] if parts else None  # noqa: UP007
     if isinstance(hint, ast.Subscript) and ast.unparse(hint.value) == "Literal":
         return Literal[ast.literal_eval(hint.slice)]
     if isinstance(hint, ast.Subscript) and ast.unparse(hint.value) in ("Float", "Int"):

@@ -297,7 +297,7 @@ def _finish(fitted: "FittedModel", held_out: "list[Atoms]", outputs: Outputs, pr
         _write_histories(histories, outputs.log, files.plots)
     if held_out:
         progress.stage(f"testing on {len(held_out)} structures")
-        title = f"{len(held_out)} held-out structures"
+        title = "{structures} held-out structures"
         reports = fitted.evaluate_targets(held_out, title=title, isotopes=files.isotopes)
     progress.stage("writing")
     progress.wrote(outputs.out, *write_reports(reports, files.json, files.plots), outputs.log)

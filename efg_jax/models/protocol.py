@@ -393,7 +393,7 @@ class FittedModel(eqx.Module):
             structures: with labels for at least one of the model's species; of several targets, those that carry only
                 others are left out.
             target: which; None: the only one.
-            title: heading of the report.
+            title: heading of the report; "{structures}" in it becomes the number of structures that are judged.
             isotopes: nucleus by element, ``{"Ti": "49Ti"}``, where it is not the one that NMR uses; an `Isotope` may
                 carry a quadrupole moment of one's own.
 
@@ -403,7 +403,7 @@ class FittedModel(eqx.Module):
         chosen = self.one_target(target)
         frames = self._frames_to_judge(structures, chosen)
         predicted = self.predict(frames, target=chosen.name)
-        return self._report(frames, predicted, chosen, isotopes, title)
+        return self._report(frames, predicted, chosen, isotopes, title.replace("{structures}", str(len(frames))))
 
     def evaluate_targets(
         self,

@@ -147,6 +147,8 @@ def whole_of(values: dict):
 
 
 def test_evaluation_is_of_the_predictions(fitted, test):
+    counted = fitted.evaluate_targets(test, title="{structures} structures")
+    assert all(report.title.endswith("2 structures") for report in counted.values())
     reports = fitted.evaluate_targets(test, title="held out")
     assert list(reports) == list(fitted.targets)
     for target, report in reports.items():
