@@ -86,13 +86,14 @@ STEPS = Fields(
 LOSS = Fields("efg_jax.network.training_loss:Loss", {"kind": {"name": "--loss"}}, NETWORKS)
 COMMITTEE = Fields("efg_jax.network.equivariant_network:EquivariantNetwork", {"members": {}}, NETWORKS)
 
-OF_KIND: dict[str, tuple[Fields, ...]] = {
+_OPTIONS: dict[str, tuple[Fields, ...]] = {
     "tensor": (PER, SOAP, KERNEL, SPARSE),
     "scalar": (SOAP, KERNEL),
     "network": (SIZES, STEPS, LOSS, COMMITTEE),
 }
-"""Options by kind of model; the kinds are those of the registry."""
 KINDS = tuple(literal("efg_jax.models.registry", "KINDS"))
+OF_KIND = {kind: _OPTIONS.get(kind, ()) for kind in KINDS}
+"""Options by kind of model; the kinds are those of the registry, and one that is not listed has no options."""
 EVERY = tuple(dict.fromkeys(group for groups in OF_KIND.values() for group in groups))
 """The options of all models, each group once."""
 KERNELS = tuple(kind for kind in KINDS if SOAP in OF_KIND[kind])
