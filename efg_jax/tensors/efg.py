@@ -146,8 +146,8 @@ def quadrupolar_product(
 
 
 def quadrupolar_induced_shift(
-    p_q: Float[Array, "*atoms"], larmor: Float[Array, "..."] | float | int, spin: float | int
-) -> Float[Array, "*atoms"]:
+    p_q: Float[Array, "*atoms"] | float, larmor: Float[Array, "..."] | float | int, spin: float | int
+) -> Float[Array, "*atoms"] | float:
     """Second-order shift of the central transition's centre of gravity, δ_QIS = −(3/40)(P_Q/ν_L)² [I(I + 1) − ¾]/[I²(2I
     − 1)²] · 10⁶.
 

@@ -248,6 +248,11 @@ def _of_efg() -> list[Quantity]:
             lambda v: quadrupolar_product(v.principal.zz, v.eta, v.context.nuclei), "Hz", "MHz", needs=hertz,
             kinks=(ZERO,),
         ),
+        Quantity(
+            "strength_squared", "efg", "⅔ Tr V²", r"\frac{2}{3}\,\mathrm{Tr}\,V^2",
+            "square V_zz²(1 + η²/3) of the strength of the field gradient, of which P_Q² is (eQ/h)² times",
+            lambda v: (2.0 / 3.0) * jnp.sum(v.efg * v.efg, axis=(-2, -1)), "(V/Å²)²", decimals=1, bounds=(0.0, None),
+        ),
         Quantity("v_zz", "efg", "V_zz", "V_{zz}", largest, lambda v: v.principal.zz, "V/Å²", decimals=3, kinks=size),
         Quantity(
             "eta", "efg", "η", r"\eta", "asymmetry of the field gradient, (V_xx − V_yy)/V_zz", lambda v: v.eta,

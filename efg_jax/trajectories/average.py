@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from efg_jax.errors import InputError
 from efg_jax.models.protocol import FittedModel
+from efg_jax.spectra.conditions import conditions
 from efg_jax.structures.crystal_frame import unit_direction
 from efg_jax.structures.declared_units import drop_units
 from efg_jax.structures.site_selection import each, listed
@@ -17,6 +18,7 @@ from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.trajectories.accumulation import Accumulator, Options
 from efg_jax.trajectories.continuity import JUMP
 from efg_jax.trajectories.frame_labels import Key
+from efg_jax.trajectories.site_averages import has_central_transition
 from efg_jax.trajectories.trajectory_average import TrajectoryAverage
 
 SAMPLE = 10_000
@@ -34,6 +36,7 @@ def average(
     frame: Literal["fixed", "crystal"] = "fixed",
     direction: Sequence[float | int] | Float[np.ndarray, "3"] | None = None,
     isotope: Isotope | str | Mapping[str, Isotope | str] | None = None,
+    field: float | int | None = None,
     timestep: float | int | None = None,
     array: str | None = None,
     jump: float | int | None = JUMP,
@@ -67,6 +70,7 @@ def average(
         direction: of the magnetic field in that frame, for the residual ν_Q; its length does not matter.
         isotope: nucleus, or nuclei by element; None: the one that NMR uses, and V_zz in V/Å² for elements without a
             quadrupolar one.
+        field: T; for the second-order shift of the central transition, of ⟨V⟩ and its mean over the frames.
         timestep: femtoseconds from one frame to the next, for times instead of frames.
         array: name under which the frames carry the target, where it differs.
         jump: Å; an atom that moves farther from one frame to the next (across periodic boundaries the shorter way) is
@@ -80,7 +84,8 @@ def average(
     Raises:
         InputError: a path instead of structures; no frame or no atom is left; frames of different composition or order
             of atoms; a tensor, label or mask is missing; a jump; mixed units; a cell that turns, or none where its
-            frame is wanted; an isotope without quadrupole moment; a direction of length zero.
+            frame is wanted; an isotope without quadrupole moment; a direction of length zero; a field that no magnet
+            has, or for nuclei without a central transition that it shifts.
     """
     options = Options(
         target=target,
@@ -123,7 +128,15 @@ def average(
     nuclei: dict[str, Isotope | None] = dict.fromkeys(elements)
     if sums.kind.name == "efg":
         nuclei = {symbol: chosen.get(symbol) or default_quadrupolar_isotope(symbol) for symbol in elements}
-    return TrajectoryAverage(sums, nuclei, None if timestep is None else float(timestep))
+    if field is not None:
+        shifted = [nucleus for nucleus in nuclei.values() if has_central_transition(nucleus)]
+        if not shifted:
+            raise InputError(
+                f"field= is for the second-order shift of a central transition, which {' and '.join(elements)} of "
+                f"target='{sums.kind.name}' lack; leave it out"
+            )
+        field = conditions(shifted[0], field=field).field
+    return TrajectoryAverage(sums, nuclei, None if timestep is None else float(timestep), field)
 
 
 def predicted(fitted: FittedModel, frames: Iterable[Atoms], *, target: str | None = None, **choice) -> Iterator[Atoms]:

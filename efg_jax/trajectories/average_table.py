@@ -16,6 +16,18 @@ MOST_ROWS = 60
 # In the order of the columns; of an EFG in Hz, or in V/Å² for an element without a quadrupolar isotope.
 SHOWN = {"efg": ("c_q", "v_zz", "eta", "nu_q", "v_nn"), "ms": ("sigma_iso", "span", "skew")}
 LINEAR = ("nu_q", "v_nn", "sigma_iso")
+# Of the second order: heading, name and divisor; the one for motion faster than ν_L, the other between C_Q and ν_L.
+SECOND_ORDER = (
+    ("P_Q(⟨V⟩) MHz", "p_q", 1e6),
+    ("√⟨P_Q²⟩ MHz", "rms_p_q", 1e6),
+    ("δ_QIS(⟨V⟩) ppm", "delta_qis", 1.0),
+    ("⟨δ_QIS⟩ ppm", "mean_delta_qis", 1.0),
+)
+REGIMES = (
+    "First order (C_Q, η, ν_Q): that of ⟨V⟩ where motion is faster than C_Q. Second order of the central transition: "
+    "P_Q(⟨V⟩){of_mean} where motion is faster than ν_L; √⟨P_Q²⟩{mean} where it is between C_Q and ν_L; motion slower "
+    "than C_Q leaves each frame its own pattern."
+)
 TENSOR = {"efg": "V", "ms": "σ"}
 
 
@@ -28,7 +40,11 @@ def sites_table(kind: AveragedTensor, sites: Sequence[SiteAverage], title: str, 
         title: above the table.
         caption: further lines below it.
     """
+    names = {name for site in sites for name in site.quantities}
     lines = [_explanation(kind.name), "Standard errors in last digits, from block averages."]
+    if "rms_p_q" in names:
+        shifts = ("", "") if "delta_qis" not in names else (" and δ_QIS(⟨V⟩)", " and ⟨δ_QIS⟩")
+        lines.insert(1, REGIMES.format(of_mean=shifts[0], mean=shifts[1]))
     if any(not estimate.reliable for site in sites for estimate in site.quantities.values()):
         lines.append(
             "*: the trajectory is too short for its correlation time; the error is a lower bound, if there is one."
@@ -48,9 +64,11 @@ def sites_table(kind: AveragedTensor, sites: Sequence[SiteAverage], title: str, 
     with_labels = any(site.label is not None for site in sites)
     for heading in ("atom", *(["label"] if with_labels else []), "frames"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "frames" else "left")
-    columns = _columns(kind.name, {name for site in sites for name in site.quantities})
-    for heading, *_ in columns:
-        table.add_column(heading, justify="right", no_wrap=True, style="dim" if heading.startswith("⟨") else None)
+    columns = _columns(kind.name, names)
+    second = {name for _, name, _ in SECOND_ORDER}
+    for heading, name, _ in columns:
+        wrong = heading.startswith("⟨") and name not in second
+        table.add_column(heading, justify="right", no_wrap=True, style="dim" if wrong else None)
     for site in sites[:MOST_ROWS]:
         nucleus = site.symbol if site.isotope is None else site.isotope.symbol_text
         atom = site.symbol if site.atom is None else f"{site.atom} ({nucleus})"
@@ -79,7 +97,7 @@ def _columns(target: str, there: set[str]) -> list[tuple[str, str, float]]:
             for column, heading in headings.items()
             if column in there
         ]
-    return found
+    return found + [column for column in SECOND_ORDER if column[1] in there]
 
 
 def _cell(site: SiteAverage, name: str, divisor: float) -> str:

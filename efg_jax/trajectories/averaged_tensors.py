@@ -59,7 +59,7 @@ AVERAGED = {
         "efg",
         "V/Å²",
         ((0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2)),
-        (EFG["v_zz"], EFG["abs_v_zz"], EFG["eta"]),
+        (EFG["v_zz"], EFG["abs_v_zz"], EFG["eta"], EFG["strength_squared"]),
         (EFG["v_nn"],),
     ),
     "ms": AveragedTensor(

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from efg_jax.observables.arrays import axes_of, values_and_gradients
-from efg_jax.tensors.efg import coupling_factor, frequency_factor
+from efg_jax.spectra.frequencies import larmor_frequency
+from efg_jax.tensors.efg import coupling_factor, frequency_factor, quadrupolar_induced_shift
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.quantities import Context
 from efg_jax.trajectories.accumulation import quantities_of, widened
@@ -49,7 +50,10 @@ class SiteAverage(NamedTuple):
         quantities: by name. Of an EFG "c_q" (Hz; without isotope "v_zz", V/Å²) and "eta" are those of the mean tensor;
             "mean_c_q", "mean_abs_c_q" and "mean_eta" are means over the frames, which no spectrometer measures;
             "excess_c_q" and "excess_eta" are the error of these means; "nu_q" (Hz; without isotope "v_nn") is along the
-            direction. Of a shielding: "sigma_iso", "span", "skew", "mean_span", ....
+            direction. "p_q" is P_Q(⟨V⟩), "rms_p_q" √⟨P_Q²⟩ (Hz; without isotope "strength", "rms_strength", V/Å²); with
+            a field, "delta_qis" and "mean_delta_qis" (ppm) are the second-order shifts of the central transition that
+            they give, the one for motion faster than ν_L, the other for motion between C_Q and ν_L. Of a shielding:
+            "sigma_iso", "span", "skew", "mean_span", ....
     """
 
     atom: int | None
@@ -93,6 +97,7 @@ def sites_of(
     label: str | None,
     isotopes: Mapping[str, Isotope | None],
     direction: Float[np.ndarray, "3"] | None,
+    field: float | None,
 ) -> list[SiteAverage]:
     """The averages of all series that have values."""
     known = sums.count > 0
@@ -105,31 +110,66 @@ def sites_of(
     sites = []
     for i in np.flatnonzero(known).tolist():
         nucleus = isotopes[symbols[i]]
-        quantities = in_frequencies({name: _at(estimate, i) for name, estimate in by_name.items()}, nucleus)
+        quantities = in_frequencies(_strengths({name: _at(one, i) for name, one in by_name.items()}), nucleus)
+        if field is not None and has_central_transition(nucleus):
+            quantities |= _induced_shifts(quantities, nucleus, field)
         whose = (atoms[i], symbols[i], label, int(sums.count[i]), nucleus)
         sites.append(SiteAverage(*whose, tensors[i], tensor_errors[i], values[i], _proper(axes[i]), quantities))
     return sites
 
 
 def in_frequencies(quantities: Mapping[str, Estimate], nucleus: Isotope | None) -> dict[str, Estimate]:
-    """V_zz → C_Q, n·V·n → ν_Q, in Hz; as they are without an isotope."""
+    """V_zz → C_Q, √(⅔ Tr V²) → P_Q, n·V·n → ν_Q, in Hz; as they are without an isotope."""
     if nucleus is None:
         return dict(quantities)
     factors = frequency_factors(nucleus)
     found = {}
     for name, estimate in quantities.items():
         head, tail = next(((name[: -len(key)], key) for key in factors if name.endswith(key)), ("", name))
-        # A mean of magnitudes stays one, whatever the sign of Q.
-        factor = factors.get(tail, 1.0) if head != "mean_abs_" else abs(factors[tail])
-        new = {"v_zz": "c_q", "v_nn": "nu_q"}.get(tail, tail)
+        # A mean of magnitudes or squares stays one, whatever the sign of Q.
+        factor = factors.get(tail, 1.0) if head not in ("mean_abs_", "rms_") else abs(factors[tail])
+        new = {"v_zz": "c_q", "strength": "p_q", "v_nn": "nu_q"}.get(tail, tail)
         found[head + new] = estimate._replace(value=estimate.value * factor, error=estimate.error * abs(factor))
     return found
 
 
 def frequency_factors(nucleus: Isotope) -> dict[str, float]:
-    """Hz per V/Å²: of C_Q by V_zz, and of ν_Q by n·V·n."""
+    """Hz per V/Å²: of C_Q by V_zz, of P_Q by √(⅔ Tr V²), and of ν_Q by n·V·n."""
     factor = coupling_factor(nucleus)
-    return {"v_zz": factor, "v_nn": frequency_factor(nucleus.spin) * factor}
+    return {"v_zz": factor, "strength": factor, "v_nn": frequency_factor(nucleus.spin) * factor}
+
+
+def has_central_transition(nucleus: Isotope | None) -> bool:
+    """Whether the second order of the coupling shifts a central transition: spin 3/2, 5/2, ..."""
+    return nucleus is not None and nucleus.is_quadrupolar and not float(nucleus.spin).is_integer()
+
+
+def _strengths(quantities: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """Squares of strengths as strengths: of the mean tensor, with the sign of its V_zz, and the root of the mean square
+    over the frames.
+    """
+    found = {name: one for name, one in quantities.items() if not name.endswith("strength_squared")}
+    if "strength_squared" in quantities:
+        sign = math.copysign(1.0, quantities["v_zz"].value)
+        found["strength"] = _root(quantities["strength_squared"], sign)
+        found["rms_strength"] = _root(quantities["mean_strength_squared"], 1.0)
+    return found
+
+
+def _root(square: Estimate, sign: float) -> Estimate:
+    root = math.sqrt(square.value)
+    return square._replace(value=sign * root, error=0.5 * square.error / root if root > 0.0 else math.nan)
+
+
+def _induced_shifts(quantities: Mapping[str, Estimate], nucleus: Isotope, field: float) -> dict[str, Estimate]:
+    """δ_QIS of P_Q(⟨V⟩) and of √⟨P_Q²⟩, which is ⟨δ_QIS⟩, in ppm."""
+    factor = float(quadrupolar_induced_shift(1.0, larmor_frequency(nucleus, field), nucleus.spin))
+    return {
+        name: (p_q := quantities[of])._replace(
+            value=factor * p_q.value**2, error=2.0 * abs(factor * p_q.value) * p_q.error
+        )
+        for name, of in (("delta_qis", "p_q"), ("mean_delta_qis", "rms_p_q"))
+    }
 
 
 def _estimates(

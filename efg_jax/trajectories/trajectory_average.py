@@ -35,13 +35,15 @@ class TrajectoryAverage(ResultWithRows):
         sums: of the pass over the trajectory.
         isotopes: nucleus by element of the tracked atoms; None: V_zz stays in V/Å².
         timestep: fs from frame to frame.
+        field: T; None: no second-order shifts.
     """
 
     sums: Accumulator
     isotopes: Mapping[str, Isotope | None]
     timestep: float | None
+    field: float | None = None
 
-    width: ClassVar[int] = 140
+    width: ClassVar[int] = 180
 
     @property
     def target(self) -> str:
@@ -258,6 +260,7 @@ class TrajectoryAverage(ResultWithRows):
             "unit": self.sums.kind.unit,
             "frames": self.frames,
             "timestep_fs": self.timestep,
+            "field_t": self.field,
             "frame": options.frame,
             "direction": None if options.direction is None else options.direction.tolist(),
             "isotopes": {symbol: None if one is None else str(one) for symbol, one in self.isotopes.items()},
@@ -288,7 +291,8 @@ class TrajectoryAverage(ResultWithRows):
         return f"<TrajectoryAverage of {self.target}: {counts}>"
 
     def _sites(self, sums: BlockSums, atoms: list, symbols: list[str], label: str | None) -> list[SiteAverage]:
-        return sites_of(self.sums.kind, sums, atoms, symbols, label, self.isotopes, self.sums.options.direction)
+        direction = self.sums.options.direction
+        return sites_of(self.sums.kind, sums, atoms, symbols, label, self.isotopes, direction, self.field)
 
     def _element(self, species: str | None, wanted: str) -> str:
         """The element that is asked for, or the only one."""

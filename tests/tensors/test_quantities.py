@@ -45,6 +45,7 @@ def plain_efg(v):
     factor = 3 / (2 * 2.5 * 4)
     found = {"v_zz": z, "c_q": hertz * z, "p_q": hertz * z * np.sqrt(1 + eta**2 / 3), "eta": eta, "eta_squared": eta**2}
     found |= {"abs_v_zz": abs(z), "abs_c_q": abs(hertz * z), "splitting": factor * hertz * z}
+    found["strength_squared"] = z**2 * (1 + eta**2 / 3)
     return found | {"v_nn": along, "nu_q": factor * hertz * along}
 
 

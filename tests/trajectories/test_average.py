@@ -103,8 +103,9 @@ def test_errors_of_the_mean_tensors_numbers_are_what_repeated_runs_scatter_by(fr
             state = 0.7 * state + noise * traceless(generator, 100)
             yield frame(mean + state)
 
-    found = average(frames(), direction=(1, 1, 0))
-    for name in ("c_q", "eta", "nu_q", "mean_c_q", "mean_eta", "excess_c_q", "excess_eta"):
+    found = average(frames(), direction=(1, 1, 0), field=9.4)
+    second = ("p_q", "rms_p_q", "delta_qis", "mean_delta_qis")
+    for name in ("c_q", "eta", "nu_q", "mean_c_q", "mean_eta", "excess_c_q", "excess_eta", *second):
         values = np.array([site.quantities[name].value for site in found.sites])
         errors = np.array([site.quantities[name].error for site in found.sites])
         assert_allclose(np.sqrt(np.mean(errors**2)), values.std(), rtol=0.2, err_msg=name)
