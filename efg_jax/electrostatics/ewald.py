@@ -10,7 +10,7 @@ from scipy.special import erfc
 
 from efg_jax.structures.neighbour_lists import neighbour_pairs
 
-COULOMB = 14.399645478  # e²/(4π ε₀), eV Å (CODATA 2022)
+COULOMB = 14.399645469  # e²/(4π ε₀), eV Å (CODATA 2022)
 
 _REACH = 6.0  # both sums end where their terms fall below erfc(6) ≈ 2e-17
 _WAVES = 2048  # per step

@@ -32,7 +32,15 @@ from efg_jax.tensors.euler import (
     swap_sense,
 )
 from efg_jax.tensors.irreps import decompose, spherical_to_vector, to_cartesian, to_spherical, vector_to_spherical
-from efg_jax.tensors.nuclei import Isotope, Nuclei, default_isotope, isotope, isotopes, register_isotope
+from efg_jax.tensors.nuclei import (
+    Isotope,
+    Nuclei,
+    default_isotope,
+    isotope,
+    isotopes,
+    register_isotope,
+    use_moments,
+)
 from efg_jax.tensors.orientation import (
     misfit_angle,
     paper_angles,
@@ -129,6 +137,7 @@ __all__ = [
     "swap_sense",
     "to_cartesian",
     "to_spherical",
+    "use_moments",
     "vector_to_spherical",
     "wigner_d",
     "z_axis_angle",

@@ -1,10 +1,20 @@
 import dataclasses
+import math
 
 import jax.numpy as jnp
 import pytest
 
 from efg_jax.errors import InputError
-from efg_jax.tensors import Isotope, coupling_constant, default_isotope, isotope, isotopes, nuclei, register_isotope
+from efg_jax.tensors import (
+    Isotope,
+    coupling_constant,
+    default_isotope,
+    isotope,
+    isotopes,
+    nuclei,
+    register_isotope,
+    use_moments,
+)
 
 # Pyykkö, Mol. Phys. 106 (2008) 1965, in mb.
 PYYKKO = {
@@ -18,8 +28,26 @@ PYYKKO = {
 # Where Soprano's table differs for a reason: nuclear Q of excited (Mössbauer) states under a spin-1/2 ground state, and
 # the sign of ⁹⁵Mo's
 # moment, which is that of ⁹⁷Mo (μ = −0.914 and −0.934 nuclear magnetons).
-EXCITED_STATE_MOMENTS = {"19F", "57Fe", "77Se", "119Sn"}
+EXCITED_STATE_MOMENTS = {"19F", "57Fe", "77Se", "119Sn", "169Tm"}
 WRONG_SIGN_IN_SOPRANO = {"95Mo"}
+WRONG_POWER_IN_SOPRANO = {"179Hf"}  # of ten, of γ
+
+# Where mrsimulator's table, of older moments, differs by more than 26 % (Q) or 0.5 % (γ).
+OLD_Q_IN_MRSIMULATOR = {"121Sb", "123Sb", "209Bi"}
+OTHER_GAMMA_IN_MRSIMULATOR = {"155Gd", "157Gd", "165Ho", "197Au", "207Pb"}
+
+# Quotients of the moments of two isotopes from their NQR or hyperfine frequencies, the same whatever the
+# calculation of the field gradient: what a misprint would break.
+QUOTIENTS = {
+    ("35Cl", "37Cl"): 1.26878, ("79Br", "81Br"): 1.19707, ("39K", "41K"): 0.8217, ("63Cu", "65Cu"): 1.0806,
+    ("69Ga", "71Ga"): 1.5870, ("85Rb", "87Rb"): 2.0669, ("10B", "11B"): 2.0841, ("121Sb", "123Sb"): 0.78455,
+    ("113In", "115In"): 0.9863, ("185Re", "187Re"): 1.0567, ("151Eu", "153Eu"): 0.3744, ("161Dy", "163Dy"): 0.9470,
+    ("155Gd", "157Gd"): 0.9390, ("177Hf", "179Hf"): 0.8872, ("191Ir", "193Ir"): 1.0869, ("143Nd", "145Nd"): 1.9093,
+}  # fmt: skip
+RARELY_MEASURED = {
+    "99Tc", "176Lu", "179Hf", "189Os", "191Ir", "193Ir", "143Nd", "145Nd", "147Sm", "149Sm", "151Eu", "153Eu", "155Gd",
+    "157Gd", "159Tb", "161Dy", "163Dy", "165Ho", "167Er", "173Yb", "235U",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +73,63 @@ def test_table_agrees_with_soprano():
         if entry.name not in EXCITED_STATE_MOMENTS:
             assert (entry.quadrupole_moment or 0) == peer["Q"], entry
         sign = -1 if entry.name in WRONG_SIGN_IN_SOPRANO else 1
-        assert entry.gyromagnetic_ratio == pytest.approx(sign * peer["gamma"], rel=1e-7), entry
-    assert compared > 80
+        power = 1e7 if entry.name in WRONG_POWER_IN_SOPRANO else 1.0
+        assert entry.gyromagnetic_ratio == pytest.approx(sign * power * peer["gamma"], rel=1e-7), entry
+    assert compared > 110
+
+
+def test_table_agrees_with_mrsimulator_within_what_moments_have_changed():
+    """An independent table (Stone's): spin, sign and size of Q and γ."""
+    table = pytest.importorskip("mrsimulator.spin_system.isotope").ISOTOPE_DATA
+    compared = [entry for entry in isotopes() if entry.name in table]
+    assert len(compared) > 115
+    assert {entry.name for entry in compared} >= RARELY_MEASURED
+    for entry in compared:
+        peer = table[entry.name]
+        gamma = peer["gyromagnetic_ratio"] * 2e6 * math.pi
+        assert peer["spin_multiplicity"] == 2 * entry.spin + 1, entry
+        width = 0.02 if entry.name in OTHER_GAMMA_IN_MRSIMULATOR else 0.005
+        assert entry.gyromagnetic_ratio == pytest.approx(gamma, rel=width), entry
+        width = 0.55 if entry.name in OLD_Q_IN_MRSIMULATOR else 0.26
+        assert (entry.quadrupole_moment or 0.0) == pytest.approx(1e3 * peer["quadrupole_moment"], rel=width), entry
+
+
+@pytest.mark.parametrize("moments", list(nuclei.MOMENTS))
+def test_moments_of_isotopes_keep_their_measured_quotients(moments):
+    use_moments(moments)
+    for (first, second), quotient in QUOTIENTS.items():
+        found = isotope(first).quadrupole_moment / isotope(second).quadrupole_moment
+        assert found == pytest.approx(quotient, rel=1e-2), (first, second)
+
+
+def test_another_compilation_of_moments_can_be_chosen():
+    """Values of 2018 that differ from those of 2008, their source, and back; what the user set stays."""
+    before = isotopes()
+    register_isotope(isotope("27Al").replace(quadrupole_moment=148.2))
+    use_moments("pyykko2018")
+    revised = {"2H": 2.85783, "33S": -69.4, "67Zn": 122, "75As": 311, "127I": -688.22, "139La": 206, "17O": -25.58}
+    assert {name: isotope(name).quadrupole_moment for name in revised} == revised
+    assert isotope("17O").quadrupole_source == "P. Pyykkö, Mol. Phys. 116 (2018) 1328"
+    assert (isotope("27Al").quadrupole_moment, isotope("29Si").quadrupole_moment) == (148.2, None)
+    used = nuclei.moments_used([isotope("33S"), None, isotope("27Al"), isotope("29Si"), isotope("33S")])
+    assert used == "Q: 33S -69.4 mb (P. Pyykkö, Mol. Phys. 116 (2018) 1328); Q: 27Al 148.2 mb (user)"
+    use_moments("pyykko2008")
+    assert [entry for entry in isotopes() if entry.name != "27Al"] == [e for e in before if e.name != "27Al"]
+    with pytest.raises(InputError, match="pyykko2008, pyykko2018"):
+        use_moments("stone")
+
+
+def test_where_the_shielding_alone_is_known_the_isotope_of_spin_half_is_taken():
+    both = {entry.symbol for entry in isotopes() if entry.is_quadrupolar} & {
+        entry.symbol for entry in isotopes() if not entry.is_quadrupolar
+    }
+    chosen = {symbol: (str(default_isotope(symbol)), str(default_isotope(symbol, gradient=False))) for symbol in both}
+    assert chosen == {
+        "H": ("2H", "1H"), "N": ("14N", "15N"), "Xe": ("131Xe", "129Xe"), "Hg": ("201Hg", "199Hg"),
+        "Os": ("189Os", "187Os"), "Yb": ("173Yb", "171Yb"),
+    }  # fmt: skip
+    assert default_isotope("O", gradient=False) == isotope("17O")
+    assert default_isotope("Og", gradient=False) is None
 
 
 def test_elements_and_mass_numbers_exist_and_spins_fit_them():
