@@ -68,6 +68,7 @@ from efg_jax.tensors.shielding import (
     shift,
     shift_tensor,
 )
+from efg_jax.tensors.spin import NqrLines, nqr_labels, nqr_lines
 
 __all__ = [
     "HZ_PER_MILLIBARN_V_PER_ANGSTROM2",
@@ -77,6 +78,7 @@ __all__ = [
     "Haeberlen",
     "Isotope",
     "Maryland",
+    "NqrLines",
     "Nuclei",
     "PrincipalAxes",
     "Quantity",
@@ -107,6 +109,8 @@ __all__ = [
     "isotropic",
     "maryland",
     "misfit_angle",
+    "nqr_labels",
+    "nqr_lines",
     "orient",
     "paper_angles",
     "paper_quadrupolar_frequency",
