@@ -35,18 +35,30 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = final.with_name(f".{secrets.token_hex(4)}-{final.name}")
     _create(temporary, path)
     try:
-        yield temporary
-        if final.exists():
-            shutil.copymode(final, temporary)
-        os.replace(temporary, final)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise InputError(
-                f"could not be written ({error.strerror}); free some space or write elsewhere", file=str(path)
-            ) from error
-        raise
+        with full_disk_named(path):
+            yield temporary
+            if final.exists():
+                shutil.copymode(final, temporary)
+            os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Report a full disk as bad input that names the file.
+
+    Raises:
+        InputError: the disk or the user's share of it is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise InputError(
+            f"could not be written ({error.strerror}); free some space or write elsewhere", file=str(path)
+        ) from error
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

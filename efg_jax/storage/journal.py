@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from efg_jax.errors import InputError
-from efg_jax.storage.atomic_write import usable_folder
+from efg_jax.storage.atomic_write import usable_folder, full_disk_named
 from efg_jax.storage.fingerprints import digest
 
 logger = logging.getLogger(__name__)
@@ -21,7 +23,8 @@ class Journal:
     """JSON entries by key, one line each in a file; only the entry that is being computed can be lost.
 
     A folder may hold the journals of many computations. A file is named by the digest of what its entries depend on:
-    entries of other data or settings are not found, and are left alone.
+    entries of other data or settings are not found, and are left alone. Many processes may write to one journal: each
+    takes a lock for each line. A line that cannot be read is skipped, never removed.
 
     Args:
         folder: made if it is missing; None: nothing is kept on disk.
@@ -35,9 +38,8 @@ class Journal:
         self._entries: dict[str, dict[str, Any]] = {}
         self.path = None if folder is None else Path(folder) / f"{digest(identity)}.jsonl"
         if folder is not None:
-            with usable_folder(folder, "results"):
-                if not self.path.exists():
-                    self._append({"format": FORMAT, "version": VERSION, "identity": dict(identity)})
+            with usable_folder(folder, "results"), self._lock():
+                self._start(identity)
                 self._read()
 
     def __len__(self) -> int:
@@ -51,16 +53,21 @@ class Journal:
         return self._entries.get(key)
 
     def put(self, key: str, entry: Mapping[str, Any]) -> None:
-        """Store an entry; it is on disk when this returns."""
-        self._entries[key] = dict(entry)
+        """Store an entry; it is on disk when this returns.
+
+        Raises:
+            InputError: the disk is full; nothing of the entry is in the file then.
+        """
         if self.path is not None:
-            self._append({"key": key, "entry": dict(entry)})
+            with self._lock():
+                self._append({"key": key, "entry": dict(entry)})
+        self._entries[key] = dict(entry)
 
     def clear(self) -> None:
         """Remove all entries, on disk as well."""
         self._entries.clear()
         if self.path is not None:
-            with self.path.open("rb+") as stream:
+            with self._lock(), self.path.open("rb+") as stream:
                 stream.truncate(len(stream.readline()))
 
     def others(self) -> int:
@@ -75,34 +82,49 @@ class Journal:
                 self.path.parent,
             )
 
+    def _lock(self) -> FileLock:
+        """The lock of this journal; the system releases that of a killed process."""
+        return FileLock(self.path.with_suffix(".lock"))
+
+    def _start(self, identity: Mapping[str, Any]) -> None:
+        """Write the first line of a new file; the caller holds the lock."""
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            self._append({"format": FORMAT, "version": VERSION, "identity": dict(identity)})
+
     def _append(self, line: Mapping[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line, allow_nan=False) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        """Write a line whole or not at all; the caller holds the lock."""
+        data = (json.dumps(line, allow_nan=False) + "\n").encode()
+        with full_disk_named(self.path), self.path.open("a+b", buffering=0) as stream:
+            end = stream.seek(0, os.SEEK_END)
+            if end and (stream.seek(end - 1), stream.read(1))[1] != b"\n":
+                data = b"\n" + data  # the line before was cut off by a machine that went down
+            try:
+                while data:
+                    data = data[stream.write(data) :]
+                os.fsync(stream.fileno())
+            except OSError:
+                stream.truncate(end)
+                raise
 
     def _read(self) -> None:
-        """Read the entries, and cut the file off at the first damaged line."""
-        good = 0
+        """Read the entries; the caller holds the lock."""
+        damaged = 0
         with self.path.open("rb") as stream:
-            for number, raw in enumerate(stream):
+            if not _is_header(stream.readline()):
+                raise InputError(f"is not a readable {FORMAT}; delete it, or name another folder", file=str(self.path))
+            for raw in stream:
                 try:
-                    line = json.loads(raw) if raw.endswith(b"\n") else None
-                    if number == 0:
-                        whole = line is not None and line["format"] == FORMAT and line["version"] == VERSION
-                    else:
-                        self._entries[line["key"]] = line["entry"]
-                        whole = isinstance(line["entry"], dict)
+                    line = json.loads(raw)
+                    self._entries[line["key"]] = dict(line["entry"])
                 except (ValueError, KeyError, TypeError):
-                    whole = False
-                if not whole:
-                    break
-                good += len(raw)
-        if good == 0:
-            raise InputError(f"is not a readable {FORMAT}; delete it, or name another folder", file=str(self.path))
-        if good < self.path.stat().st_size:
-            logger.warning(
-                "%s: the last line is half written; it is dropped, and its entry computed again", self.path.name
-            )
-            with self.path.open("rb+") as stream:
-                stream.truncate(good)
+                    damaged += 1
+        if damaged:
+            logger.warning("%s: %d damaged line(s) skipped; what they held is computed again", self.path, damaged)
+
+
+def _is_header(raw: bytes) -> bool:
+    try:
+        line = json.loads(raw)
+        return (line["format"], line["version"]) == (FORMAT, VERSION)
+    except (ValueError, KeyError, TypeError):
+        return False

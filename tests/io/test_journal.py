@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import resource
+import signal
 import subprocess
 import sys
 
@@ -38,17 +41,57 @@ def test_clear_forgets(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
-def test_a_half_written_line_is_dropped_and_the_rest_stays(tmp_path, cut, caplog):
+def test_a_half_written_line_costs_its_own_entry_only(tmp_path, cut, caplog):
+    """The machine went down within the second line; others went on to write."""
     journal = Journal(tmp_path, {})
     journal.put("first", {"loss": 1.0})
     journal.put("second", {"loss": 2.0})
     journal.path.write_bytes(journal.path.read_bytes()[:-cut])
+    journal.put("third", {"loss": 3.0})
     with caplog.at_level(logging.WARNING, logger="efg_jax"):
         again = Journal(tmp_path, {})
-    assert "half written" in caplog.text
-    assert ("first" in again, "second" in again) == (True, False)
-    again.put("second", {"loss": 3.0})
-    assert Journal(tmp_path, {}).get("second") == {"loss": 3.0}
+    assert [key in again for key in ("first", "second", "third")] == [True, cut == 1, True]
+    assert ("1 damaged line" in caplog.text) == (cut > 1)
+    again.put("second", {"loss": 4.0})
+    whole = Journal(tmp_path, {})
+    assert [whole.get(key)["loss"] for key in ("first", "second", "third")] == [1.0, 4.0, 3.0]
+
+
+WRITER = """
+import sys
+from efg_jax.storage.journal import Journal
+for number in range(30):
+    Journal(sys.argv[1], {}).put(f"{sys.argv[2]}-{number}", {"filling": "x" * 20_000 * (number % 3)})
+"""
+
+
+def test_many_processes_lose_nothing(tmp_path):
+    """Entries larger than a pipe's or a buffer's atomic write among them; each process opens the journal anew."""
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(rank)]) for rank in range(4)]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    journal = Journal(tmp_path, {})
+    assert len(journal) == 120
+    assert len(journal.path.read_bytes().splitlines()) == 121
+
+
+def test_a_full_disk_is_told_and_costs_nothing_that_was_put(tmp_path):
+    """A limit on the size of files stands for the disk's."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    journal = Journal(tmp_path, {})
+    kept = []
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
+        with pytest.raises(InputError, match=f"{journal.path.name}.*free some space"):
+            for number in range(100):
+                journal.put(str(number), {"filling": "x" * 70})
+                kept.append(str(number))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert 10 < len(kept) < 30
+    Journal(tmp_path, {}).put("later", {})
+    assert all(key in Journal(tmp_path, {}) for key in [*kept, "later"])
+    assert len(Journal(tmp_path, {})) == len(kept) + 1
 
 
 def test_a_killed_process_loses_nothing_that_it_had_put(tmp_path):
@@ -56,8 +99,6 @@ def test_a_killed_process_loses_nothing_that_it_had_put(tmp_path):
         "import os, signal; from efg_jax.storage.journal import Journal; j = Journal(os.environ['FOLDER'], {});"
         "j.put('a', {'x': 1}); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    import os
-
     done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "FOLDER": str(tmp_path)}, check=False)
     assert done.returncode == -9
     assert Journal(tmp_path, {}).get("a") == {"x": 1}
