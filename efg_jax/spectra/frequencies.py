@@ -23,8 +23,8 @@ from jax.lax import Precision
 from jaxtyping import Array, Float
 
 from efg_jax.spectra.conditions import Conditions
-from efg_jax.tensors.efg import coupling_factor, frequency_factor
 from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.spin import coupling_strength
 
 HIGHEST = Precision.HIGHEST
 CONE_POINTS = 5  # enough for polynomials of degree 4 in the field's direction
@@ -100,7 +100,7 @@ def transition(
     weight = ladder(spin, final) if quantum == 1.0 else 0.0
     if not (efg and nucleus.is_quadrupolar):
         return Transition(initial, final, quantum * larmor * 1e-6, 0.0, 0.0, 0.0, 0.0, weight)
-    strength = coupling_factor(nucleus) * frequency_factor(spin) / 3.0  # K
+    strength = coupling_strength(nucleus)
     # E₁ = K a (3m² − I(I+1))/2; with γ < 0 the axis runs against the frequency.
     first = np.sign(nucleus.gyromagnetic_ratio) * strength * 1.5 * (final**2 - initial**2)
     second = strength**2 / larmor if order == 2 else 0.0

@@ -44,7 +44,7 @@ def quadrupole_operator(efg: Float[Array, "3 3"], spin: float) -> Complex[Array,
     return jnp.einsum("iab,ibc->ac", spins, along, precision=HIGHEST)
 
 
-def strength(nucleus: Isotope) -> float:
+def coupling_strength(nucleus: Isotope) -> float:
     """K = eQ/(2I(2I − 1)h), Hz per V/Å².
 
     Raises:
@@ -98,7 +98,7 @@ def nqr_lines(efg: Float[Array, "*atoms 3 3"], isotope: Isotope | str) -> NqrLin
         InputError: the nucleus has no quadrupole moment.
     """
     nucleus = find_isotope(isotope)
-    factor, spin = strength(nucleus), nucleus.spin
+    factor, spin = coupling_strength(nucleus), nucleus.spin
     degeneracy = 1 if float(spin).is_integer() else 2
     low, high = np.array(list(combinations(range(round(2 * spin + 1) // degeneracy), 2))).T
 
