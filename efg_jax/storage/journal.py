@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from efg_jax.errors import InputError
-from efg_jax.storage.atomic_write import usable_folder, full_disk_named
+from efg_jax.storage.atomic_write import full_disk_named, usable_folder
 from efg_jax.storage.fingerprints import digest
 
 logger = logging.getLogger(__name__)

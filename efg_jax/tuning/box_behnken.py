@@ -65,16 +65,20 @@ class Surface:
         return terms(x) @ self.coefficients
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON types."""
-        return {
+        """As JSON types; an infinite loss is None."""
+        plain = {
             name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(self).items()
         }
+        losses = [loss if np.isfinite(loss) else None for loss in (*plain["losses"], self.evaluated)]
+        return {**plain, "losses": losses[:-1], "evaluated": losses[-1]}
 
     @classmethod
     def from_dict(cls, entry: dict[str, Any]) -> "Surface":
         """Inverse of `to_dict`."""
+        *losses, evaluated = (np.inf if loss is None else loss for loss in (*entry["losses"], entry["evaluated"]))
         arrays = {name: np.asarray(value) for name, value in entry.items() if isinstance(value, list)}
-        return cls(**{**entry, **arrays, "coordinates": tuple(entry["coordinates"])})
+        own = {"coordinates": tuple(entry["coordinates"]), "losses": np.array(losses), "evaluated": evaluated}
+        return cls(**{**entry, **arrays, **own})
 
 
 def design(factors: int) -> Float[np.ndarray, "runs {factors}"]:
@@ -148,7 +152,7 @@ class BoxBehnken(Method):
             surfaces.append(surface)
             runs = np.append(surface.losses, surface.evaluated)
             lowest = int(np.argmin(runs))
-            gain = (best - float(runs[lowest])) / abs(best) if np.isfinite(best) else np.inf
+            gain = _gain(best, float(runs[lowest]))
             if runs[lowest] < best:
                 best, best_cube = float(runs[lowest]), box.cube(np.vstack([plan, surface.minimum])[lowest])
             converged = gain < _GAIN and bool(box.half_width.max() <= _FIRST_BOX / 2)
@@ -203,10 +207,18 @@ def _round(
     )
 
 
+def _gain(before: float, after: float) -> float:
+    """What a round gained, as a part of the loss before; infinite losses are those of points that failed."""
+    if np.isfinite(before) and before != 0.0:
+        return (before - after) / abs(before)
+    return np.inf if after < before else 0.0
+
+
 def _fit(x: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
     """Quadratic through the finite losses by least squares, its quality, and its minimum in [−1, 1]."""
     finite = np.isfinite(losses)
-    y = np.where(finite, losses, np.max(losses[finite], initial=0.0))  # a point that fails is as bad as the worst
+    worst = losses[finite].max() if finite.any() else 0.0
+    y = np.where(finite, losses, worst)  # a point that fails is as bad as the worst
     matrix = terms(x)
     # A design without a pair of coordinates could be singular; least squares then takes the smallest coefficients.
     coefficients = np.linalg.lstsq(matrix, y, rcond=None)[0]

@@ -1,5 +1,7 @@
 """Designs and response surfaces on functions whose minimum is known."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -98,12 +100,21 @@ def test_the_minimum_that_is_kept_is_one_that_was_evaluated():
     assert surfaces[0].predicted != pytest.approx(surfaces[0].evaluated, rel=0.01)
 
 
-def test_points_that_fail_do_not_stop_a_round():
-    def partly(cube):
-        return np.inf if cube[2] < 0.3 else 1.0 + np.sum((cube - 0.6) ** 2)
+@pytest.mark.parametrize("lowest", [1.0, 0.0, -5.0])
+def test_points_that_fail_do_not_stop_a_round(lowest):
+    """Whatever the sign of the losses, as those of a log likelihood; and the search can be written and read."""
 
-    space, recorder, _, _ = search(partly, 60)
+    def partly(cube):
+        return np.inf if cube[2] < 0.3 else lowest + np.sum((cube - 0.6) ** 2)
+
+    space, recorder, surfaces, details = search(partly, 60)
     assert np.abs(space.to_cube(recorder.best.values) - 0.6).max() < 0.15
+    assert np.isinf(surfaces[0].losses).any()
+    assert (surfaces[0](surfaces[0].points) < lowest + 3.0).all()
+    read = [Surface.from_dict(entry) for entry in json.loads(json.dumps(details, allow_nan=False))["surfaces"]]
+    for ours, theirs in zip(surfaces, read, strict=True):
+        np.testing.assert_array_equal(ours.losses, theirs.losses)
+        assert ours.evaluated == theirs.evaluated
 
 
 def test_budgets_and_boxes_that_hold_no_design_are_refused():
