@@ -8,7 +8,7 @@ large as before if it lies on the edge.
 """
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 
 from efg_jax.errors import InputError
 from efg_jax.models.tuning_problem import TuningProblem
+from efg_jax.storage.plain_values import to_plain
 from efg_jax.tuning.method import Method
 from efg_jax.tuning.space import Space, components
 from efg_jax.tuning.trials import Recorder
@@ -66,9 +67,7 @@ class Surface:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types; an infinite loss is None."""
-        plain = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in asdict(self).items()
-        }
+        plain = to_plain(self)
         losses = [loss if np.isfinite(loss) else None for loss in (*plain["losses"], self.evaluated)]
         return {**plain, "losses": losses[:-1], "evaluated": losses[-1]}
 

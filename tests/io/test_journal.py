@@ -79,12 +79,16 @@ def test_a_full_disk_is_told_and_costs_nothing_that_was_put(tmp_path):
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     journal = Journal(tmp_path, {})
     kept = []
+
+    def fill():
+        for number in range(100):
+            journal.put(str(number), {"filling": "x" * 70})
+            kept.append(str(number))
+
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
         with pytest.raises(InputError, match=f"{journal.path.name}.*free some space"):
-            for number in range(100):
-                journal.put(str(number), {"filling": "x" * 70})
-                kept.append(str(number))
+            fill()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
