@@ -2,36 +2,53 @@
 for all.
 """
 
-from functools import reduce
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float
 
+from efg_jax.errors import InputError
 from efg_jax.spectra.nmr_sites import Sites
 
-ISOTROPIC = 1e-6  # ppm; below it no site has an anisotropy, and shifts are compared in ppm
+LEAST = 1.0  # ppm; smaller anisotropies than this one do not make the comparison finer
+# Proper rotations by half turns about principal axes, as signs of the axes.
+HALF_TURNS = np.array([signs for signs in product((1.0, -1.0), repeat=3) if np.prod(signs) > 0.0])
+# Weights of (δ, V) in the tensors whose principal axes are tried: where one is axial, the others decide about the turn.
+MIXTURES = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.4], [0.4, -0.6]])
 
 
 def merge(sites: Sites, tolerance: float = 1e-4) -> Sites:
     """One site for each class of sites that differ by a rotation, with their number as its count.
 
-    Two pairs (δ, V) of symmetric tensors are images of each other if, and only if, their invariants Tr δ, δ², δ³, V²,
-    V³, δV, δ²V, δV², δ²V² agree (A. J. M. Spencer, in Continuum Physics I, 1971, table II). They are compared as
-    lengths, relative to the strongest site.
+    Sites are compared by their tensors, not by invariants: a site belongs to a class if a rotation brings both tensors
+    of its first site onto its own. So the tolerance holds for amplitudes, P_Q, η P_Q, Ω, ... and for angles alike.
+    (Invariants of second and third degree are quadratic in η near an axial site, and in the angle between parallel
+    axes.)
 
     Args:
         sites: as found.
-        tolerance: largest difference of any invariant, as a part of the norm of the strongest site's tensors.
+        tolerance: largest norm of the difference of either tensor, as a part of the norm of the strongest site's: with
+            1e-4 two axial sites of C_Q 10 MHz differ by 1 kHz at most.
 
     Returns:
         The first site of each class, in the order in which they appear.
+
+    Raises:
+        InputError: a tolerance that is negative or no number.
     """
-    invariants = _invariants(sites)
+    if not tolerance >= 0.0:
+        raise InputError(f"merge = {tolerance:g} is no tolerance; give 0 or more, as 1e-4")
+    pairs = _scaled(sites)
+    # |λ_i(A) − λ_i(B)| ≤ ‖A − B‖ (Weyl), whatever the axes: most sites are told apart without trying rotations.
+    mixed = np.einsum("mp,npij->nmij", MIXTURES, pairs)
+    values, axes = np.linalg.eigh(mixed)
+    values = values.reshape(len(pairs), -1)
     classes: list[int] = []
     count: list[float] = []
-    for row, values in enumerate(invariants):
-        same = np.flatnonzero(np.abs(invariants[classes] - values).max(axis=1) <= tolerance) if classes else ()
-        if len(same):
+    for row in range(len(pairs)):
+        alike = np.flatnonzero(np.abs(values[classes] - values[row]).max(axis=1) <= tolerance) if classes else ()
+        same = [k for k in alike if _distance(pairs[classes[k]], axes[classes[k]], pairs[row], axes[row]) <= tolerance]
+        if same:
             count[same[0]] += float(sites.count[row])
         else:
             classes.append(row)
@@ -39,38 +56,22 @@ def merge(sites: Sites, tolerance: float = 1e-4) -> Sites:
     return sites.select(np.array(classes), np.array(count))
 
 
-def _invariants(sites: Sites) -> Float[np.ndarray, "sites 9"]:
-    """Invariants of each site as lengths: those of unit tensors times the norm (the smaller one where both enter),
-    scaled to the strongest tensors.
-
-    So a weak tensor is compared as finely, in the end in Hz, as a strong one, and the orientation of a vanishing one
-    does not matter."""
-    mean = sites.isotropic_shift
-    anisotropic = sites.shift - mean[:, None, None] * np.eye(3)
+def _scaled(sites: Sites) -> Float[np.ndarray, "sites 2 3 3"]:
+    """(δ, V) of each site relative to the largest norms: of anisotropies, so that a large shift does not hide them."""
+    anisotropic = sites.shift - sites.isotropic_shift[:, None, None] * np.eye(3)
+    scale = float(np.linalg.norm(anisotropic, axis=(1, 2)).max())
     efg = np.zeros_like(anisotropic) if sites.efg is None else sites.efg
-    a, a_norm, a_scale = _unit(anisotropic)
-    b, b_norm, _ = _unit(efg)
-    both = np.minimum(a_norm, b_norm)
-    lengths = [
-        mean / (a_scale if a_scale > ISOTROPIC else 1.0),
-        a_norm,
-        a_norm * _trace(a, a, a),
-        b_norm,
-        b_norm * _trace(b, b, b),
-        both * _trace(a, b),
-        both * _trace(a, a, b),
-        both * _trace(a, b, b),
-        both * _trace(a, a, b, b),
-    ]
-    return np.stack(lengths, axis=1)
+    largest = float(np.linalg.norm(efg, axis=(1, 2)).max())
+    return np.stack([sites.shift / max(scale, LEAST), efg / (largest or 1.0)], axis=1)
 
 
-def _unit(tensors: Float[np.ndarray, "sites 3 3"]) -> tuple[np.ndarray, np.ndarray, float]:
-    """Tensors of norm 1, norms relative to the largest, and that."""
-    norms = np.linalg.norm(tensors, axis=(1, 2))
-    largest = float(norms.max())
-    return tensors / np.where(norms > 0.0, norms, 1.0)[:, None, None], norms / (largest or 1.0), largest
-
-
-def _trace(*factors: Float[np.ndarray, "sites 3 3"]) -> Float[np.ndarray, " sites"]:
-    return np.trace(reduce(np.matmul, factors), axis1=1, axis2=2)
+def _distance(
+    one: Float[np.ndarray, "2 3 3"],
+    one_axes: Float[np.ndarray, "mixtures 3 3"],
+    other: Float[np.ndarray, "2 3 3"],
+    other_axes: Float[np.ndarray, "mixtures 3 3"],
+) -> float:
+    """Larger of the norms of both tensors' differences, for the best of the rotations that align principal axes."""
+    turns = np.einsum("mia,sa,mja->msij", other_axes, HALF_TURNS, one_axes)
+    turned = np.einsum("msij,pjk,mslk->mspil", turns, one, turns)
+    return float(np.linalg.norm(turned - other, axis=(-2, -1)).max(axis=-1).min())
