@@ -11,7 +11,7 @@ from efg_jax.cli import options
 from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs, print_results, require_suffix
 from efg_jax.cli.parsing import number_or, one
-from efg_jax.cli.progress import Counter, Progress
+from efg_jax.cli.progress import Counter, Progress, listed
 from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def average(
         target = source.target
         if source.model is not None:
             frames, target = _predicted(source, frames, given, progress.stage)
-        progress.stage(f"averaging {', '.join(trajectory)}")
+        progress.stage(f"averaging {listed(trajectory)}")
         told = {"check_units": not source.any_units, "progress": Counter(progress, "averaging")}
         found = trajectories.average(frames, target or "efg", **told, **given)
     print_results(found)  # first, so that a file that cannot be written after all does not take the table with it

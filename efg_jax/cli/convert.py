@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from efg_jax.cli import options
 from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs
-from efg_jax.cli.progress import Progress
+from efg_jax.cli.progress import Progress, listed
 from efg_jax.errors import InputError
 
 SITES = Fields(
@@ -63,7 +63,7 @@ def convert(
 
         named = given.of(SITES) | ({} if shift is None else {"shift": shift})
         chosen = _options(format_of(out, format), named)  # before anything is read
-        progress.stage(f"reading {', '.join(files)}")
+        progress.stage(f"reading {listed(files)}")
         frames = read_structures(files, source.index, source.array)
         progress.stage(f"writing {out}")
         write(out, frames, format, **chosen)

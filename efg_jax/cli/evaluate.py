@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from efg_jax.cli import options
 from efg_jax.cli.outputs import check_outputs, print_results, write_reports
-from efg_jax.cli.progress import Progress
+from efg_jax.cli.progress import Progress, listed
 from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def evaluate(
 
         progress.stage(f"reading {model}")
         fitted = load(model)
-        progress.stage(f"reading {', '.join(data)}")
+        progress.stage(f"reading {listed(data)}")
         if array is not None:
             fitted, names = _under_its_own_name(fitted, target)
             frames = read_structures(data, index, dict.fromkeys(names, array))

@@ -11,7 +11,7 @@ from efg_jax.cli import model_options, options
 from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import cache_beside, check_outputs, print_results
 from efg_jax.cli.parsing import one, parse_names, parse_sizes, several
-from efg_jax.cli.progress import Progress
+from efg_jax.cli.progress import Progress, listed
 from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def learning_curve(
         progress.stage("loading JAX")
         # Before anything is read; where the data decide on the kinds, both are ready.
         models = _models(choices, labels, given)
-        progress.stage(f"reading {', '.join(data)}")
+        progress.stage(f"reading {listed(data)}")
         frames, targets = labels.read(data, (labels.one_target(),), given.get("per"))
         if not choices.model and not targets[labels.one_target()].is_efg:
             del models["scalar"]

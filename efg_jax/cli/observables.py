@@ -9,7 +9,7 @@ from efg_jax.cli import options
 from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs
 from efg_jax.cli.parsing import parse_names, several
-from efg_jax.cli.progress import Progress
+from efg_jax.cli.progress import Progress, listed
 
 if TYPE_CHECKING:
     from efg_jax.observables import SiteObservables
@@ -59,7 +59,7 @@ def observables(
         from efg_jax.datasets.sources import read_structures
         from efg_jax.observables import site_observables
 
-        progress.stage(f"reading {', '.join(files)}")
+        progress.stage(f"reading {listed(files)}")
         frames = read_structures(files, source.index, source.array)
         tensors = ("efg", "ms") if tensor == "both" else tensor
         found = site_observables(frames, tensors=tensors, **given.of(TABLE))

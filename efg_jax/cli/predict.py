@@ -11,7 +11,7 @@ from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs, is_device
 from efg_jax.cli.parsing import count_or, one
 from efg_jax.cli.processes import join_processes
-from efg_jax.cli.progress import Counter, Progress
+from efg_jax.cli.progress import Counter, Progress, listed
 
 CHOICE, ARITHMETIC = Group("Choice of atoms", sort_key=2), Group("Arithmetic", sort_key=3)
 PREDICTION = Fields(
@@ -90,7 +90,7 @@ def predict(
 
         progress.stage(f"reading {model}")
         fitted = load(model, variance=given.get("variance", False))
-        progress.stage(f"predicting {', '.join(structures)}")
+        progress.stage(f"predicting {listed(structures)}")
         counter = Counter(progress, "predicting")
         told = {"isotopes": outputs.isotopes, "resume": outputs.resume, "distributed": outputs.distributed}
         try:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,6 +12,14 @@ from rich.text import Text
 
 UNNOTICED = 0.05  # seconds; shorter stages leave no line
 TELL_EVERY = 60.0  # seconds between lines that stay
+NAMED = 3  # files that a line names
+
+
+def listed(files: Sequence[object]) -> str:
+    """Names of files for a line: all of a few; of many the first, and how many more there are."""
+    if len(files) <= NAMED:
+        return ", ".join(map(str, files))
+    return f"{files[0]} and {len(files) - 1} more files"
 
 
 class Progress:

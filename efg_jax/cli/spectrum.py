@@ -11,7 +11,7 @@ from efg_jax.cli import options
 from efg_jax.cli.option_fields import Fields, Given, option_name, takes
 from efg_jax.cli.outputs import check_outputs, require_suffix
 from efg_jax.cli.parsing import one, parse_one_reference, parse_spinning
-from efg_jax.cli.progress import Progress
+from efg_jax.cli.progress import Progress, listed
 from efg_jax.errors import InputError
 
 SAMPLE, MEASUREMENT, WINDOW = (
@@ -140,7 +140,7 @@ def spectrum(
         from efg_jax import plots, spectra
         from efg_jax.datasets.sources import read_structures
 
-        progress.stage(f"reading {', '.join(files)}")
+        progress.stage(f"reading {listed(files)}")
         frames = read_structures(files, source.index, source.array)
         if outputs.out is not None or outputs.plot is not None:
             progress.stage("simulating")

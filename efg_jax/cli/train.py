@@ -11,7 +11,7 @@ from efg_jax.cli import model_options, options
 from efg_jax.cli.option_fields import Given, takes
 from efg_jax.cli.outputs import cache_beside, check_outputs, print_results, write_reports
 from efg_jax.cli.processes import join_processes
-from efg_jax.cli.progress import Progress
+from efg_jax.cli.progress import Progress, listed
 from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def train(
         cache = _cache(learner.model, outputs)
     quiet = join_processes(outputs.quiet) if outputs.distributed else outputs.quiet
     with Progress(quiet) as progress:
-        progress.stage(f"reading {', '.join(data)}")
+        progress.stage(f"reading {listed(data)}")
         frames, targets = labels.read(data, learner.targets, learner.model.per)
         training, held_out = _divided(frames, targets, learner, division)
         fitted = _fitted(

@@ -12,7 +12,7 @@ from efg_jax.cli import model_options, options
 from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs, print_results
 from efg_jax.cli.parsing import count_or, one, parse_bounds, parse_names, parse_weights, several
-from efg_jax.cli.progress import Progress
+from efg_jax.cli.progress import Progress, listed
 from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def tune(
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
         model, search = _start(choices, labels, given)
-        progress.stage(f"reading {', '.join(data)}")
+        progress.stage(f"reading {listed(data)}")
         frames, _ = labels.read(data, model.targets, model.per)
         model = model_options.contracted(model, frames, choices.contract)
         search["cache"] = outputs.cache or outputs.out.with_suffix(".cache")

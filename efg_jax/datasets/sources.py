@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Source(NamedTuple):
 def read_structures(
     sources: str | Path | Sequence[str | Path], index: str = ":", arrays: Mapping[str, str] | None = None
 ) -> list[Atoms]:
-    """Read structures of files and data sets, in the order given.
+    """Read structures of files and data sets, in the order given; two files of one structure give one.
 
     Args:
         sources: files in any format that `efg_jax.io.read` reads, or names of data sets; one or several.
@@ -43,11 +44,13 @@ def read_structures(
             test), or is damaged; the index selects nothing; a structure has no tensor of the name.
     """
     frames: list[Atoms] = []
-    for name, is_data_set in resolved(sources):
+    for is_data_set, some in groupby(resolved(sources), key=lambda source: source.is_data_set):
+        names = [source.name for source in some]
         if is_data_set:
-            frames += [atoms for _, atoms in selected_frames(datasets.load(name), index, Path(name))]
+            for name in names:
+                frames += [atoms for _, atoms in selected_frames(datasets.load(name), index, Path(name))]
         else:
-            frames += io.read(name, target=None, index=index)
+            frames += io.read(names, target=None, index=index)  # together, as two may be of one structure
     for tensor, array in (arrays or {}).items():
         frames = check_frames(frames, tensor, array)
     return frames
@@ -56,7 +59,7 @@ def read_structures(
 def stream_structures(
     sources: str | Path | Sequence[str | Path], position: Sequence[int] | None = None
 ) -> Iterator[tuple[Position, Atoms]]:
-    """Read structures one by one, from files of any length.
+    """Read structures one by one, from files of any length; each file by itself, also where two are of one structure.
 
     Args:
         sources: as for `read_structures`.

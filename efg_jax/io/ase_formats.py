@@ -1,8 +1,10 @@
 """Extended XYZ, CIF, POSCAR, trajectories: every format that ASE reads."""
 
+import lzma
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,8 +22,12 @@ from ase.io.formats import (
 )
 
 from efg_jax.errors import InputError
+from efg_jax.io.text_files import decoded, set_isotopes, with_exponents
+from efg_jax.io.xyz_repair import repaired_xyz
 
 XYZ = re.compile(r"\.(ext)?xyz(\.(gz|bz2|xz))?$")
+XYZ_FORMATS = ("extxyz", "xyz")
+_DAMAGED = "the file is damaged, cut short or not what its name says"
 
 
 def read_ase(path: Path, index: int | slice | str = ":", form: str | None = None) -> list[tuple[int, Atoms]]:
@@ -36,14 +42,15 @@ def read_ase(path: Path, index: int | slice | str = ":", form: str | None = None
         InputError: ASE cannot read the file, or the selection is empty.
     """
     wanted = _parsed(index)
-    with _named_failures(path, index), _unpacked(path, form) as source:
+    with _named_failures(path, index):
+        form = form or _format(path)
         # ASE seeks the frames that it is asked for. To count from the end, or in a format of one frame, all are needed.
-        whole = min(*_bounds(wanted)) < 0 or get_ioformat(source["format"]).single
-        images = ase.io.read(**source, index=":" if whole else wanted, do_not_split_by_at_sign=True)
-    images = [images] if isinstance(images, Atoms) else list(images)
+        whole = min(*_bounds(wanted)) < 0 or get_ioformat(form).single
+        chosen = slice(None) if whole else wanted if isinstance(wanted, slice) else slice(wanted, wanted + 1)
+        images = list(_images(path, form, chosen))
     if whole:
         return selected_frames(images, index, path)
-    start, step = (wanted.start or 0, wanted.step or 1) if isinstance(wanted, slice) else (wanted, 1)
+    start, step = chosen.start or 0, chosen.step or 1
     numbered = [(start + i * step, atoms) for i, atoms in enumerate(images)]
     if not numbered:
         raise _no_frame(index, path)
@@ -80,7 +87,7 @@ def iread_ase(path: Path, start: int = 0) -> Iterator[tuple[int, Atoms]]:
     number = start
     with _named_failures(path, start):
         form = _format(path)
-    with _unpacked(path, form) as source, closing(_images(source, start)) as images:
+    with closing(_images(path, form, slice(start, None))) as images:
         while True:
             with _named_failures(path, start):
                 atoms = next(images, None)
@@ -92,26 +99,67 @@ def iread_ase(path: Path, start: int = 0) -> Iterator[tuple[int, Atoms]]:
         raise InputError("holds no frame; write or copy it again", file=str(path))
 
 
-def _images(source: dict[str, Any], start: int) -> Iterator[Atoms]:
+def _images(path: Path, form: str, chosen: slice) -> Iterator[Atoms]:
+    """ASE's frames of a file; where it stumbles, those of a repaired copy from there on."""
+    start, step, done = chosen.start or 0, chosen.step or 1, 0
+    try:
+        with _unpacked(path, form) as source:
+            for atoms in _read(source, chosen):
+                yield atoms
+                done += 1
+        return
+    except InputError:
+        raise
+    except Exception:  # every ASE reader fails in its own way
+        repaired = _repaired(path, form)
+        if repaired is None:
+            raise
+    text, masses = repaired
+    start += done * step
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        copy.write_text(text, encoding="utf-8")
+        rest = _read({"filename": str(copy), "format": form}, slice(start, chosen.stop, step))
+        for number, atoms in enumerate(rest):
+            set_isotopes(atoms, masses.get(start + number * step, {}))
+            yield atoms
+
+
+def _read(source: dict[str, Any], chosen: slice) -> Iterator[Atoms]:
     """ASE's generator; formats of one frame accept no other index."""
     if get_ioformat(source["format"]).single:
-        yield from () if start else [ase.io.read(**source, do_not_split_by_at_sign=True)]
+        yield from () if chosen.start else [ase.io.read(**source, do_not_split_by_at_sign=True)]
     else:
-        yield from ase.io.iread(**source, index=slice(start, None), do_not_split_by_at_sign=True)
+        yield from ase.io.iread(**source, index=chosen, do_not_split_by_at_sign=True)
+
+
+def _repaired(path: Path, form: str) -> tuple[str, dict[int, dict[int, float]]] | None:
+    """The text of a file as ASE reads it, and masses of D and T by frame and atom; None where there is no other text.
+
+    Raises:
+        InputError: extended XYZ has a fault that has no repair; it is named.
+    """
+    try:
+        with open_with_compression(str(path), "rb") as file:
+            raw = file.read()
+        text = decoded(raw)
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, lzma.LZMAError):
+        return None
+    text, masses = repaired_xyz(text, path) if form in XYZ_FORMATS else (with_exponents(text), {})
+    return None if text.encode() == raw else (text, masses)
 
 
 @contextmanager
-def _unpacked(path: Path, form: str | None = None) -> Iterator[dict[str, Any]]:
+def _unpacked(path: Path, form: str) -> Iterator[dict[str, Any]]:
     """What ASE reads: the path, or a temporary file with the unpacked text of compressed extended XYZ.
 
     ASE seeks in extended XYZ, which takes ten times as long in a compressed file.
     """
-    form = form or _format(path)
     if get_compression(str(path))[1] is None or form != "extxyz":
         yield {"filename": str(path), "format": form}
         return
     with tempfile.TemporaryFile("w+", encoding="utf-8") as plain:
-        with _named_failures(path, 0), open_with_compression(str(path), "r") as packed:
+        with open_with_compression(str(path), "r") as packed:
             shutil.copyfileobj(packed, plain)
         if plain.tell() == 0:
             raise _empty(path)
@@ -135,10 +183,12 @@ def _named_failures(path: Path, index: int | slice | str) -> Iterator[None]:
     except (IndexError, StopIteration) as error:
         raise _no_frame(index, path) from error
     except Exception as error:  # every ASE reader fails in its own way on a broken file
-        raise InputError(
-            f"ASE could not read it ({_first_line(error)}); the file is damaged, cut short or not what its name says",
-            file=str(path),
-        ) from error
+        word = error.args[0] if isinstance(error, KeyError) and error.args else None
+        if isinstance(word, str) and re.fullmatch(r"[A-Z]\w{0,4}", word):
+            message = f"'{word}' is no chemical element to ASE; write the element's symbol there (H for D and T)"
+        else:
+            message = f"ASE could not read it ({_first_line(error)}); {_DAMAGED}"
+        raise InputError(message, file=str(path)) from error
 
 
 def _format(path: Path) -> str:

@@ -15,9 +15,7 @@ come from the same kind of file. ``info["ms_origin"]`` records this. For absolut
 metals VASP's G=0 contribution, and so the isotropic value, has no meaning.
 """
 
-import gzip
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
+from efg_jax.io.text_files import element, read_text, set_isotopes
 
 VALENCE = "valence electrons and G=0, no cores"
 VALENCE_WITHOUT_G0 = "valence electrons only, no G=0, no cores"
@@ -35,7 +34,7 @@ def is_pymatgen_dicts(path: Path) -> bool:
     """Whether a file is JSON with pymatgen structures, judged by its name and its text."""
     if not path.name.lower().removesuffix(".gz").endswith(".json"):
         return False
-    return '"@class": "Structure"' in (text := _text(path)) or '"@class":"Structure"' in text
+    return '"@class": "Structure"' in (text := read_text(path, "JSON")) or '"@class":"Structure"' in text
 
 
 def read_pymatgen_dicts(path: Path) -> list[Atoms]:
@@ -49,27 +48,20 @@ def read_pymatgen_dicts(path: Path) -> list[Atoms]:
             number of tensors is wrong.
     """
     try:
-        content = json.loads(_text(path))
+        content = json.loads(read_text(path, "JSON"))
     except json.JSONDecodeError as error:
         raise InputError(f"is no JSON ({error}); write or copy it again", file=str(path)) from error
     entries = content if isinstance(content, list) else [content]
     return [_entry(entry, {"file": str(path), "frame": number}) for number, entry in enumerate(entries)]
 
 
-def _text(path: Path) -> str:
-    raw = path.read_bytes()
-    try:
-        return (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode()
-    except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-        raise InputError("is no text, so no JSON; is it damaged or another format?", file=str(path)) from error
-
-
 def _entry(entry: Any, place: dict[str, Any]) -> Atoms:
     entry = {"structure": entry} if isinstance(entry, dict) and "sites" in entry else entry
     try:
         structure = entry["structure"]
+        elements = [_element(site, number, place) for number, site in enumerate(structure["sites"])]
         atoms = Atoms(
-            [_element(site, number, place) for number, site in enumerate(structure["sites"])],
+            [symbol for symbol, _ in elements],
             scaled_positions=np.array([site["abc"] for site in structure["sites"]], dtype=np.float64),
             cell=np.array(structure["lattice"]["matrix"], dtype=np.float64),
             pbc=structure["lattice"].get("pbc", (True, True, True)),
@@ -81,6 +73,7 @@ def _entry(entry: Any, place: dict[str, Any]) -> Atoms:
         raise InputError(
             f"holds no structure as pymatgen writes it ({what}); write it again with Structure.as_dict()", **place
         ) from error
+    set_isotopes(atoms, {number: mass for number, (_, mass) in enumerate(elements) if mass is not None})
     if entry.get("efg") is not None:
         atoms.arrays["efg"] = _tensors(entry["efg"], "efg", len(atoms), place)
     if entry.get("cs") is not None:
@@ -93,7 +86,7 @@ def _entry(entry: Any, place: dict[str, Any]) -> Atoms:
     return atoms
 
 
-def _element(site: dict[str, Any], number: int, place: dict[str, Any]) -> str:
+def _element(site: dict[str, Any], number: int, place: dict[str, Any]) -> tuple[str, float | None]:
     species = site["species"]
     if len(species) != 1 or species[0].get("occu", 1) != 1:
         shares = ", ".join(f"{one['element']} {one.get('occu', 1):g}" for one in species)
@@ -102,7 +95,10 @@ def _element(site: dict[str, Any], number: int, place: dict[str, Any]) -> str:
             atom=number,
             **place,
         )
-    return species[0]["element"]
+    try:
+        return element(species[0]["element"])
+    except InputError as error:
+        raise InputError(str(error), atom=number, **place) from error
 
 
 def _values(value: Any) -> np.ndarray:

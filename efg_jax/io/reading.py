@@ -9,6 +9,7 @@ from ase import Atoms
 
 from efg_jax.errors import InputError
 from efg_jax.io.ase_formats import iread_ase, read_ase, selected_frames
+from efg_jax.io.joining import Part, joined
 from efg_jax.io.magres import is_magres, read_magres
 from efg_jax.io.pymatgen_dicts import is_pymatgen_dicts, read_pymatgen_dicts
 from efg_jax.io.vasp_outcar import is_outcar, read_outcar
@@ -53,7 +54,8 @@ def read(
         index: frames to read from each file, in ASE's notation.
 
     Returns:
-        All frames, file by file, with their origin in ``info["source_file"]`` and ``info["source_frame"]``. They carry
+        All frames, file by file, with their origin in ``info["source_file"]`` and ``info["source_frame"]``. Two files
+        of one structure (x.efg.magres, x.nmr.magres) are one frame: see `efg_jax.io.joining.joined`. Frames carry
         all tensors that the file names: ``efg`` in V/Å² with the sign of +∂²V/∂x_i∂x_j, the shielding ``ms`` in ppm,
         both (n, 3, 3), and the columns of extended XYZ under their own names. See the module of each format.
 
@@ -64,7 +66,7 @@ def read(
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not listed:
         raise InputError("no files given; pass at least one")
-    frames = [atoms for path in listed for atoms in _read_file(Path(path), index)]
+    frames = joined([_read_file(Path(path), index) for path in listed])
     for position, atoms in enumerate(frames):
         check_units(atoms, position)
         _as_matrices(atoms)
@@ -110,11 +112,11 @@ def require_readable(path: Path) -> None:
         raise InputError(f"cannot be read ({error.strerror}); check its permissions", file=str(path)) from error
 
 
-def _read_file(path: Path, index: int | slice | str) -> list[Atoms]:
+def _read_file(path: Path, index: int | slice | str) -> Part:
     require_readable(path)
     frames = _whole_file(path)
     numbered = read_ase(path, index) if frames is None else selected_frames(frames, index, path)
-    return [_placed(atoms, path, number) for number, atoms in numbered]
+    return Part([_placed(atoms, path, number) for number, atoms in numbered], frames is not None and len(frames) == 1)
 
 
 def _whole_file(path: Path) -> list[Atoms] | None:

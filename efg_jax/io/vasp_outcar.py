@@ -138,8 +138,9 @@ def _warn_of_cores(atoms: Atoms, tables: Tables, path: Path) -> None:
 
 def _lines(path: Path) -> Iterator[str]:
     """The lines one by one, because the OUTCAR of a long run is large."""
-    with open_with_compression(str(path), "r") as file:
-        yield from file
+    with open_with_compression(str(path), "rb") as file:
+        for line in file:
+            yield line.decode("latin-1")  # the tables are ASCII; the title may be anything
 
 
 def _tables(lines: Iterator[str], path: Path) -> Tables:

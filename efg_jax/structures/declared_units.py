@@ -1,6 +1,7 @@
 """Units that a frame declares for its tensors: checked wherever tensors are used, dropped where they are replaced."""
 
 import re
+from typing import Any
 
 from ase import Atoms
 
@@ -18,7 +19,7 @@ MAGRES = "magres_units"  # ASE's magres reader leaves it beside field gradients 
 
 
 def check_units(atoms: Atoms, position: int, key: str | None = None, target: str | None = None) -> None:
-    """Refuse tensors for which the frame declares other units.
+    """Refuse tensors for which the frame declares other units, or another order of indices.
 
     Declarations are ``info["efg_units"]`` (or efg_unit, ms_units, ..., of the array or of the target) and
     ``info["magres_units"]``. Without one the units are assumed to be right: only `efg_jax.structures.check_frames`
@@ -31,7 +32,7 @@ def check_units(atoms: Atoms, position: int, key: str | None = None, target: str
         target: what that array is, if its name is another: "efg", "ms", ...
 
     Raises:
-        InputError: the frame declares other units.
+        InputError: the frame declares other units, or ASE read its ``ms`` from a magres file.
     """
     for name, meant in ((name, name) for name in KNOWN) if key is None else ((key, target or key),):
         known = KNOWN.get(meant)
@@ -45,13 +46,19 @@ def check_units(atoms: Atoms, position: int, key: str | None = None, target: str
                     f"convert it to {known.unit}{factor} and drop that note ({note})",
                     **place_of(atoms, position),
                 )
+        if meant == "ms" and name in _magres_units(atoms):
+            raise InputError(
+                f"'{name}' has its indices in the order of magres files, applied field first, as ASE reads them; read "
+                f"the file with efg_jax.io.read, or transpose (.swapaxes(1, 2)) and drop that note (info['{MAGRES}'])",
+                **place_of(atoms, position),
+            )
 
 
 def drop_units(atoms: Atoms, name: str) -> None:
     """Remove, in place, what a frame declares for the units and origin of a tensor that is replaced."""
     for note in (f"{name}_unit", f"{name}_units", f"{name}_origin"):
         atoms.info.pop(note, None)
-    if isinstance(units := atoms.info.get(MAGRES), dict) and name in units:
+    if name in (units := _magres_units(atoms)):
         atoms.info[MAGRES] = {other: unit for other, unit in units.items() if other != name}
 
 
@@ -59,9 +66,13 @@ def _notes(atoms: Atoms, *names: str) -> dict[str, object]:
     """Units that the frame declares for arrays of these names, by the place where it does."""
     keys = [f"{name}_{word}" for name in names for word in ("unit", "units")]
     found = {f"info['{key}']": atoms.info[key] for key in keys if key in atoms.info}
-    if isinstance(units := atoms.info.get(MAGRES), dict) and names[0] in units:
+    if names[0] in (units := _magres_units(atoms)):
         found[f"info['{MAGRES}']"] = units[names[0]]
     return found
+
+
+def _magres_units(atoms: Atoms) -> dict[str, Any]:
+    return units if isinstance(units := atoms.info.get(MAGRES), dict) else {}
 
 
 def _plain_unit(unit: str) -> str:

@@ -55,12 +55,12 @@ def magres(tmp_path):
     return make
 
 
-def test_units_are_converted_and_nothing_else(magres):
+def test_units_are_converted_and_shieldings_transposed(magres):
     (atoms,) = read(magres())
     assert str(atoms.symbols) == "HOH"
     expected = 97.173624424 * np.array([[1.0, 0.5, 0], [0.5, 0.7, 0], [0, 0, -1.7]])
     assert_allclose(atoms.arrays["efg"][1], expected, rtol=1e-12)
-    assert_array_equal(atoms.arrays["ms"][0], [[30, 1, 2], [3, 31, 4], [5, 6, 32]])
+    assert_array_equal(atoms.arrays["ms"][0], [[30, 3, 5], [1, 31, 6], [2, 4, 32]])  # applied field first in the file
     assert target_of("ms", [atoms]).irreps == ((0, 1), (1, -1), (2, 1))
     assert (Path(atoms.info["source_file"]).name, atoms.info["source_frame"]) == ("a.magres", 0)
     assert "magres_units" not in atoms.info, "units that no longer hold"
@@ -113,7 +113,13 @@ def test_a_file_with_structure_only(magres):
         ("units efg au", "units efg V/m^2", r"efg V/m\^2.*efg in au"),
         ("units atom Angstrom", "units atom Bohr", "atom Bohr.*lengths must be in Angstrom"),
         ("efg O 1", "efg O 9", "every tensor must belong to an atom"),
-        ("30 1 2", "30 one 2", "'one'"),
+        ("30 1 2", "30 one 2", r"line 13 \('ms H 1 30 one 2 3 31 4 5 6 32'\): 'one' is no number"),
+        ("30 1 2", "30 1", "expected a label, an index and 9 numbers"),
+        ("30 1 2", "30 1***** 2", r"'1\*\*\*\*\*' is no number"),
+        ("atom H H 1", "atom Hw Hw 1", "'Hw' is no chemical element"),
+        ("H 2 0.9", "H 1 0.9", r"line 13 .*: 2 atoms are called H 1, so which has this tensor is unknown"),
+        ("[/magres]", "  ms H 2 29 1 2 3 28 4 5 6 26\n[/magres]", r"line 19 .*: another ms of H 2 stands above"),
+        ("[/magres]", f"[/magres]\n{MAGRES.replace('0.97', '0.98')}", r"two \[atoms\] blocks of different structures"),
         ("#$magres", "# magres", "no magres file"),
     ],
 )
@@ -194,6 +200,36 @@ def test_tensors_printed_with_three_decimals_pass():
         assert_allclose(np.trace(v, axis1=1, axis2=2), 0, atol=1e-10)
         assert_array_equal(after.arrays["ms"], before.arrays["ms"])
     assert target_of("ms", checked).irreps == ((0, 1), (1, -1), (2, 1))
+
+
+# ---- several blocks, labels, isotopes --------------------------------------------------------------------------------
+
+
+def without(tag):
+    return "\n".join(line for line in MAGRES.splitlines() if tag not in line.split()) + "\n"
+
+
+def test_blocks_of_one_structure_are_put_together(magres, tmp_path):
+    (expected,) = read(magres())
+    for name, text in (("b", without("ms") + without("efg")), ("c", without("efg") + without("ms")), ("d", MAGRES * 2)):
+        (tmp_path / f"{name}.magres").write_text(text)
+        (found,) = read(tmp_path / f"{name}.magres")
+        assert len(found) == 3
+        for tensor in ("efg", "ms"):
+            assert_array_equal(found.arrays[tensor], expected.arrays[tensor])
+
+
+def test_species_carry_numbers_and_marks(magres):
+    """Quantum ESPRESSO: two letters of its species, its species as the label, a number that counts all atoms."""
+    names = [("H H 1", "H1 H1 1"), ("H H 2", "H: H:a 3"), ("O O 1", "O- O-h 2")]
+    rows = [(f"{tag} {old}", f"{tag} {new}") for tag in ("ms", "efg") for old, new in
+            (("H 1", "H1 1"), ("H 2", "H:a 3"), ("O 1", "O-h 2"))]  # fmt: skip
+    (plain,), (found,) = read(magres()), read(magres(*names, *rows, ("Angstrom", "Angstroms")))
+    assert str(found.symbols) == "HOH"
+    assert found.arrays["labels"].tolist() == ["H1", "O-h", "H:a"]
+    assert found.arrays["indices"].tolist() == [1, 2, 3]
+    for tensor in ("efg", "ms"):
+        assert_array_equal(found.arrays[tensor], plain.arrays[tensor])
 
 
 # ---- other programs' dialects
