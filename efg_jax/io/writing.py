@@ -15,6 +15,7 @@ from efg_jax.io.magres import write_magres
 from efg_jax.io.simpson import write_simpson
 from efg_jax.observables import site_observables
 from efg_jax.spectra import write_mrsim
+from efg_jax.structures.occupancy import check_occupancy
 
 
 class Format(NamedTuple):
@@ -82,12 +83,14 @@ def write(
         options: options of the format.
 
     Raises:
-        InputError: there are no frames; the format is unknown, or lacks this option or compression; the file cannot be
-            written.
+        InputError: there are no frames, or one with a site that is occupied in part; the format is unknown, or lacks
+            this option or compression; the file cannot be written.
     """
     frames = [frames] if isinstance(frames, Atoms) else list(frames)
     if not frames:
         raise InputError("there are no structures to write; pass at least one", file=str(path))
+    for position, atoms in enumerate(frames):
+        check_occupancy(atoms, position)
     name = format_of(path, format)
     known = FORMATS[name].option_names
     if unknown := [option for option in options if option not in known]:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from efg_jax.errors import InputError
 from efg_jax.structures.declared_units import check_units
 from efg_jax.structures.neighbour_lists import closest_pair
+from efg_jax.structures.occupancy import check_occupancy
 from efg_jax.structures.targets import KNOWN, Per, Target, different, find, missing, place_of, shaped, tensors_in
 
 OVERLAP = 0.1
@@ -44,8 +45,9 @@ def check_frames(
 
     Raises:
         InputError: a structure has no atoms, a position or cell that is not finite, a periodic direction without a cell
-            vector, a singular cell, or two atoms within 0.1 Å; a target is missing or has the wrong shape; a label is
-            partly NaN, infinite, asymmetric, not traceless, or declared to be in other units.
+            vector, a singular cell, a site that is occupied in part or by several elements, or two atoms within 0.1 Å;
+            a target is missing or has the wrong shape; a label is partly NaN, infinite, asymmetric, not traceless, or
+            declared to be in other units.
     """
     frames = [frames] if isinstance(frames, Atoms) else list(frames)
     for position, atoms in enumerate(frames):
@@ -81,6 +83,7 @@ def _check_geometry(atoms: Atoms, position: int) -> None:
             **place,
         )
     _check_cell(atoms, place)
+    check_occupancy(atoms, position)
     pair = closest_pair(atoms, OVERLAP)
     if pair is not None:
         i, j, distance, image = pair

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.structures.neighbour_lists import neighbour_pairs
+from efg_jax.structures.occupancy import check_occupancy
 from efg_jax.structures.padding import bucket, lengthen, widen
 
 LEAST_NEIGHBOURS = 64  # about the number within 5 Å in an oxide, so that polymorphs of one composition share shapes
@@ -107,12 +108,13 @@ def environments(
         Environments in the order of structures and indices.
 
     Raises:
-        InputError: an element is not among the species, or nothing was selected.
+        InputError: an element is not among the species, nothing was selected, or a site is occupied in part.
     """
     if centres is None:
         centres = [np.arange(len(atoms)) for atoms in structures]
     parts, first_atom = [], 0
     for number, (atoms, selected) in enumerate(zip(structures, centres, strict=True)):
+        check_occupancy(atoms, number)
         kinds = species_of(atoms, species, number)
         parts.append(_gather(atoms, kinds, np.asarray(selected, dtype=int), float(cutoff), first_atom, number))
         first_atom += len(atoms)

@@ -308,16 +308,27 @@ BAD_STRUCTURES = [
     (lambda atoms: Atoms("OFe", positions=[[0, 0, 0], [0, 0, 2]]), "Fe"),
     (lambda atoms: Atoms("H2", positions=[[0, 0, 0], [0, 0, 1]]), "nothing to predict|structures contain"),
     (lambda atoms: Atoms(), "no atoms"),
+    (lambda atoms: half_occupied(atoms), r"atom 1 \(O 0.5\)"),
 ]
 
 
-@pytest.mark.parametrize(("make", "says"), BAD_STRUCTURES, ids=["element", "nothing", "empty"])
+def half_occupied(atoms):
+    """The structure with a note, as ASE's reader of CIF leaves it, that atom 1 is there in half of the cells."""
+    noted = atoms.copy()
+    noted.info["occupancy"] = {str(i): {symbol: 1.0 - (i == 1) / 2} for i, symbol in enumerate(atoms.symbols)}
+    return noted
+
+
+@pytest.mark.parametrize(("make", "says"), BAD_STRUCTURES, ids=["element", "nothing", "empty", "disordered"])
 def test_bad_structures_are_refused(fitted, test, make, says):
     target = "efg" if "efg" in fitted.targets else "ms"
     if "H" in fitted.species and says.startswith("nothing"):
         return  # it predicts all elements of the tests
     with pytest.raises(InputError, match=says):
         fitted.predict(make(test[0]), target=target)
+    if says.startswith("atom 1"):
+        with pytest.raises(InputError, match=says):
+            fitted.environments_of(make(test[0]))
 
 
 @pytest.mark.parametrize(
@@ -343,7 +354,12 @@ def test_bad_training_sets_are_refused(case, train):
         for name in ("efg", "ms"):
             atoms.arrays[name] = np.full_like(atoms.arrays[name], np.nan)
     nameless = [Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=True) for atoms in train]
-    for structures, says in (([], "no structures|empty|at least one"), (unlabelled, "NaN|label"), (nameless, "no '")):
+    for structures, says in (
+        ([], "no structures|empty|at least one"),
+        (unlabelled, "NaN|label"),
+        (nameless, "no '"),
+        ([*train, half_occupied(train[0])], "O 0.5"),
+    ):
         with pytest.raises(InputError, match=says):
             model.fit(structures)
     with pytest.raises(InputError, match="Xe"):
