@@ -66,7 +66,7 @@ ArrayName = Annotated[
     str | None, Parameter(metavar="NAME", group=DATA, help="Name of the target in the files, where it differs.")
 ]
 TensorArrays = Annotated[
-    Any,
+    tuple[Any, ...] | None,
     several(
         parse_arrays,
         "--array",
@@ -79,7 +79,7 @@ Species = Annotated[tuple[str, ...] | None, several(parse_species, metavar="ELEM
 Targets = Annotated[tuple[str, ...] | None, several(parse_names, metavar="NAME", group=DATA)]
 Indices = Annotated[list[int] | None, one(parse_indices, metavar="LIST", group=DATA, allow_leading_hyphen=True)]
 Isotopes = Annotated[
-    Any,
+    tuple[Any, ...] | None,
     several(
         parse_isotopes,
         "--isotope",
@@ -99,7 +99,7 @@ Direction = Annotated[
     ),
 ]
 References = Annotated[
-    Any,
+    tuple[Any, ...] | None,
     several(
         parse_references,
         metavar="ELEMENT=PPM",

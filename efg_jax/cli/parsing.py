@@ -24,7 +24,10 @@ def one(parse: Callable[[str], Any], name: str | None = None, **settings: Any) -
 
 
 def several(parse: Callable[[Texts], Any], name: str | None = None, **settings: Any) -> Parameter:
-    """An option that may be repeated, and whose texts a function reads."""
+    """An option that may be repeated, and whose texts a function reads.
+
+    Its type is a tuple: of an option of any other type cyclopts passes the last text alone.
+    """
     return Parameter(
         name,
         converter=lambda _, tokens: parse([token.value for token in tokens]),
@@ -72,6 +75,19 @@ def parse_references(values: Texts) -> dict[str, float]:
 def parse_weights(values: Texts) -> dict[str, float]:
     """Weights by element: ["O=2"] → {"O": 2.0}."""
     return _pairs(values, "--weight", "O=2", _number)
+
+
+def parse_charges(values: Texts) -> dict[str, float]:
+    """Formal charges by element: ["Na=1,O=-2"] → {"Na": 1.0, "O": -2.0}."""
+    return _pairs(values, "--charges", "O=-2, a charge in e", lambda text: _in_range(_number(text), 100.0))
+
+
+def parse_supercell(text: str) -> int | tuple[int, ...]:
+    """Multiples of a cell: "2" → 2, "2,2,1" → (2, 2, 1)."""
+    numbers = text.split(",")
+    if len(numbers) not in (1, 3) or not all(number.strip().isdecimal() and int(number) for number in numbers):
+        raise InputError(f"--supercell {text}: expected one whole number or three; write 2, or 2,2,1")
+    return int(text) if len(numbers) == 1 else tuple(map(int, numbers))
 
 
 def parse_bounds(values: Texts) -> dict[str, tuple[float, float]]:
