@@ -21,7 +21,7 @@ class InputError(ValueError):
         place += [f"frame {frame}"] if frame is not None else []
         place += [f"atom {atom}"] if atom is not None else []
         super().__init__(f"{', '.join(place)}: {message}" if place else message)
-        self.file, self.frame, self.atom = file, frame, atom
+        self.message, self.file, self.frame, self.atom = message, file, frame, atom
 
 
 def as_float(name: str, value: Any) -> float:

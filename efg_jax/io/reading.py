@@ -66,10 +66,9 @@ def read(
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not listed:
         raise InputError("no files given; pass at least one")
-    frames = joined([_read_file(Path(path), index) for path in listed])
+    frames = joined([read_part(Path(path), index) for path in listed])
     for position, atoms in enumerate(frames):
         check_units(atoms, position)
-        _as_matrices(atoms)
     return check_frames(frames, target, array)
 
 
@@ -112,11 +111,23 @@ def require_readable(path: Path) -> None:
         raise InputError(f"cannot be read ({error.strerror}); check its permissions", file=str(path)) from error
 
 
-def _read_file(path: Path, index: int | slice | str) -> Part:
+def read_part(path: Path, index: int | slice | str = ":") -> Part:
+    """The structures of one file as they stand there, with nothing checked.
+
+    Args:
+        path: file.
+        index: frames to read, in ASE's notation.
+
+    Raises:
+        InputError: the file is missing, empty or unreadable.
+    """
     require_readable(path)
     frames = _whole_file(path)
     numbered = read_ase(path, index) if frames is None else selected_frames(frames, index, path)
-    return Part([_placed(atoms, path, number) for number, atoms in numbered], frames is not None and len(frames) == 1)
+    placed = [_placed(atoms, path, number) for number, atoms in numbered]
+    for atoms in placed:
+        _as_matrices(atoms)
+    return Part(placed, frames is not None and len(frames) == 1)
 
 
 def _whole_file(path: Path) -> list[Atoms] | None:
