@@ -3,6 +3,7 @@
 from efg_jax.spectra.bridge import to_mrsimulator
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
 from efg_jax.spectra.export import write_mrsim
+from efg_jax.spectra.fluctuations import Fluctuations, mean_and_fluctuations
 from efg_jax.spectra.frequencies import larmor_frequency
 from efg_jax.spectra.lineshape import powder_spectrum
 from efg_jax.spectra.merging import merge
@@ -15,6 +16,7 @@ from efg_jax.spectra.spectrum_result import Spectrum, Spectrum2D
 __all__ = [
     "UNASSIGNED",
     "Broadening",
+    "Fluctuations",
     "Regions",
     "Site",
     "Sites",
@@ -23,6 +25,7 @@ __all__ = [
     "broaden",
     "find_regions",
     "larmor_frequency",
+    "mean_and_fluctuations",
     "merge",
     "mqmas",
     "parse_broadening",

@@ -10,6 +10,7 @@ from efg_jax.spectra import bridge
 from efg_jax.spectra.broadening import Broadening, parse_broadening
 from efg_jax.spectra.conditions import Transitions, conditions
 from efg_jax.spectra.frequencies import larmor_frequency
+from efg_jax.spectra.motion import Motion, refuse_intermediate
 from efg_jax.spectra.nmr_sites import Sites
 from efg_jax.spectra.simulate import DENSITY, notes, simulator_of, sites_of
 from efg_jax.spectra.window import choose_window, pattern_range
@@ -36,6 +37,7 @@ def write_mrsim(
     transitions: Transitions | None = None,
     order: int = 2,
     csa: bool = True,
+    motion: Motion = "rigid",
 ) -> None:
     """Write sites and a one-dimensional method as a file that ``mrsimulator.load`` reads, whole or not at all.
 
@@ -50,12 +52,14 @@ def write_mrsim(
         field: T; it can be changed in mrsimulator.
         reference, shift, efg, indices, merge, broadening, width, offset, points, spinning, transitions, order, csa: as
             for :func:`efg_jax.spectra.spectrum`.
+        motion: "rigid" or "fast", as there.
 
     Raises:
-        InputError: as :func:`efg_jax.spectra.spectrum`, or the file cannot be written.
+        InputError: motion="intermediate"; as :func:`efg_jax.spectra.spectrum`, or the file cannot be written.
     """
     choice = {"reference": reference, "shift": shift, "indices": indices}
-    found = sites_of(frames, isotope, choice, efg=efg, merge=merge)
+    found = sites_of(frames, isotope, choice, efg=efg, merge=merge, motion=motion)
+    refuse_intermediate(found, "mrsimulator, whose file this is,")
     wanted = conditions(
         found.isotope, field=field, efg=efg, spinning=spinning, transitions=transitions, order=order, csa=csa
     )

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Real
 from efg_jax.errors import InputError
 from efg_jax.spectra.broadening import Shape, broaden
 from efg_jax.spectra.conditions import Conditions, Transitions, conditions
+from efg_jax.spectra.fluctuations import Fluctuations, moving_frequency
 from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
 from efg_jax.spectra.grid import octahedral_grid
 from efg_jax.tensors.nuclei import Isotope
@@ -42,6 +43,7 @@ def powder_spectrum(
     shape: Shape = "gaussian",
     density: int = 32,
     weights: Float[Array, " sites"] | None = None,
+    fluctuations: Fluctuations | None = None,
 ) -> Float[Array, "sites points"]:
     """Powder spectrum of each site, a pure function, compiled, for `grad`, `vmap` and larger `jit`s; the precision is
     that of the tensors.
@@ -64,6 +66,8 @@ def powder_spectrum(
         shape: "gaussian" or "lorentzian".
         density: triangles along an edge of the octahedron: 4·density² orientations.
         weights: number of nuclei of each site; None: one.
+        fluctuations: of tensors that move faster than the coupling and slower than the Larmor frequency, whose means
+            are then ``efg`` and ``shift``: from `mean_and_fluctuations`. The second order is its mean over the motion.
 
     Returns:
         Intensity per Hz: each site integrates to its weight.
@@ -88,7 +92,8 @@ def powder_spectrum(
     lines, shares = _lines(nucleus, wanted)
     numbers = [jnp.asarray(value, dtype=shift.dtype) for value in (lines, shares, grid.directions, grid.weights)]
     axis = jnp.asarray([first, width], dtype=shift.dtype)
-    raw = _sites(efg, shift, *numbers, jnp.asarray(grid.triangles), axis, wanted.mode, len(frequencies))
+    moved = jax.tree.map(partial(jnp.asarray, dtype=shift.dtype), fluctuations)
+    raw = _sites((efg, shift, moved), *numbers, jnp.asarray(grid.triangles), axis, wanted.mode, len(frequencies))
     broadened = broaden(raw, width, fwhm, shape)
     return broadened if weights is None else broadened * weights[:, None]
 
@@ -118,8 +123,7 @@ def _axis(frequencies: np.ndarray) -> tuple[float, float]:
 
 @partial(jax.jit, static_argnames=("mode", "points"))
 def _sites(
-    efg: Tensors,
-    shift: Tensors,
+    tensors: tuple[Tensors, Tensors, Fluctuations | None],
     lines: Float[Array, "lines 5"],
     shares: Float[Array, " lines"],
     directions: Float[Array, "vertices 3"],
@@ -132,19 +136,19 @@ def _sites(
     """Intensity per Hz without broadening; one compilation for all nuclei and conditions."""
     kernel = static_frequency if mode == "static" else spinning_frequency
     first, width = axis[0], axis[1]
-    edges = first + width * (jnp.arange(points + 1, dtype=efg.dtype) - 0.5)
+    edges = first + width * (jnp.arange(points + 1, dtype=axis.dtype) - 0.5)
 
-    def of_line(tensors: tuple[Array, Array], coefficients: Array) -> Float[Array, " points"]:
+    def of_line(own: tuple, coefficients: Array) -> Float[Array, " points"]:
         line = Transition.of(coefficients)
-        at = jax.vmap(lambda n: kernel(*tensors, n, line))(directions)
+        at = jax.vmap(lambda n: moving_frequency(kernel, *own, n, line))(directions)
         return _histogram(jnp.sort(at[triangles], axis=-1), weights, edges, width) / width
 
-    def of_site(tensors: tuple[Array, Array]) -> Float[Array, " points"]:
-        curves = jax.lax.map(partial(of_line, tensors), lines)
+    def of_site(own: tuple) -> Float[Array, " points"]:
+        curves = jax.lax.map(partial(of_line, own), lines)
         return jnp.sum(shares[:, None] * curves, axis=0)
 
     # One site after the other: a site alone already fills the processor, and all at once would fill the memory.
-    return jax.lax.map(of_site, (efg, shift))
+    return jax.lax.map(of_site, tensors)
 
 
 def _histogram(

@@ -13,6 +13,7 @@ from efg_jax.spectra import bridge
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
 from efg_jax.spectra.conditions import Conditions, conditions
 from efg_jax.spectra.frequencies import MAGIC_ANGLE, larmor_frequency, transition
+from efg_jax.spectra.motion import Motion, refuse_intermediate
 from efg_jax.spectra.nmr_sites import Sites
 from efg_jax.spectra.simulate import configure, notes, pieces, sites_of
 from efg_jax.spectra.spectrum_result import Spectrum2D
@@ -38,6 +39,7 @@ def mqmas(
     per_site: bool = True,
     merge: bool | float = False,
     indices: Sequence[int] | None = None,
+    motion: Motion = "rigid",
     density: int = DENSITY,
 ) -> Spectrum2D:
     """Sheared MQMAS spectrum of a half-integer quadrupolar nucleus, spun at infinite rate.
@@ -55,12 +57,15 @@ def mqmas(
         broadening: full width at half maximum in both dimensions.
         points: number of points of the isotropic and the MAS axis.
         per_site: keep the contribution of each site.
+        motion: "rigid" or "fast", as there.
 
     Raises:
-        InputError: a spin that has no such coherence, fewer than 2 points, and as :func:`efg_jax.spectra.spectrum`.
+        InputError: a spin that has no such coherence, fewer than 2 points, motion="intermediate", and as
+            :func:`efg_jax.spectra.spectrum`.
     """
     choice = {"reference": reference, "shift": shift, "indices": indices}
-    found = sites_of(atoms, isotope, choice, efg=True, merge=merge)
+    found = sites_of(atoms, isotope, choice, efg=True, merge=merge, motion=motion)
+    refuse_intermediate(found, "MQMAS")
     _check(found, quanta)
     wanted = conditions(found.isotope, field=field, spinning=np.inf, transitions="central", csa=csa)
     line = parse_broadening(broadening)
@@ -87,7 +92,7 @@ def mqmas(
         total=curves.sum(axis=0),
         per_site=curves if per_site else None,
         labels=found.labels,
-        metadata=notes(found, wanted, line, choice) | {"quanta": quanta},
+        metadata=notes(found, wanted, line, choice) | {"motion": motion, "quanta": quanta},
     )
 
 

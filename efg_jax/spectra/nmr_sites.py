@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.observables.arrays import shift_tensors, values_of
+from efg_jax.spectra.fluctuations import Fluctuations
 from efg_jax.structures.checks import symmetric_tensors
 from efg_jax.structures.declared_units import check_units
 from efg_jax.structures.site_selection import check_indices, each, listed
@@ -59,6 +60,7 @@ class Sites:
         shift: chemical shift tensors δ, ppm, symmetric.
         count: number of nuclei that each site stands for.
         frame, atom: number of the structure, and of the atom in it, from 0.
+        fluctuations: how the tensors move about the mean ones that these then are; None where that is not known.
     """
 
     isotope: Isotope
@@ -67,6 +69,7 @@ class Sites:
     count: Float[np.ndarray, " sites"]
     frame: Int[np.ndarray, " sites"]
     atom: Int[np.ndarray, " sites"]
+    fluctuations: Fluctuations | None = None
 
     def __len__(self) -> int:
         return len(self.count)
@@ -104,8 +107,9 @@ class Sites:
     def select(self, rows: Int[np.ndarray, " some"], count: Float[np.ndarray, " some"] | None = None) -> "Sites":
         """Some of the sites, with other counts if they are given."""
         efg = None if self.efg is None else self.efg[rows]
-        count = self.count[rows] if count is None else count
-        return replace(self, efg=efg, shift=self.shift[rows], count=count, frame=self.frame[rows], atom=self.atom[rows])
+        own = {name: getattr(self, name)[rows] for name in ("shift", "frame", "atom")}
+        moved = None if self.fluctuations is None else Fluctuations(*(part[rows] for part in self.fluctuations))
+        return replace(self, efg=efg, count=self.count[rows] if count is None else count, fluctuations=moved, **own)
 
 
 def sites(
@@ -130,7 +134,8 @@ def sites(
         reference: shielding σ_ref of the reference compound, ppm; δ = (σ_ref − σ)/(1 − 10⁻⁶ σ_ref).
         shift: instead of a reference: one isotropic shift for all sites, ppm, without anisotropy; the shielding is not
             looked at.
-        efg: name of the array of EFG tensors, V/Å²; None leaves them out. Not looked at for nuclei of spin 1/2.
+        efg: name of the array of EFG tensors, V/Å²; None leaves them out. Not looked at for nuclei of spin 1/2. Mean
+            tensors have their fluctuations beside them, "efg_fluctuation" (`TrajectoryAverage.to_atoms`).
         shielding: name of the array of shielding tensors, ppm.
         indices: atoms of every structure to take, numbered from 0; None: all of the element.
 
@@ -157,7 +162,8 @@ def sites(
         shifts = np.concatenate([_shifts(*pair, shielding, float(reference)) for pair in pairs])
     frame_numbers = np.concatenate([np.full(len(row), number) for number, _, row in pairs])
     atom_numbers = np.concatenate([row for *_, row in pairs])
-    return Sites(nucleus, tensors, shifts, np.ones(len(atom_numbers)), frame_numbers, atom_numbers)
+    moved = None if gradients is None else _fluctuations(pairs, f"{gradients}_fluctuation")
+    return Sites(nucleus, tensors, shifts, np.ones(len(atom_numbers)), frame_numbers, atom_numbers, moved)
 
 
 def _check_reference(
@@ -217,6 +223,25 @@ def _efg(number: int, atoms: Atoms, row: np.ndarray, name: str) -> Float[np.ndar
     mend = "predict or compute them, name their array with efg=..., or leave the field gradient out with efg=False"
     values = _tensors(number, atoms, row, name, "efg", mend)
     return symmetric_tensors(values, name, KNOWN["efg"], atoms, number, row)
+
+
+def _fluctuations(pairs: Sequence[tuple[int, Atoms, np.ndarray]], name: str) -> Fluctuations | None:
+    """Fluctuations of the field gradients where all structures have them."""
+    if not all(name in atoms.arrays for _, atoms, _ in pairs):
+        return None
+    rows = []
+    for number, atoms, row in pairs:
+        parts = np.asarray(atoms.arrays[name][row])
+        if parts.dtype.kind != "f" or parts[0].size % 9 or not np.isfinite(parts).all():
+            raise InputError(
+                f"'{name}' does not hold 3 × 3 tensors of finite numbers for all {atoms.symbols[row[0]]} atoms; "
+                "average the trajectory again, or remove it",
+                **place_of(atoms, number),
+            )
+        rows.append(parts.reshape(len(row), -1, 3, 3))
+    width = max(part.shape[1] for part in rows)
+    parts = np.concatenate([np.pad(part, [(0, 0), (0, width - part.shape[1]), (0, 0), (0, 0)]) for part in rows])
+    return Fluctuations(parts, np.zeros_like(parts))
 
 
 def _shifts(number: int, atoms: Atoms, row: np.ndarray, name: str, reference: float) -> Float[np.ndarray, "n 3 3"]:

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 from jaxtyping import Float
@@ -14,10 +16,21 @@ from efg_jax.spectra import bridge
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
 from efg_jax.spectra.conditions import Conditions, Transitions, conditions
 from efg_jax.spectra.frequencies import larmor_frequency, transitions
+from efg_jax.spectra.lineshape import powder_spectrum
 from efg_jax.spectra.merging import merge as merge_sites
+from efg_jax.spectra.motion import Motion, moving_sites, require_one_orientation
 from efg_jax.spectra.nmr_sites import Sites, sites
 from efg_jax.spectra.spectrum_result import Spectrum
-from efg_jax.spectra.window import MARGIN, Window, choose_window, isotropic_range, pattern_range
+from efg_jax.spectra.window import (
+    MARGIN,
+    Window,
+    choose_window,
+    counted_fluctuations,
+    counted_shifts,
+    isotropic_range,
+    pattern_range,
+)
+from efg_jax.structures.site_selection import each
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 
@@ -69,6 +82,7 @@ def spectrum(
     per_site: bool = True,
     merge: bool | float = False,
     indices: Sequence[int] | None = None,
+    motion: Motion = "rigid",
     density: int = DENSITY,
 ) -> Spectrum:
     """Powder spectrum of one isotope, from tensors of any origin.
@@ -96,16 +110,29 @@ def spectrum(
         per_site: keep the contribution of each site.
         merge: give equivalent sites once; True for a tolerance of 1e-4, see :func:`efg_jax.spectra.merge`.
         indices: atoms of every structure, numbered from 0; None: all.
+        motion: "rigid": the spectra of the structures add up: polymorphs, or motion slower than the coupling (for the
+            central transition, than the spread of its second-order shifts). The others take the structures for frames
+            of one trajectory, in one fixed orientation. "fast", faster than the Larmor frequency: the mean tensors.
+            "intermediate", between the coupling and the Larmor frequency: first order and shifts of the mean tensors,
+            second order its mean over the frames, or, of one structure with mean tensors, with the fluctuations that
+            `TrajectoryAverage.to_atoms` gives it (of the field gradients, not of the shifts); by the line shape of
+            `powder_spectrum`, without spinning or at infinite rate.
         density: of orientations: 2·(density+1)(density+2) of them.
 
     Raises:
         InputError: as :func:`efg_jax.spectra.nmr_sites`; conditions out of range; spinning too slow for its sidebands;
-            mrsimulator is not installed.
+            mrsimulator is not installed; motion between structures of different atoms or of cells that turn, or
+            intermediate motion with a finite rate of spinning or merged sites.
     """
     choice = {"reference": reference, "shift": shift, "indices": indices}
-    found = sites_of(atoms, isotope, choice, efg=efg, merge=merge)
+    found = sites_of(atoms, isotope, choice, efg=efg, merge=merge, motion=motion)
     asked = {"transitions": transitions, "order": order, "csa": csa, "efg": efg}
     wanted = conditions(found.isotope, field=field, spinning=spinning, **asked)
+    if found.fluctuations is not None and wanted.mode == "finite":
+        raise InputError(
+            "sidebands of a finite rate are not computed for motion='intermediate'; take spinning=0 or inf "
+            "(command line: --spinning static, or inf)"
+        )
     axis = {"width": width, "offset": offset, "points": points}
     setup = _setup(found, wanted, parse_broadening(broadening), axis)
     setup, raw = _whole(setup, density, per_site)
@@ -119,7 +146,7 @@ def spectrum(
         total=curves.sum(axis=0),
         per_site=curves if per_site else None,
         labels=found.labels,
-        metadata=notes(found, wanted, setup.broadening, choice),
+        metadata=notes(found, wanted, setup.broadening, choice) | {"motion": motion},
     )
 
 
@@ -130,11 +157,12 @@ def sites_of(
     *,
     efg: bool,
     merge: bool | float,
+    motion: Motion = "rigid",
 ) -> Sites:
-    """Sites of structures, merged if that is wanted; sites as they are.
+    """Sites of structures under motion between them, merged if that is wanted; sites as they are.
 
     Raises:
-        InputError: no isotope for structures, or options of structures for sites.
+        InputError: no isotope for structures, or options of structures for sites; sites that move and are to be merged.
     """
     if isinstance(atoms, Sites):
         given = [name for name, value in choice.items() if value is not None]
@@ -145,8 +173,13 @@ def sites_of(
         raise InputError("expected an isotope, got none; pass isotope='17O' or another")
     else:
         found = sites(atoms, isotope, efg="efg" if efg else None, **choice)
+    if motion != "rigid" and not isinstance(atoms, Sites):
+        require_one_orientation(list(each(atoms)))
+    found = moving_sites(found, motion)
     if merge is False:
         return found
+    if found.fluctuations is not None:
+        raise InputError("sites with motion='intermediate' are not compared with each other; leave merge out")
     return merge_sites(found) if merge is True else merge_sites(found, float(merge))
 
 
@@ -210,9 +243,8 @@ def _simulate(setup: Setup, density: int, per_site: bool) -> Float[np.ndarray, "
     low, high = isotropic_range(found, wanted)
     margin = MARGIN * (high - low) + 2.0 * setup.window.step
     window, asked_for = setup.window.extended(low - margin, high + margin)
-    curves = [
-        _simulate_piece(piece, wanted, window, density)[:, asked_for] for piece in pieces(found, PIECE // window.points)
-    ]
+    simulate = _simulate_piece if found.fluctuations is None else _simulate_moving
+    curves = [simulate(piece, wanted, window, density)[:, asked_for] for piece in pieces(found, PIECE // window.points)]
     return np.concatenate(curves) if per_site else sum(curve.sum(axis=0, keepdims=True) for curve in curves)
 
 
@@ -243,6 +275,23 @@ def _simulate_piece(
     area = amplitudes.sum(axis=-1)[-1] * window.step
     # Abundances are shares of all; counts are wanted.
     return amplitudes[:-1] / area * float(found.count.sum())
+
+
+def _simulate_moving(
+    found: Sites, wanted: Conditions, window: Window, density: int
+) -> Float[np.ndarray, "sites points"]:
+    with x64():
+        given = jax.tree.map(
+            jnp.asarray,
+            (found.efg, counted_shifts(found, wanted), counted_fluctuations(found, wanted), found.count),
+        )
+        efg, shift, fluctuations, count = given
+        curves = powder_spectrum(
+            efg, shift, window.frequencies(), isotope=found.isotope, field=wanted.field, spinning=wanted.spinning,
+            transitions=wanted.transitions, order=wanted.order, density=density, weights=count,
+            fluctuations=fluctuations,
+        )  # fmt: skip
+        return np.asarray(curves)
 
 
 def _yardstick(nucleus: Isotope, shift: float) -> Any:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from efg_jax.errors import InputError
 from efg_jax.precision import x64
 from efg_jax.spectra.conditions import Conditions
+from efg_jax.spectra.fluctuations import Fluctuations, moving_frequency
 from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
 from efg_jax.spectra.nmr_sites import Sites
 from efg_jax.structures.padding import bucket
@@ -94,42 +95,54 @@ def isotropic_frequencies(found: Sites, conditions: Conditions, line: Transition
     if found.efg is None:
         return shifts
     strength = np.sum(found.efg**2, axis=(1, 2))
-    mixed = np.sum(found.efg * _shifts(found, conditions), axis=(1, 2))
+    mixed = np.sum(found.efg * counted_shifts(found, conditions), axis=(1, 2))
+    if found.fluctuations is not None:
+        parts, moved = counted_fluctuations(found, conditions)
+        strength = strength + np.sum(parts**2, axis=(1, 2, 3))
+        mixed = mixed + np.sum(parts * moved, axis=(1, 2, 3))
     return shifts + (line.single / 5.0 + line.double * 0.8) * strength + line.cross * mixed / 5.0
 
 
-def _shifts(found: Sites, conditions: Conditions) -> Float[np.ndarray, "sites 3 3"]:
+def counted_shifts(found: Sites, conditions: Conditions) -> Float[np.ndarray, "sites 3 3"]:
     """Shift tensors as far as they count."""
     return found.shift if conditions.csa else found.isotropic_shift[:, None, None] * np.eye(3)
 
 
+def counted_fluctuations(found: Sites, conditions: Conditions) -> Fluctuations | None:
+    """Fluctuations as far as they count: an isotropic shift has no cross term with the field gradient."""
+    if found.fluctuations is None or conditions.csa:
+        return found.fluctuations
+    return found.fluctuations._replace(shift=np.zeros_like(found.fluctuations.shift))
+
+
 def _range(found: Sites, conditions: Conditions, lines: tuple[Transition, ...]) -> tuple[float, float]:
-    shift = _shifts(found, conditions)
+    shift = counted_shifts(found, conditions)
     efg = found.efg if found.efg is not None and conditions.efg else np.zeros_like(shift)
     extra = bucket(len(shift)) - len(shift)
-    tensors = [jnp.asarray(np.concatenate([t, np.repeat(t[:1], extra, axis=0)])) for t in (efg, shift)]
+    tensors = jax.tree.map(
+        lambda t: jnp.asarray(np.concatenate([t, np.repeat(t[:1], extra, axis=0)])),
+        (efg, shift, counted_fluctuations(found, conditions)),
+    )
     directions = jnp.asarray(field_directions(DIRECTIONS))
     ends = [
-        _ends(*tensors, directions, jnp.asarray(np.array(line.coefficients)), conditions.mode == "infinite")
+        _ends(tensors, directions, jnp.asarray(np.array(line.coefficients)), conditions.mode == "infinite")
         for line in lines
     ]
     return min(float(low) for low, _ in ends), max(float(high) for _, high in ends)
 
 
-@partial(jax.jit, static_argnums=4)
+@partial(jax.jit, static_argnums=3)
 def _ends(
-    efg: Float[Array, "n 3 3"],
-    shift: Float[Array, "n 3 3"],
+    tensors: tuple[Float[Array, "n 3 3"], Float[Array, "n 3 3"], Fluctuations | None],
     directions: Float[Array, "k 3"],
     coefficients: Float[Array, "5"],
     infinite: bool,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     line = Transition.of(coefficients)
     kernel = spinning_frequency if infinite else static_frequency
-    over_sites = jax.vmap(kernel, in_axes=(0, 0, None, None))
 
     def at(direction: Float[Array, "3"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        frequencies = over_sites(efg, shift, direction, line)
+        frequencies = jax.vmap(lambda *own: moving_frequency(kernel, *own, direction, line))(*tensors)
         return jnp.min(frequencies), jnp.max(frequencies)
 
     low, high = jax.lax.map(at, directions)

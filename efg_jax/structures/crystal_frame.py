@@ -11,6 +11,9 @@ from efg_jax.errors import InputError
 # Volume of the cell, relative to a box with edges of the same lengths, below which three vectors span no crystal.
 FLAT = 1e-6
 
+TURN = np.radians(5.0)
+"""Rotation of the cell against the first frame beyond which tensors of a fixed frame are not averaged."""
+
 
 def crystal_axes(atoms: Atoms) -> Float[np.ndarray, "3 3"]:
     """Axes of the crystal frame (`cell.standard_form`) as rows, in the atoms' current frame.
@@ -27,6 +30,11 @@ def crystal_axes(atoms: Atoms) -> Float[np.ndarray, "3 3"]:
         Proper rotation matrix.
     """
     return np.array(atoms.cell.standard_form()[1]) if has_crystal_frame(atoms) else np.eye(3)
+
+
+def turn_between(axes: Float[np.ndarray, "3 3"], others: Float[np.ndarray, "3 3"]) -> float:
+    """Angle of the rotation from one crystal frame to another, rad."""
+    return float(np.arccos(np.clip(0.5 * (np.trace(axes @ others.T) - 1.0), -1.0, 1.0)))
 
 
 def has_crystal_frame(atoms: Atoms) -> bool:

@@ -63,6 +63,11 @@ class BlockSums:
         """Mean of each series; NaN without values."""
         return np.where(self.count[:, None] > 0, self._levels[0].mean, np.nan)
 
+    @property
+    def covariance(self) -> Float[np.ndarray, "series width width"]:
+        """⟨(x − ⟨x⟩)(x − ⟨x⟩)ᵀ⟩ of the values of each series; zero without values."""
+        return self._levels[0].covariance
+
     def errors(self, gradient: Float[np.ndarray, "series width"]) -> Errors:
         """Standard error of a number that depends on the mean with this gradient, to first order.
 
@@ -104,6 +109,10 @@ class _Level:
         self._pending[where[~paired]] = values[~paired]
         self._waiting[where] = ~paired
         return where[paired], merged
+
+    @property
+    def covariance(self) -> np.ndarray:
+        return self._moment / np.maximum(self.count, 1)[:, None, None]
 
     def variance_of_mean(self, gradient: np.ndarray) -> np.ndarray:
         """gᵀ C g/n of the covariance C of n blocks."""

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.structures.checks import name_atom
-from efg_jax.structures.crystal_frame import crystal_axes
+from efg_jax.structures.crystal_frame import TURN, crystal_axes, turn_between
 from efg_jax.structures.targets import place_of
 from efg_jax.tensors.efg import V_PER_ANGSTROM2_PER_ATOMIC_UNIT
 
@@ -17,9 +17,6 @@ JUMP = 1.5
 """Å; two atoms of an oxide, an ice or an alloy are farther apart than this, so that who changes places with another
 jumps farther.
 """
-
-TURN = np.radians(5.0)
-"""Rotation of the cell against the first frame beyond which tensors of a fixed frame are not averaged."""
 
 # Factors by which one unit of an EFG is mistaken for another: a.u. against V/Å², V/m² against V/Å², a.u. against V/m².
 FACTORS = {
@@ -122,8 +119,7 @@ class Continuity:
             )
         if self._turning or np.array_equal(atoms.cell.array, self._cell):
             return
-        cosine = 0.5 * (np.trace(crystal_axes(atoms) @ self._axes.T) - 1.0)
-        angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+        angle = turn_between(crystal_axes(atoms), self._axes)
         if angle > TURN:
             raise InputError(
                 f"the cell is turned by {np.degrees(angle):.3g}° against {_named(self._place)}, and its tensors "

@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from efg_jax.observables.arrays import axes_of, values_and_gradients
+from efg_jax.precision import x64
 from efg_jax.spectra.frequencies import larmor_frequency
 from efg_jax.tensors.efg import coupling_factor, frequency_factor, quadrupolar_induced_shift
 from efg_jax.tensors.nuclei import Isotope
@@ -163,7 +165,8 @@ def _root(square: Estimate, sign: float) -> Estimate:
 
 def _induced_shifts(quantities: Mapping[str, Estimate], nucleus: Isotope, field: float) -> dict[str, Estimate]:
     """δ_QIS of P_Q(⟨V⟩) and of √⟨P_Q²⟩, which is ⟨δ_QIS⟩, in ppm."""
-    factor = float(quadrupolar_induced_shift(1.0, larmor_frequency(nucleus, field), nucleus.spin))
+    with x64():
+        factor = float(quadrupolar_induced_shift(jnp.ones(()), larmor_frequency(nucleus, field), nucleus.spin))
     return {
         name: (p_q := quantities[of])._replace(
             value=factor * p_q.value**2, error=2.0 * abs(factor * p_q.value) * p_q.error
@@ -219,6 +222,6 @@ def plain(value: Any) -> Any:
     """Lists and dictionaries with None in the place of numbers that are not finite, which JSON lacks."""
     if isinstance(value, dict):
         return {name: plain(entry) for name, entry in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,6 +17,7 @@ from efg_jax.tensors.quantities import QUANTITIES
 from efg_jax.trajectories.accumulation import Accumulator
 from efg_jax.trajectories.autocorrelation import Autocorrelation, autocorrelate
 from efg_jax.trajectories.average_table import relaxation_lines, sites_table
+from efg_jax.trajectories.averaged_tensors import AveragedTensor
 from efg_jax.trajectories.blocks import BlockSums
 from efg_jax.trajectories.distributions import Density, kernel_density
 from efg_jax.trajectories.relaxation import Relaxation, relaxation
@@ -223,7 +224,9 @@ class TrajectoryAverage(ResultWithRows):
         files.
 
         Positions and cell are means over the same frames (over all that count, where labels belong to atoms); atoms
-        that diffuse have no meaningful ones.
+        that diffuse have no meaningful ones. An EFG has its fluctuations beside it, ``arrays["efg_fluctuation"]`` (n,
+        45): five tensors F_k an atom, Σ_k F_k ⊗ F_k = ⟨δV ⊗ δV⟩, for spectra of motion between C_Q and ν_L
+        (``spectrum(..., motion="intermediate")``).
 
         Args:
             label: of these frames, or atoms; None: the average over all.
@@ -246,6 +249,11 @@ class TrajectoryAverage(ResultWithRows):
         for site in self.overall if label is None else (site for site in self.sites if site.label == label):
             tensors[site.atom] = site.tensor
         atoms.arrays[self.target] = tensors
+        if self.target == "efg":
+            sums = self.sums.overall if label is None else self.sums.by_label[label]
+            fluctuations = np.full((len(atoms), 45), np.nan)
+            fluctuations[self.tracked[sums.count > 0]] = _fluctuations(self.sums.kind, sums)[sums.count > 0]
+            atoms.arrays["efg_fluctuation"] = fluctuations
         return atoms
 
     def to_dict(self) -> dict[str, Any]:
@@ -300,3 +308,10 @@ class TrajectoryAverage(ResultWithRows):
         if symbol not in self.isotopes:
             raise InputError(f"name the element whose {wanted} is wanted: {' or '.join(self.isotopes)}")
         return symbol
+
+
+def _fluctuations(kind: AveragedTensor, sums: BlockSums) -> Float[np.ndarray, "atoms 45"]:
+    """Tensors F_k with Σ_k F_k ⊗ F_k = ⟨δV ⊗ δV⟩: a traceless tensor has five of them at most."""
+    values, axes = np.linalg.eigh(sums.covariance[:, : kind.width, : kind.width])
+    parts = np.sqrt(np.maximum(values[:, None, -5:], 0.0)) * axes[:, :, -5:]
+    return kind.unpack(parts.swapaxes(1, 2).reshape(-1, kind.width)).reshape(-1, 45)
