@@ -192,7 +192,7 @@ def test_shifts_and_shieldings():
 
 
 def test_what_is_absent_stays_empty():
-    atoms, bare = sites("OOSiNd"), sites("OO", seed=3)
+    atoms, bare = sites("OOSiAr"), sites("OO", seed=3)
     atoms.arrays["efg"][0] = np.nan
     atoms.arrays["ms"][1] = np.nan
     del bare.arrays["ms"]
@@ -200,11 +200,53 @@ def test_what_is_absent_stays_empty():
     assert np.isnan(table["v_zz"]).tolist() == [True, False, False, False, False, False]
     assert np.isnan(table["iso_ppm"]).tolist() == [False, True, False, False, True, True]
     assert np.isnan(table["rel_beta_deg"]).tolist() == [True, True, False, False, True, True]
-    # ²⁹Si has no moment, and neodymium no nucleus here.
+    # ²⁹Si has no moment, and argon no nucleus at all.
     assert np.isnan(table["c_q_mhz"]).tolist() == [True, False, True, True, False, False]
     assert table["isotope"].tolist() == ["17O", "17O", "29Si", "", "17O", "17O"]
     assert table["frame"].tolist() == [0, 0, 0, 0, 1, 1]
     assert ej.site_observables([atoms, bare], species="O", tensors="ms")["atom"].tolist() == [0]
+
+
+def test_an_undefined_value_is_zero_in_arrays_a_dash_in_tables_and_null_in_files(tmp_path):
+    """A cubic sodium site as it comes out of CASTEP: κ was 1.5 of a span of 1e-13 ppm."""
+    atoms = Atoms("NaO", positions=[[0, 0, 0], [3, 0, 0]])
+    atoms.arrays["ms"] = np.stack([np.diag([433.8188000000003, 433.8188000000002, 433.8188000000002]), SIGMA])
+    found = ej.site_observables(atoms)
+    assert_allclose(found["skew"], [0.0, 0.32432], atol=5e-6)
+    assert found.undefined["skew"].tolist() == [True, False]
+    lines = str(found).splitlines()
+    row = next(line for line in lines if "Na_1" in line).split()
+    assert row[row.index("433.819") :] == ["433.819", "0.000", *["–"] * 4]
+    assert "–: undefined" in " ".join(str(found).split())
+    assert [row["skew"] is None for row in found.rows()] == [True, False]
+    found.to_json(tmp_path / "sites.json")
+    saved = json.loads((tmp_path / "sites.json").read_text())
+    assert saved["undefined"] == {name: [0] for name in ("skew", *(f"cs_{angle}_deg" for angle in ANGLES))}
+    assert saved["sites"][0]["skew"] is None
+    found.to_csv(tmp_path / "sites.csv")
+    with open(tmp_path / "sites.csv", encoding="utf-8") as file:
+        assert [row["skew"] == "" for row in csv.DictReader(file)] == [True, False]
+
+
+def test_the_default_nucleus_follows_from_what_is_known_of_the_atom(tmp_path):
+    """¹H, ¹⁵N, ¹²⁹Xe of a shielding alone; the quadrupolar isotope with a field gradient; D and T by their masses."""
+    atoms = sites("HNXeOHHH")
+    atoms.set_masses([1.008, 14.007, 131.29, 15.999, 2.014, 3.016, 3.024])
+    both = ej.site_observables(atoms)
+    assert both["isotope"].tolist() == ["2H", "14N", "131Xe", "17O", "2H", "3H", "2H"]
+    shielded = ej.site_observables(atoms, tensors="ms")
+    assert shielded["isotope"].tolist() == ["1H", "15N", "129Xe", "17O", "2H", "3H", "1H"]
+    caption = " ".join(str(shielded).split())
+    assert "By default 1H (of a shielding alone), 15N (of a shielding alone), 129Xe" in caption
+    assert "another with --isotope 2H" in caption
+    assert "By default 2H, 14N, 131Xe" in " ".join(str(both).split())
+    chosen = ej.site_observables(atoms, isotopes={"H": "2H", "N": "14N", "Xe": "129Xe"}, tensors="ms")
+    assert chosen["isotope"].tolist() == ["2H", "14N", "129Xe", "17O", "2H", "2H", "2H"]
+    assert "By default" not in str(chosen)
+    assert {name: one["by_default"] for name, one in shielded.to_dict()["isotopes"].items()}["15N"] is True
+    del atoms.arrays["efg"]
+    ej.io.write(tmp_path / "h.spinsys", atoms, species="H", sites=[0, 4], reference={"H": 30.0})
+    assert "nuclei 1H 2H" in (tmp_path / "h.spinsys").read_text()
 
 
 def test_nuclei_are_chosen_by_element():

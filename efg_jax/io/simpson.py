@@ -28,6 +28,7 @@ from efg_jax.structures.site_selection import (
     chosen_sites,
     finite_rows,
     tensors_of,
+    usual_isotopes,
 )
 from efg_jax.structures.targets import place_of
 from efg_jax.tensors.nuclei import Isotope
@@ -54,7 +55,8 @@ def write_simpson(
         frames: the one structure, with ``efg`` (V/Å²) or ``ms`` (ppm) or both.
         species: elements whose atoms are written; None: all.
         sites: indices of the atoms, from 0; None: all of the species.
-        isotopes: nuclei by element; other elements get their usual NMR nucleus.
+        isotopes: nuclei by element; the others get the one that NMR uses for what is known of them, as in
+            `efg_jax.observables.site_observables`: ¹H of a shielding alone, ²H with a field gradient.
         reference: shielding of the reference compound by element, ppm, or a number for one element; needed with ``ms``.
         shift: False leaves shifts out.
         order: order of the quadrupolar coupling, 1 or 2.
@@ -74,13 +76,15 @@ def write_simpson(
     (atoms,) = frames
     chosen = chosen_sites(atoms, 0, species, sites)
     symbols = [atoms.symbols[site] for site in chosen]
-    nuclei = chosen_isotopes(symbols, isotopes)
+    efg, ms = tensors_of(atoms, 0, ("efg", "ms"))
+    gradient = np.zeros(len(atoms), dtype=bool) if efg is None else finite_rows(efg)
+    usual = usual_isotopes(atoms, gradient)
+    nuclei = chosen_isotopes(symbols, isotopes, [usual[site] for site in chosen])
     if None in nuclei:
         symbol = symbols[nuclei.index(None)]
         raise InputError(
             f"no nucleus of {symbol} is in the table; leave {symbol} out with species=, or add it with register_isotope"
         )
-    efg, ms = tensors_of(atoms, 0, ("efg", "ms"))
     lines = []
     if shift and ms is not None:
         own = [i for i, site in enumerate(chosen) if finite_rows(ms)[site]]

@@ -9,16 +9,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from efg_jax.precision import x64
 from efg_jax.structures.padding import in_bucket
 from efg_jax.tensors.nuclei import Nuclei
 from efg_jax.tensors.principal import PrincipalAxes, principal_axes
-from efg_jax.tensors.quantities import Context, Quantity, View, evaluate, evaluate_with_gradients
+from efg_jax.tensors.quantities import (
+    Context,
+    Quantity,
+    View,
+    evaluate,
+    evaluate_flagged,
+    evaluate_with_gradients,
+)
 from efg_jax.tensors.shielding import shift_tensor
 
 _evaluate = jax.jit(evaluate, static_argnums=0)
+_evaluate_flagged = jax.jit(evaluate_flagged, static_argnums=0)
 _evaluate_with_gradients = jax.jit(evaluate_with_gradients, static_argnums=(0, 2))
 _principal_axes = jax.jit(principal_axes, static_argnums=1)
 _shift_tensor = jax.jit(shift_tensor)
@@ -36,6 +44,14 @@ def values_of(
     """
     each = _one_each(context or Context(), len(next(iter(tensors.values()))))
     return list(_on_host(partial(_evaluate, tuple(quantities)), each, **tensors))
+
+
+def flagged_values_of(
+    quantities: Sequence[Quantity], context: Context | None = None, **tensors: Float[np.ndarray, "n 3 3"]
+) -> tuple[tuple[Float[np.ndarray, " n"], ...], tuple[Bool[np.ndarray, " n"], ...]]:
+    """Values as from `values_of`, and whether each is undefined; see `efg_jax.tensors.evaluate_flagged`."""
+    each = _one_each(context or Context(), len(next(iter(tensors.values()))))
+    return _on_host(partial(_evaluate_flagged, tuple(quantities)), each, **tensors)
 
 
 def values_and_gradients(

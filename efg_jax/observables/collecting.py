@@ -8,7 +8,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.structures.site_selection import chosen_sites, finite_rows, site_labels, tensors_of
+from efg_jax.structures.site_selection import chosen_sites, finite_rows, site_labels, tensors_of, usual_isotopes
 from efg_jax.structures.targets import find, place_of
 from efg_jax.tensors.nuclei import Isotope
 
@@ -22,6 +22,7 @@ class CollectedSites(NamedTuple):
         frame, atom: position in the list of structures, and in the structure.
         symbols: elements.
         labels: O_1, O_2, ..., see `efg_jax.structures.site_selection.site_labels`.
+        usual: the nucleus that NMR would use for what is known of the site; None: the table has none.
         files, source_frames: where the structure was read from.
         efg, ms: tensors, V/Å² and ppm.
     """
@@ -30,6 +31,7 @@ class CollectedSites(NamedTuple):
     atom: list[int]
     symbols: list[str]
     labels: list[str]
+    usual: list[Isotope | None]
     files: list[str]
     source_frames: list[int]
     efg: Float[np.ndarray, "sites 3 3"]
@@ -50,7 +52,7 @@ def collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Seq
     """
     if not frames:
         raise InputError("there are no structures; pass at least one")
-    sites = CollectedSites([], [], [], [], [], [], np.empty((0, 3, 3)), np.empty((0, 3, 3)))
+    sites = CollectedSites([], [], [], [], [], [], [], np.empty((0, 3, 3)), np.empty((0, 3, 3)))
     efg, ms = [], []
     for position, atoms in enumerate(frames):
         # Frames without a tensor are skipped; if all are, the error names the first.
@@ -65,6 +67,8 @@ def collect(frames: Sequence[Atoms], species: tuple[str, ...] | None, names: Seq
         sites.frame.extend([position] * len(chosen))
         sites.atom.extend(chosen.tolist())
         sites.symbols.extend(np.asarray(atoms.symbols)[chosen].tolist())
+        usual = usual_isotopes(atoms, finite_rows(both["efg"]))
+        sites.usual.extend(usual[atom] for atom in chosen)
         labels, indices = site_labels(atoms)
         sites.labels.extend(f"{labels[atom]}_{indices[atom]}" for atom in chosen)
         place = place_of(atoms, position)

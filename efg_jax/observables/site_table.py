@@ -10,7 +10,7 @@ from rich.table import Table
 
 from efg_jax.errors import InputError
 from efg_jax.storage.results import ResultWithRows
-from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import Isotope, default_isotope, isotopes, moments_used
 from efg_jax.tensors.quantities import QUANTITIES, Quantity
 
 EFG = {"v_zz": "v_zz", "c_q_mhz": "c_q", "p_q_mhz": "p_q", "eta_q": "eta", "nu_q_khz": "splitting"}
@@ -24,6 +24,7 @@ CONVENTIONS = {
 """Columns of the shielding's anisotropy by convention."""
 
 HEADINGS = {"eta_q": "η_Q", "eta_cs": "η_CS"}  # two columns of one symbol
+UNDEFINED = "–"
 LETTERS = {"shielding": "sigma", "shift": "delta"}
 
 
@@ -67,6 +68,9 @@ class SiteObservables(ResultWithRows):
         rotation: sense of the Euler angles, "active" or "passive".
         efg_axes: order of the field gradient's axes, "nqr" or "haeberlen".
         isotopes: the nuclei by name, with the quadrupole moments that were used.
+        by_default: names of those that nobody asked for.
+        undefined: by column, whether each value is undefined, because the tensor is isotropic, or axial, to rounding:
+            the array has 0 there, tables "–" and files nothing. Columns without such values are left out.
     """
 
     values: dict[str, np.ndarray]
@@ -75,6 +79,8 @@ class SiteObservables(ResultWithRows):
     rotation: str
     efg_axes: str
     isotopes: dict[str, Isotope]
+    by_default: tuple[str, ...]
+    undefined: dict[str, np.ndarray]
 
     width: ClassVar[int] = 1000
 
@@ -125,20 +131,26 @@ class SiteObservables(ResultWithRows):
             table.add_column(heading, justify="right", no_wrap=True)
         for i in range(len(self)):
             texts = [str(self.values[name][i]).replace("[", r"\[") for name in named]
-            texts += [_rounded(self.values[name][i], one.decimals) for name, one in columns.items()]
+            texts += [
+                UNDEFINED if self._is_undefined(name, i) else _rounded(self.values[name][i], one.decimals)
+                for name, one in columns.items()
+            ]
             table.add_row(*texts)
         return table
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dictionary for each site; None where there is no value."""
-        names = [self._name(name) for name in self.values]
-        sites = zip(*(self.values[name].tolist() for name in self.values), strict=True)
+        """One dictionary for each site; None where there is no value, or an undefined one."""
+        sites = enumerate(zip(*(self.values[name].tolist() for name in self.values), strict=True))
         return [
-            {name: None if _absent(value) else value for name, value in zip(names, row, strict=True)} for row in sites
+            {
+                self._name(name): None if _absent(value) or self._is_undefined(name, i) else value
+                for name, value in zip(self.values, row, strict=True)
+            }
+            for i, row in sites
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Conventions, units, nuclei, and `rows`."""
+        """Conventions, units, nuclei, `rows`, and by column the numbers of the rows in which it is undefined."""
         return {
             "sense": self.sense,
             "conventions": list(self.conventions),
@@ -155,15 +167,20 @@ class SiteObservables(ResultWithRows):
                     "spin": nucleus.spin,
                     "quadrupole_moment_mb": nucleus.quadrupole_moment,
                     "source": nucleus.quadrupole_source,
+                    "by_default": name in self.by_default,
                 }
                 for name, nucleus in self.isotopes.items()
             },
+            "undefined": {self._name(name): np.flatnonzero(flag).tolist() for name, flag in self.undefined.items()},
             "sites": self.rows(),
         }
 
     @property
     def _one_frame(self) -> bool:
         return len(set(self.values["frame"].tolist())) == 1
+
+    def _is_undefined(self, name: str, row: int) -> bool:
+        return name in self.undefined and bool(self.undefined[name][row])
 
     def _name(self, name: str) -> str:
         """Name in files, where a shielding and a shift must not have the same."""
@@ -179,14 +196,25 @@ class SiteObservables(ResultWithRows):
             said.append(f"Euler angles: ZYZ, {self.rotation}; EFG axes in {order} order")
         if "iso_ppm" in self.values:
             said.append(f"{self.sense} in ppm, its axes in Haeberlen order")
-        moments = [
-            f"{name} {nucleus.quadrupole_moment:g} mb"
-            for name, nucleus in self.isotopes.items()
-            if nucleus.quadrupole_moment is not None
+        if "c_q_mhz" in self.values and (moments := moments_used(self.isotopes.values())):
+            said.append(moments)
+        if self.undefined:
+            said.append(f"{UNDEFINED}: undefined, the tensor is isotropic or axial to rounding")
+        return ". ".join(said + self._defaults())
+
+    def _defaults(self) -> list[str]:
+        """Which nuclei were taken where there was a choice, and how to choose."""
+        taken = [self.isotopes[name] for name in self.by_default]
+        others = {one: [str(other) for other in isotopes(one.symbol) if other != one] for one in taken}
+        named = [
+            f"{one} (of a shielding alone)" if one != default_isotope(one.symbol) else str(one)
+            for one in taken
+            if others[one]
         ]
-        if "c_q_mhz" in self.values and moments:
-            said.append(f"Q: {', '.join(moments)}")
-        return ". ".join(said)
+        if not named:
+            return []
+        another = next(names[0] for names in others.values() if names)
+        return [f"By default {', '.join(named)}; another with --isotope {another}"]
 
 
 def _absent(value: Any) -> bool:
@@ -194,7 +222,7 @@ def _absent(value: Any) -> bool:
 
 
 def _rounded(value: float, decimals: int) -> str:
-    return "" if not np.isfinite(value) else f"{value:.{decimals}f}"
+    return "" if not np.isfinite(value) else f"{value:z.{decimals}f}"
 
 
 def _part(quantity: Quantity) -> str:

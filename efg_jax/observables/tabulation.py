@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 
 from efg_jax.errors import InputError
-from efg_jax.observables.arrays import values_of
+from efg_jax.observables.arrays import flagged_values_of
 from efg_jax.observables.collecting import TENSORS, CollectedSites, collect, numbering
 from efg_jax.observables.site_table import CONVENTIONS, SiteObservables, columns_of
 from efg_jax.structures.site_selection import (
@@ -45,8 +45,10 @@ def site_observables(
     Args:
         frames: structures with ``efg`` (V/Å²) or ``ms`` (ppm) or both, NaN for atoms without; also as (n, 9).
         species: elements; None: all.
-        isotopes: nuclei by element; the default is the one that NMR uses. C_Q is empty for an element whose usual
-            nucleus has no quadrupole moment.
+        isotopes: nuclei by element; the default is the one that NMR uses for what is known of the atom: the
+            quadrupolar one of an atom with a field gradient, that of spin ½ of one with a shielding alone, where the
+            element has both (`efg_jax.tensors.default_isotope`). C_Q is empty for an element whose usual nucleus has no
+            quadrupole moment.
         reference: shielding of the reference compound by element, ppm (one number where there is one element). None:
             the table gives shieldings.
         convention: "haeberlen" (Δ, ζ, η), "maryland" (Ω, κ), "iupac" (components 11, 22, 33), several of them, or
@@ -74,7 +76,7 @@ def site_observables(
     for name in names:
         _known(name, TENSORS, "tensors")
     sites = collect(frames, named_species(species), names)
-    nuclei = chosen_isotopes(sites.symbols, isotopes)
+    nuclei = chosen_isotopes(sites.symbols, isotopes, sites.usual)
     shielded = finite_rows(sites.ms) if "ms" in names else np.zeros(len(nuclei), dtype=bool)
     if "efg" in names:
         _check_moments(isotopes or {}, sites, shielded)
@@ -92,10 +94,18 @@ def site_observables(
     sense = "shielding" if reference is None else "shift"
     columns = columns_of(tuple(own), sense, conventions)
     context = Context(Nuclei.of(nuclei), references, None, efg_axes, rotation == "passive")
-    values = values_of(list(columns.values()), context, **own)
+    values, flags = flagged_values_of(list(columns.values()), context, **own)
     measured = {name: value / columns[name].display_factor for name, value in zip(columns, values, strict=True)}
-    isotopes_used = {str(nucleus): nucleus for nucleus in nuclei if nucleus}
-    return SiteObservables(numbering(sites, nuclei) | measured, sense, conventions, rotation, efg_axes, isotopes_used)
+    return SiteObservables(
+        values=numbering(sites, nuclei) | measured,
+        sense=sense,
+        conventions=conventions,
+        rotation=rotation,
+        efg_axes=efg_axes,
+        isotopes={str(nucleus): nucleus for nucleus in nuclei if nucleus},
+        by_default=tuple({str(one): None for one in nuclei if one and one.symbol not in (isotopes or {})}),
+        undefined={name: flag for name, flag in zip(columns, flags, strict=True) if flag.any()},
+    )
 
 
 def _check_moments(isotopes: Mapping[str, Isotope | str], sites: CollectedSites, shielded: np.ndarray) -> None:

@@ -10,9 +10,11 @@ from jaxtyping import Bool, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.structures.checks import with_label
+from efg_jax.structures.occupancy import check_occupancy
 from efg_jax.structures.targets import Target, find, labels, place_of, tensors_in
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
 
+HEAVY_HYDROGEN = {"2H": 2.01410, "3H": 3.01605}  # masses, u
 NEEDLESS_REFERENCE = (
     "a reference shielding is given, but no chosen site has a shielding; leave it out, or read files with 'ms'"
 )
@@ -79,8 +81,10 @@ def tensors_of(
         required: whether it must carry one of them.
 
     Raises:
-        InputError: it carries none of them, or one that fails `efg_jax.structures.check_frames`.
+        InputError: it carries none of them, or one that fails `efg_jax.structures.check_frames`; a site is occupied in
+            part or by several elements.
     """
+    check_occupancy(atoms, position)
     found = []
     for name in names:
         here = find(atoms, name, "atom") is not None
@@ -147,8 +151,43 @@ def chosen_sites(
     return numbers
 
 
-def chosen_isotopes(symbols: Sequence[str], isotopes: Mapping[str, Isotope | str] | None) -> list[Isotope | None]:
-    """The nucleus of each site: the given one of its element, or else the usual one; None if the table has none.
+def usual_isotopes(atoms: Atoms, gradient: Bool[np.ndarray, " atoms"]) -> list[Isotope | None]:
+    """The nucleus of each atom that NMR would use, see `efg_jax.tensors.default_isotope`; None if the table has none.
+
+    Hydrogen with the mass of deuterium or tritium is that isotope.
+
+    Args:
+        atoms: structure.
+        gradient: which atoms have a field gradient.
+    """
+    masses = atoms.arrays.get("masses", np.full(len(atoms), np.nan))
+    rows = list(zip(atoms.symbols, gradient.tolist(), _labelled(atoms.symbols, masses), strict=True))
+    known = {
+        row: isotope(row[2]) if row[2] else default_isotope(row[0], gradient=row[1]) for row in dict.fromkeys(rows)
+    }
+    return [known[row] for row in rows]
+
+
+def _labelled(symbols: Iterable[str], masses: Float[np.ndarray, " atoms"]) -> list[str]:
+    """The isotope of hydrogen that each mass means; empty for other masses and elements. (3.024, a hydrogen of three
+    times its mass for long time steps, is no tritium.)
+    """
+    found = []
+    for symbol, mass in zip(symbols, masses.tolist(), strict=True):
+        close = (name for name, own in HEAVY_HYDROGEN.items() if symbol == "H" and abs(mass - own) < 3e-3)
+        found.append(next(close, ""))
+    return found
+
+
+def chosen_isotopes(
+    symbols: Sequence[str], isotopes: Mapping[str, Isotope | str] | None, usual: Sequence[Isotope | None]
+) -> list[Isotope | None]:
+    """The nucleus of each site: the given one of its element, or else the usual one.
+
+    Args:
+        symbols: element of each site.
+        isotopes: given nuclei by element.
+        usual: of each site, from `usual_isotopes`.
 
     Raises:
         InputError: an isotope is of another element, or of one that is not among the sites.
@@ -162,8 +201,7 @@ def chosen_isotopes(symbols: Sequence[str], isotopes: Mapping[str, Isotope | str
         if nucleus.symbol != symbol:
             raise InputError(f"{nucleus} is no isotope of {symbol}; write isotopes={{'{nucleus.symbol}': '{nucleus}'}}")
         given[symbol] = nucleus
-    found = {symbol: given.get(symbol) or default_isotope(symbol) for symbol in dict.fromkeys(symbols)}
-    return [found[symbol] for symbol in symbols]
+    return [given.get(symbol, own) for symbol, own in zip(symbols, usual, strict=True)]
 
 
 def chosen_references(

@@ -29,6 +29,8 @@ from efg_jax.tensors.euler import (
     euler_from_rotation,
     relative_euler_angles,
     rotation_from_euler,
+    settled_angles,
+    settled_relative_angles,
     swap_sense,
 )
 from efg_jax.tensors.irreps import decompose, spherical_to_vector, to_cartesian, to_spherical, vector_to_spherical
@@ -52,8 +54,16 @@ from efg_jax.tensors.orientation import (
     z_axis_angle,
 )
 from efg_jax.tensors.powder import field_directions, powder_frequencies
-from efg_jax.tensors.principal import PrincipalAxes, orient, principal_axes
-from efg_jax.tensors.quantities import QUANTITIES, Context, Quantity, describe, evaluate, evaluate_with_gradients
+from efg_jax.tensors.principal import Degeneracy, PrincipalAxes, degeneracy, orient, principal_axes, rounding
+from efg_jax.tensors.quantities import (
+    QUANTITIES,
+    Context,
+    Quantity,
+    describe,
+    evaluate,
+    evaluate_flagged,
+    evaluate_with_gradients,
+)
 from efg_jax.tensors.rotation import random_rotation, rotate_cartesian, rotate_spherical, wigner_d
 from efg_jax.tensors.shielding import (
     Haeberlen,
@@ -75,6 +85,7 @@ __all__ = [
     "QUANTITIES",
     "V_PER_ANGSTROM2_PER_ATOMIC_UNIT",
     "Context",
+    "Degeneracy",
     "Haeberlen",
     "Isotope",
     "Maryland",
@@ -90,12 +101,14 @@ __all__ = [
     "coupling_factor",
     "decompose",
     "default_isotope",
+    "degeneracy",
     "describe",
     "eigh3",
     "equivalent_euler_angles",
     "euler_angles",
     "euler_from_rotation",
     "evaluate",
+    "evaluate_flagged",
     "evaluate_with_gradients",
     "field_component",
     "field_component_from_angles",
@@ -134,6 +147,9 @@ __all__ = [
     "rotate_spherical",
     "rotation_from_euler",
     "rotation_from_quaternion",
+    "rounding",
+    "settled_angles",
+    "settled_relative_angles",
     "shielding_from_shift",
     "shift",
     "shift_tensor",

@@ -65,19 +65,26 @@ def principal_values(v_zz: Float[Array, "*atoms"], eta: Float[Array, "*atoms"]) 
     return jnp.stack([-0.5 * v_zz * (1.0 - eta), -0.5 * v_zz * (1.0 + eta), v_zz], axis=-1)
 
 
-def asymmetry(values: Float[Array, "*atoms 3"]) -> Float[Array, "*atoms"]:
+def asymmetry(
+    values: Float[Array, "*atoms 3"], rounding: Float[Array, "*atoms"] | float = 0.0
+) -> Float[Array, "*atoms"]:
     """Asymmetry η = (V_xx − V_yy)/V_zz (Harper et al. 2025, Eq. 4).
 
+    Computed from the smaller gap s and the larger gap b between the sorted values, η = 3s/(2b + s), which is the same
+    for zero trace and cannot leave [0, 1].
+
     Args:
-        values: principal values (V_xx, V_yy, V_zz) in NQR order, any unit.
+        values: principal values (V_xx, V_yy, V_zz), any unit; their order does not matter.
+        rounding: largest difference of values that means nothing, see :func:`efg_jax.tensors.principal.rounding`.
 
     Returns:
-        η in [0, 1]; 0, with a zero derivative, for the zero tensor. η has a kink at 0, where V_xx and V_yy change
-        places: use :func:`asymmetry_squared` where a smooth function is needed.
+        η in [0, 1]; 0, with a zero derivative, where all values are equal to rounding. η has a kink at 0, where V_xx
+        and V_yy change places: use :func:`asymmetry_squared` where a smooth function is needed.
     """
-    v_xx, v_yy, v_zz = values[..., 0], values[..., 1], values[..., 2]
-    zero = v_zz == 0.0
-    return jnp.where(zero, 0.0, (v_xx - v_yy) / jnp.where(zero, 1.0, v_zz))
+    gaps = jnp.diff(jnp.sort(values, axis=-1), axis=-1)
+    small, large = jnp.min(gaps, axis=-1), jnp.max(gaps, axis=-1)
+    isotropic = small + large <= rounding
+    return jnp.where(isotropic, 0.0, 3.0 * small / jnp.where(isotropic, 1.0, 2.0 * large + small))
 
 
 def invariant_strength(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*atoms"]:
@@ -95,26 +102,32 @@ def invariant_strength(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*ato
     return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))
 
 
-def asymmetry_squared(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*atoms"]:
+def asymmetry_squared(
+    tensor: Float[Array, "*atoms 3 3"], rounding: Float[Array, "*atoms"] | float = 0.0
+) -> Float[Array, "*atoms"]:
     """η² = 2 Tr V²/V_zz² − 3, smooth through η = 0, where η itself has a kink.
 
     Args:
         tensor: symmetric traceless EFG, any unit.
+        rounding: largest |V_zz| that means nothing, see :func:`efg_jax.tensors.principal.rounding`.
 
     Returns:
-        η²; 0, with a zero derivative, for the zero tensor. Rounding leaves a few ε of either sign at η = 0.
+        η²; 0, with a zero derivative, for a tensor that is zero to rounding. Rounding leaves a few ε of either sign at
+        η = 0.
     """
     values, _ = eigh3(tensor)
     # The eigenvalue of largest magnitude is one of the two ends; ascending order makes choosing it cheap.
     low, high = values[..., 0], values[..., 2]
     v_zz = jnp.where(-low > high, low, high)
-    zero = v_zz == 0.0
+    zero = jnp.abs(v_zz) <= rounding
     # Scaled first: V_zz² of a small tensor underflows in float32.
     scaled = tensor / jnp.where(zero, 1.0, v_zz)[..., None, None]
     return jnp.where(zero, 0.0, 2.0 * jnp.sum(scaled * scaled, axis=(-2, -1)) - 3.0)
 
 
-def asymmetry_invariant(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*atoms"]:
+def asymmetry_invariant(
+    tensor: Float[Array, "*atoms 3 3"], rounding: Float[Array, "*atoms"] | float = 0.0
+) -> Float[Array, "*atoms"]:
     """η = √(2 Tr V²/V_zz² − 3), from the tensor itself and without an order of V_xx and V_yy.
 
     Half the digits are lost near η = 0 (a rounding of ε in η² is √ε in η): prefer :func:`asymmetry` for values, and
@@ -122,11 +135,12 @@ def asymmetry_invariant(tensor: Float[Array, "*atoms 3 3"]) -> Float[Array, "*at
 
     Args:
         tensor: symmetric traceless EFG, any unit.
+        rounding: as for :func:`asymmetry_squared`.
 
     Returns:
         η, 0 (with a zero derivative) where rounding makes the root's argument zero or negative.
     """
-    square = asymmetry_squared(tensor)
+    square = asymmetry_squared(tensor, rounding)
     axial = square <= 0.0  # NaN is neither, and stays
     return jnp.where(axial, 0.0, jnp.sqrt(jnp.where(axial, 1.0, square)))
 

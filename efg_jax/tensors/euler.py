@@ -12,9 +12,9 @@ TensorView's. Angles are in rad."""
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from efg_jax.tensors.principal import orient
+from efg_jax.tensors.principal import Degeneracy, orient
 
 # Below this many units of rounding, sin β is noise and only α + γ (β = 0) or α − γ (β = π) has a meaning: γ is set to
 # zero there.
@@ -43,18 +43,22 @@ def rotation_from_euler(angles: Float[Array, "*batch 3"], *, passive: bool = Fal
     return jnp.swapaxes(matrix, -1, -2) if passive else matrix
 
 
-def euler_from_rotation(axes: Float[Array, "*batch 3 3"], *, passive: bool = False) -> Float[Array, "*batch 3"]:
+def euler_from_rotation(
+    axes: Float[Array, "*batch 3 3"], *, passive: bool = False, tilt: Float[Array, "..."] | float = 0.0
+) -> Float[Array, "*batch 3"]:
     """ZYZ angles of exactly these axes, signs included: the inverse of :func:`rotation_from_euler`.
 
     Args:
         axes: proper rotation R, columns x, y, z.
         passive: whether to give the passive angles.
+        tilt: angle by which rounding may turn the z axis, rad: β up to this is 0 (and 16 ε anyway).
 
     Returns:
         (α, β, γ) in rad, β ∈ [0, π], α and γ ∈ [0, 2π). At β = 0 and π the active γ is 0. Derivatives are finite.
     """
     c, s = axes[..., 0, 2], axes[..., 1, 2]  # sin β (cos α, sin α)
-    gimbal = jnp.maximum(jnp.abs(c), jnp.abs(s)) <= GIMBAL_ULPS * float(jnp.finfo(axes.dtype).eps)
+    smallest = jnp.maximum(tilt, GIMBAL_ULPS * float(jnp.finfo(axes.dtype).eps))
+    gimbal = jnp.maximum(jnp.abs(c), jnp.abs(s)) <= smallest
     alpha = jnp.arctan2(jnp.where(gimbal, -axes[..., 0, 1], s), jnp.where(gimbal, axes[..., 1, 1], c))
     # The rest is R_z(−α) R = R_y(β) R_z(γ). Reading β and γ from it, not from R, keeps α + γ right when sin β is all
     # but zero.
@@ -67,7 +71,9 @@ def euler_from_rotation(axes: Float[Array, "*batch 3 3"], *, passive: bool = Fal
     return swap_sense(active) if passive else active
 
 
-def euler_angles(axes: Float[Array, "*batch 3 3"], *, passive: bool = False) -> Float[Array, "*batch 3"]:
+def euler_angles(
+    axes: Float[Array, "*batch 3 3"], *, passive: bool = False, tilt: Float[Array, "..."] | float = 0.0
+) -> Float[Array, "*batch 3"]:
     """ZYZ angles of a tensor: of its four equivalent sets the one with active β ≤ π/2 and γ < π (passive β ≤ π/2 and α
     ≤ π).
 
@@ -77,11 +83,73 @@ def euler_angles(axes: Float[Array, "*batch 3 3"], *, passive: bool = False) -> 
     Args:
         axes: principal axes as columns, proper rotation, any signs.
         passive: whether to give the passive angles.
+        tilt: as for :func:`euler_from_rotation`.
 
     Returns:
-        (α, β, γ) in rad. Where η = 0 only the z axis has a meaning, and of the active angles only α and β do.
+        (α, β, γ) in rad. Where η = 0 only the z axis has a meaning, and of the active angles only α and β do:
+        :func:`settled_angles` gives the others a value.
     """
-    return euler_from_rotation(orient(axes), passive=passive)
+    return euler_from_rotation(orient(axes), passive=passive, tilt=tilt)
+
+
+def settled_angles(
+    axes: Float[Array, "*batch 3 3"], shape: Degeneracy, *, passive: bool = False
+) -> tuple[Float[Array, "*batch 3"], Bool[Array, "*batch 3"]]:
+    """`euler_angles` with 0 for the angles that have no meaning, and which these are.
+
+    All three of an isotropic tensor; of an axial one the active γ (passive α), and with β = 0 the other turn about z.
+
+    Args:
+        axes: principal axes as columns, proper rotation, any signs.
+        shape: of the tensor, see :func:`efg_jax.tensors.principal.degeneracy`.
+        passive: whether to give the passive angles.
+
+    Returns:
+        Angles in rad, and whether each is undefined.
+    """
+    angles = euler_angles(axes, tilt=shape.tilt)
+    upright = shape.axial & (angles[..., 1] == 0.0)
+    return _settled(angles, (shape.isotropic | upright, shape.isotropic, shape.isotropic | shape.axial), passive)
+
+
+def settled_relative_angles(
+    first: Float[Array, "*batch 3 3"],
+    second: Float[Array, "*batch 3 3"],
+    shapes: tuple[Degeneracy, Degeneracy],
+    *,
+    passive: bool = False,
+) -> tuple[Float[Array, "*batch 3"], Bool[Array, "*batch 3"]]:
+    """`relative_euler_angles` with 0 for the angles that have no meaning, and which these are.
+
+    All three where a tensor is isotropic; the active α where the first is axial, γ where the second is, and both where
+    one is and β = 0. An axial tensor is the same after any half turn about an axis normal to its own: with an axial
+    first one, γ and π − γ mean the same, and the smaller is given.
+
+    Args:
+        first: principal axes as columns.
+        second: the same for the other tensor.
+        shapes: of both tensors.
+        passive: whether to give the passive angles.
+
+    Returns:
+        Angles in rad, and whether each is undefined.
+    """
+    one, other = shapes
+    angles = relative_euler_angles(first, second, tilt=one.tilt + other.tilt)
+    none = one.isotropic | other.isotropic
+    upright = (one.axial | other.axial) & (angles[..., 1] == 0.0)
+    alpha, beta, gamma = jnp.moveaxis(angles, -1, 0)
+    gamma = jnp.where(one.axial, jnp.minimum(gamma, np.pi - gamma), gamma)
+    free = (none | one.axial | upright, none, none | other.axial | upright)
+    return _settled(jnp.stack([alpha, beta, gamma], axis=-1), free, passive)
+
+
+def _settled(
+    active: Float[Array, "*batch 3"], free: tuple[Bool[Array, "*batch"], ...], passive: bool
+) -> tuple[Float[Array, "*batch 3"], Bool[Array, "*batch 3"]]:
+    """Angles in either sense with 0 where they are free; passive α is free where active γ is."""
+    undefined = jnp.stack(free[::-1] if passive else free, axis=-1)
+    return jnp.where(undefined, 0.0, swap_sense(active) if passive else active), undefined
 
 
 def swap_sense(angles: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
@@ -123,7 +191,10 @@ def equivalent_euler_angles(angles: Float[Array, "*batch 3"], *, passive: bool =
 
 
 def relative_euler_angles(
-    first: Float[Array, "*batch 3 3"], second: Float[Array, "*batch 3 3"]
+    first: Float[Array, "*batch 3 3"],
+    second: Float[Array, "*batch 3 3"],
+    *,
+    tilt: Float[Array, "..."] | float = 0.0,
 ) -> Float[Array, "*batch 3"]:
     """Active ZYZ angles of one tensor's axes in those of another, R_firstᵀ R_second (Soprano's
     ``second.euler_to(first)``).
@@ -134,12 +205,14 @@ def relative_euler_angles(
     Args:
         first: principal axes as columns.
         second: the same for the other tensor.
+        tilt: as for :func:`euler_from_rotation`.
 
     Returns:
         (α, β, γ) in rad.
     """
     half_turns = jnp.stack([jnp.diag(jnp.array(signs, dtype=first.dtype)) for signs in HALF_TURNS])
-    sets = euler_angles(jnp.einsum("kij,...lj,...lm->...kim", half_turns, first, second, precision=HIGHEST))
+    turned = jnp.einsum("kij,...lj,...lm->...kim", half_turns, first, second, precision=HIGHEST)
+    sets = euler_angles(turned, tilt=jnp.asarray(tilt)[..., None])
     best = jnp.argmin(sets[..., 0], axis=-1)
     return jnp.take_along_axis(sets, best[..., None, None], axis=-2)[..., 0, :]
 

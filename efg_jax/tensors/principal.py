@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from efg_jax.errors import InputError
 from efg_jax.tensors.eigen import eigh3
@@ -12,6 +12,10 @@ from efg_jax.tensors.eigen import eigh3
 CONVENTIONS = ("nqr", "haeberlen")
 # A direction cosine below this many units of rounding counts as zero when an axis is given its sign.
 SIGN_ULPS = 64.0
+# Contributions to a tensor, which cancel at sites of high symmetry, reach some 10³ V/Å² (one p electron makes a field
+# gradient of ⅘⟨r⁻³⟩, 1 to 20 atomic units of 97 V/Å²) and 10³ ppm (diamagnetic and paramagnetic shielding).
+CONTRIBUTIONS = 1e3
+ROUNDING_ULPS = 64.0
 
 
 class PrincipalAxes(NamedTuple):
@@ -37,6 +41,56 @@ class PrincipalAxes(NamedTuple):
         return jnp.einsum(
             "...ik,...k,...jk->...ij", self.axes, self.values, self.axes, precision=jax.lax.Precision.HIGHEST
         )
+
+
+class Degeneracy(NamedTuple):
+    """What rounding leaves of the shape of a tensor.
+
+    Attributes:
+        isotropic: all principal values are equal to rounding: shape and axes have no meaning.
+        axial: two of them are, and the third is not: only the z axis has a meaning, as a line.
+        tilt: angle by which rounding may turn that axis, rad.
+    """
+
+    isotropic: Bool[Array, "*batch"]
+    axial: Bool[Array, "*batch"]
+    tilt: Float[Array, "*batch"]
+
+
+def rounding(tensor: Float[Array, "*batch 3 3"], scale: Float[Array, "..."] | float = 0.0) -> Float[Array, "*batch"]:
+    """Size up to which a difference of principal values is rounding: 64 ε of the largest number that was rounded.
+
+    Elements that are off by at most δ move each eigenvalue of a symmetric 3×3 matrix by at most 3δ, and a difference by
+    6δ (Weyl's theorem). With δ = ε/2 that is 3 ε; the rest of 64 is for the sums and rotations that made the tensor.
+    (Of the eight cubic sites of NaCl by CASTEP, principal shieldings differ by up to 7 ε σ_iso, and those of the field
+    gradient by up to 15 ε · 10³ V/Å².)
+
+    Args:
+        tensor: any unit. If all elements are numbers of float32, ε is that of float32, whatever the dtype: it was
+            computed so.
+        scale: size of what the tensor is a sum of, in its unit, where that is larger than its elements:
+            `CONTRIBUTIONS` in V/Å² or ppm.
+
+    Returns:
+        In the tensor's unit, without a derivative.
+    """
+    single = (tensor.astype(jnp.float32).astype(tensor.dtype) == tensor).all(axis=(-2, -1))
+    epsilon = jnp.where(single, float(jnp.finfo(jnp.float32).eps), float(jnp.finfo(tensor.dtype).eps))
+    largest = jnp.maximum(jnp.max(jnp.abs(tensor), axis=(-2, -1)), scale)
+    return jax.lax.stop_gradient(ROUNDING_ULPS * epsilon.astype(tensor.dtype) * largest)
+
+
+def degeneracy(values: Float[Array, "*batch 3"], rounding: Float[Array, "*batch"]) -> Degeneracy:
+    """Which principal values differ by no more than rounding.
+
+    Args:
+        values: principal values in any order.
+        rounding: of the tensor, in the unit of the values.
+    """
+    gaps = jnp.diff(jnp.sort(jax.lax.stop_gradient(values), axis=-1), axis=-1)
+    isotropic = jnp.sum(gaps, axis=-1) <= rounding
+    axial = (jnp.min(gaps, axis=-1) <= rounding) & ~isotropic
+    return Degeneracy(isotropic, axial, rounding / jnp.where(isotropic, 1.0, jnp.max(gaps, axis=-1)))
 
 
 def principal_axes(tensor: Float[Array, "*batch 3 3"], convention: str = "nqr") -> PrincipalAxes:

@@ -7,19 +7,20 @@ it. To add a quantity, add one line: its gradient comes from JAX.
     c_q = QUANTITIES["efg"]["c_q"]
     (values,) = evaluate([c_q], Context(Nuclei.of([isotope("17O")] * len(tensors))), efg=tensors)
 
-All functions are pure; leading axes are a batch.
+A quantity that is a ratio of rounding errors, as κ of a cubic site, is 0; `evaluate_flagged` says where. All functions
+are pure; leading axes are a batch.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from efg_jax.errors import InputError
 from efg_jax.tensors.efg import (
@@ -31,10 +32,18 @@ from efg_jax.tensors.efg import (
     invariant_strength,
     quadrupolar_product,
 )
-from efg_jax.tensors.euler import euler_angles, relative_euler_angles, swap_sense
+from efg_jax.tensors.euler import settled_angles, settled_relative_angles
 from efg_jax.tensors.nuclei import Nuclei
 from efg_jax.tensors.orientation import polar_angles
-from efg_jax.tensors.principal import PrincipalAxes, identity_like, principal_axes
+from efg_jax.tensors.principal import (
+    CONTRIBUTIONS,
+    Degeneracy,
+    PrincipalAxes,
+    degeneracy,
+    identity_like,
+    principal_axes,
+    rounding,
+)
 from efg_jax.tensors.shielding import Decomposed, decompose_shielding, isotropic, shift_tensor
 
 # Units of tables: the unit of the values, and how many of these one is.
@@ -80,14 +89,29 @@ class View:
         self.context, self.efg, self.ms, self._shift = context, efg, ms, shift
 
     @cached_property
-    def principal(self) -> PrincipalAxes:
-        """Principal values and axes of the EFG in NQR order."""
+    def efg_rounding(self) -> Float[Array, "*atoms"]:
+        """Differences of principal values of the EFG up to this are rounding, V/Å²."""
+        return rounding(self.efg, CONTRIBUTIONS)
+
+    @cached_property
+    def efg_shape(self) -> Degeneracy:
+        """Whether the EFG is zero or axial to rounding."""
+        return degeneracy(self._principal.values, self.efg_rounding)
+
+    @cached_property
+    def _principal(self) -> PrincipalAxes:
         return principal_axes(self.efg)
+
+    @cached_property
+    def principal(self) -> PrincipalAxes:
+        """Principal values and axes of the EFG in NQR order; the Cartesian axes where it is zero to rounding."""
+        values, axes = self._principal
+        return PrincipalAxes(values, jnp.where(self.efg_shape.isotropic[..., None, None], identity_like(axes), axes))
 
     @cached_property
     def eta(self) -> Float[Array, "*atoms"]:
         """Asymmetry of the EFG."""
-        return asymmetry(self.principal.values)
+        return asymmetry(self.principal.values, self.efg_rounding)
 
     @cached_property
     def efg_axes(self) -> Float[Array, "*atoms 3 3"]:
@@ -97,13 +121,15 @@ class View:
 
     @cached_property
     def polar(self) -> tuple[Float[Array, "*atoms"], Float[Array, "*atoms"]]:
-        """θ and φ of the field in the axes of the EFG."""
-        return polar_angles(self.principal.axes, self.context.direction)
+        """θ and φ of the field in the axes of the EFG; 0 where they have no meaning."""
+        theta, phi = polar_angles(self.principal.axes, self.context.direction)
+        shape = self.efg_shape
+        return jnp.where(shape.isotropic, 0.0, theta), jnp.where(shape.isotropic | shape.axial, 0.0, phi)
 
     @cached_property
     def shielding(self) -> Decomposed:
         """The shielding as mean and principal axes."""
-        return decompose_shielding(self.ms)
+        return decompose_shielding(self.ms, CONTRIBUTIONS)
 
     @cached_property
     def shift_tensor(self) -> Float[Array, "*atoms 3 3"]:
@@ -113,28 +139,30 @@ class View:
     @cached_property
     def shift(self) -> Decomposed:
         """The shift as mean and principal axes."""
-        return decompose_shielding(self.shift_tensor)
+        own = decompose_shielding(self.shift_tensor, CONTRIBUTIONS)
+        # What is rounding of a shift is rounding of the shielding that it was made from.
+        return own if self._shift is not None else own._replace(rounding=jnp.maximum(own.rounding, rounding(self.ms)))
 
     @cached_property
-    def efg_angles(self) -> Float[Array, "*atoms 3"]:
-        """Euler angles of the EFG."""
-        return euler_angles(self.efg_axes, passive=self.context.passive)
+    def efg_angles(self) -> tuple[Float[Array, "*atoms 3"], Bool[Array, "*atoms 3"]]:
+        """Euler angles of the EFG, and which are undefined."""
+        return settled_angles(self.efg_axes, self.efg_shape, passive=self.context.passive)
 
     @cached_property
-    def shielding_angles(self) -> Float[Array, "*atoms 3"]:
-        """Euler angles of the shielding."""
-        return euler_angles(self.shielding.axes, passive=self.context.passive)
+    def shielding_angles(self) -> tuple[Float[Array, "*atoms 3"], Bool[Array, "*atoms 3"]]:
+        """Euler angles of the shielding, and which are undefined."""
+        return settled_angles(self.shielding.axes, self.shielding.degeneracy, passive=self.context.passive)
 
     @cached_property
-    def shift_angles(self) -> Float[Array, "*atoms 3"]:
-        """Euler angles of the shift: the axes are those of the shielding."""
-        return euler_angles(self.shift.axes, passive=self.context.passive)
+    def shift_angles(self) -> tuple[Float[Array, "*atoms 3"], Bool[Array, "*atoms 3"]]:
+        """Euler angles of the shift, whose axes are those of the shielding, and which are undefined."""
+        return settled_angles(self.shift.axes, self.shift.degeneracy, passive=self.context.passive)
 
     @cached_property
-    def relative_angles(self) -> Float[Array, "*atoms 3"]:
-        """Euler angles of the shielding's axes in those of the EFG."""
-        active = relative_euler_angles(self.efg_axes, self.shielding.axes)
-        return swap_sense(active) if self.context.passive else active
+    def relative_angles(self) -> tuple[Float[Array, "*atoms 3"], Bool[Array, "*atoms 3"]]:
+        """Euler angles of the shielding's axes in those of the EFG, and which are undefined."""
+        shapes = (self.efg_shape, self.shielding.degeneracy)
+        return settled_relative_angles(self.efg_axes, self.shielding.axes, shapes, passive=self.context.passive)
 
 
 class Kink(NamedTuple):
@@ -170,6 +198,8 @@ class Quantity:
         bounds: smallest and largest possible value.
         needs: attributes of `Context` that it cannot do without.
         kinks: where it has no derivative.
+        undefined: where it is a ratio of rounding errors, or an angle of axes without a meaning; its value is 0 there.
+            None: nowhere.
     """
 
     name: str
@@ -184,6 +214,7 @@ class Quantity:
     bounds: tuple[float | None, float | None] = (None, None)
     needs: tuple[str, ...] = ()
     kinks: tuple[Kink, ...] = ()
+    undefined: Callable[[View], Bool[Array, "*atoms"]] | None = None
 
     @property
     def display_unit(self) -> str:
@@ -200,7 +231,11 @@ class Quantity:
         return {"symbol": self.symbol, "unit": self.unit, "what": self.what}
 
 
-ZERO = Kink(lambda v: invariant_strength(v.efg), "the EFG is zero here", "the EFG vanishes")
+def _zero(v: View) -> Bool[Array, "*atoms"]:
+    return v.efg_shape.isotropic
+
+
+ZERO = Kink(lambda v: jnp.where(_zero(v), 0.0, invariant_strength(v.efg)), "the EFG is zero here", "the EFG vanishes")
 EXCHANGE = Kink(
     lambda v: 1.0 - v.eta,
     "η is 1 here, and V_zz and V_yy change places",
@@ -217,17 +252,20 @@ ANGLES = (("alpha", "α", r"\alpha"), ("beta", "β", r"\beta"), ("gamma", "γ", 
 
 
 def _angles(
-    tensor: str, label: str, of_what: str, angles: Callable[[View], Float[Array, "*atoms 3"]]
+    tensor: str,
+    label: str,
+    of_what: str,
+    angles: Callable[[View], tuple[Float[Array, "*atoms 3"], Bool[Array, "*atoms 3"]]],
 ) -> list[Quantity]:
     """Three Euler angles."""
 
-    def one(k: int) -> Callable[[View], Float[Array, "*atoms"]]:
-        return lambda v: angles(v)[..., k]
+    def one(k: int, part: int) -> Callable[[View], Any]:
+        return lambda v: angles(v)[part][..., k]
 
     return [
         Quantity(
             name, tensor, f"{symbol}_{label}", rf"{latex}_\mathrm{{{label}}}", f"ZYZ Euler angle {symbol} of {of_what}",
-            one(k), "rad", "°", 2,
+            one(k, 0), "rad", "°", 2, undefined=one(k, 1),
         )
         for k, (name, symbol, latex) in enumerate(ANGLES)
     ]  # fmt: skip
@@ -256,11 +294,11 @@ def _of_efg() -> list[Quantity]:
         Quantity("v_zz", "efg", "V_zz", "V_{zz}", largest, lambda v: v.principal.zz, "V/Å²", decimals=3, kinks=size),
         Quantity(
             "eta", "efg", "η", r"\eta", "asymmetry of the field gradient, (V_xx − V_yy)/V_zz", lambda v: v.eta,
-            bounds=(0.0, 1.0), kinks=shape,
+            bounds=(0.0, 1.0), kinks=shape, undefined=_zero,
         ),
         Quantity(
             "eta_squared", "efg", "η²", r"\eta^2", "square of the asymmetry, smooth at η = 0",
-            lambda v: asymmetry_squared(v.efg), bounds=(0.0, 1.0), kinks=size,
+            lambda v: asymmetry_squared(v.efg, v.efg_rounding), bounds=(0.0, 1.0), kinks=size, undefined=_zero,
         ),
         Quantity(
             "abs_v_zz", "efg", "|V_zz|", "|V_{zz}|", f"magnitude of the {largest}",
@@ -287,11 +325,12 @@ def _of_efg() -> list[Quantity]:
         ),
         Quantity(
             "theta", "efg", "θ", r"\theta", "angle between the magnetic field and the z axis of the field gradient",
-            lambda v: v.polar[0], "rad", bounds=(0.0, np.pi / 2), needs=("direction",),
+            lambda v: v.polar[0], "rad", bounds=(0.0, np.pi / 2), needs=("direction",), undefined=_zero,
         ),
         Quantity(
             "phi", "efg", "φ", r"\varphi", "azimuth of the magnetic field about the z axis of the field gradient",
             lambda v: v.polar[1], "rad", bounds=(0.0, np.pi / 2), needs=("direction",),
+            undefined=lambda v: v.efg_shape.isotropic | v.efg_shape.axial,
         ),
         *_angles("efg", "efg", "the field gradient's principal axes in the crystal", lambda v: v.efg_angles),
     ]  # fmt: skip
@@ -318,8 +357,13 @@ def _of_shielding(sense: str) -> list[Quantity]:
             lambda v: at(v).components(sense)[..., k - 1], "ppm", decimals=3, needs=needs, kinks=(coincide,),
         )  # fmt: skip
 
+    def unresolved(v: View) -> Bool[Array, "*atoms"]:
+        return at(v).degeneracy.isotropic
+
     isotropic_site = Kink(
-        lambda v: at(v).maryland(sense).span, f"the {sense} is isotropic here", "the anisotropy vanishes"
+        lambda v: jnp.where(unresolved(v), 0.0, at(v).maryland(sense).span),
+        f"the {sense} is isotropic here",
+        "the anisotropy vanishes",
     )
     coincide = Kink(gap, "two principal values coincide here", "two principal values coincide, and Ω and κ have a kink")
     exchange = Kink(
@@ -347,7 +391,7 @@ def _of_shielding(sense: str) -> list[Quantity]:
         ),
         Quantity(
             "eta", "ms", "η", r"\eta", f"asymmetry ({s}_yy − {s}_xx)/ζ of the {sense}", lambda v: at(v).haeberlen.eta,
-            bounds=(0.0, 1.0), needs=needs, kinks=(isotropic_site, exchange, axial),
+            bounds=(0.0, 1.0), needs=needs, kinks=(isotropic_site, exchange, axial), undefined=unresolved,
         ),
         Quantity(
             "span", "ms", "Ω", r"\Omega", "span, σ_33 − σ_11 = δ_11 − δ_33", lambda v: at(v).maryland(sense).span,
@@ -356,6 +400,7 @@ def _of_shielding(sense: str) -> list[Quantity]:
         Quantity(
             "skew", "ms", "κ", r"\kappa", "skew, 3(σ_iso − σ_22)/Ω = 3(δ_22 − δ_iso)/Ω",
             lambda v: at(v).maryland(sense).skew, bounds=(-1.0, 1.0), needs=needs, kinks=(isotropic_site, coincide),
+            undefined=unresolved,
         ),
         *(principal(k) for k in (1, 2, 3)),
         *_angles(
@@ -413,6 +458,18 @@ def evaluate(
     """
     view = View(context, **tensors)
     return tuple(quantity.function(view) for quantity in quantities)
+
+
+def evaluate_flagged(
+    quantities: Sequence[Quantity], context: Context, **tensors: Float[Array, "*atoms 3 3"]
+) -> tuple[tuple[Float[Array, "*atoms"], ...], tuple[Bool[Array, "*atoms"], ...]]:
+    """Values as from `evaluate`, and whether each is undefined: 0 because the tensor is isotropic, or axial, to
+    rounding.
+    """
+    view = View(context, **tensors)
+    values = tuple(quantity.function(view) for quantity in quantities)
+    nowhere = jnp.zeros(next(iter(tensors.values())).shape[:-2], dtype=bool)
+    return values, tuple(nowhere if one.undefined is None else one.undefined(view) for one in quantities)
 
 
 def evaluate_with_gradients(

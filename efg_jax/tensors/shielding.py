@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
 from efg_jax.tensors.efg import asymmetry
-from efg_jax.tensors.principal import identity_like, principal_axes
+from efg_jax.tensors.principal import Degeneracy, degeneracy, identity_like, principal_axes, rounding
 
 SENSES = ("shielding", "shift")
 
@@ -53,7 +53,8 @@ def haeberlen(tensor: Float[Array, "*batch 3 3"]) -> Haeberlen:
         tensor: shielding or shift tensor, ppm.
 
     Returns:
-        iso and ζ in ppm, η in [0, 1]; η = 0, with a zero derivative, for an isotropic tensor.
+        iso and ζ in ppm, η in [0, 1]; η = 0, with a zero derivative, for a tensor that is isotropic to rounding (see
+        :func:`decompose_shielding`).
     """
     return decompose_shielding(tensor).haeberlen
 
@@ -103,7 +104,8 @@ def maryland(tensor: Float[Array, "*batch 3 3"], *, sense: str) -> Maryland:
         sense: which of the two it is, "shielding" or "shift".
 
     Returns:
-        iso and Ω in ppm, κ in [−1, 1]; κ = 0, with a zero derivative, for an isotropic tensor.
+        iso and Ω in ppm, κ in [−1, 1]; κ = 0, with a zero derivative, for a tensor that is isotropic to rounding (see
+        :func:`decompose_shielding`).
 
     Raises:
         InputError: unknown sense.
@@ -200,12 +202,20 @@ class Decomposed(NamedTuple):
     Attributes:
         iso: isotropic value, ppm.
         deviations: principal values without the isotropic one, in Haeberlen order (xx, yy, zz), ppm.
-        axes: principal axes as columns, in Haeberlen order.
+        axes: principal axes as columns, in Haeberlen order; the Cartesian ones for a tensor that is isotropic to
+            rounding.
+        rounding: differences of principal values up to this are rounding, ppm.
     """
 
     iso: Float[Array, "*batch"]
     deviations: Float[Array, "*batch 3"]
     axes: Float[Array, "*batch 3 3"]
+    rounding: Float[Array, "*batch"]
+
+    @property
+    def degeneracy(self) -> Degeneracy:
+        """Whether the tensor is isotropic or axial to rounding."""
+        return degeneracy(self.deviations, self.rounding)
 
     @property
     def ascending(self) -> Float[Array, "*batch 3"]:
@@ -215,15 +225,15 @@ class Decomposed(NamedTuple):
     @property
     def haeberlen(self) -> Haeberlen:
         """See :func:`haeberlen`."""
-        x, y, z = (self.deviations[..., k] for k in range(3))
-        return Haeberlen(self.iso, z, asymmetry(jnp.stack([y, x, z], axis=-1)))  # the EFG's η, with x and y exchanged
+        return Haeberlen(self.iso, self.deviations[..., 2], asymmetry(self.deviations, self.rounding))
 
     def maryland(self, sense: str) -> Maryland:
         """See :func:`maryland`."""
-        low, middle, high = (self.ascending[..., k] for k in range(3))
-        span = high - low
-        isotropic_site = span == 0.0
-        skew = jnp.where(isotropic_site, 0.0, -3.0 * middle / jnp.where(isotropic_site, 1.0, span))
+        # κ as a ratio of the gaps, (above − below)/Ω: rounding of the mean cannot take it out of [−1, 1].
+        below, above = jnp.moveaxis(jnp.diff(self.ascending, axis=-1), -1, 0)
+        span = above + below
+        isotropic_site = span <= self.rounding
+        skew = jnp.where(isotropic_site, 0.0, (above - below) / jnp.where(isotropic_site, 1.0, span))
         return Maryland(self.iso, span, skew if _is_shielding(sense) else -skew)
 
     def components(self, sense: str) -> Float[Array, "*batch 3"]:
@@ -232,10 +242,18 @@ class Decomposed(NamedTuple):
         return ascending if _is_shielding(sense) else ascending[..., ::-1]
 
 
-def decompose_shielding(tensor: Float[Array, "*batch 3 3"]) -> Decomposed:
-    """Isotropic value and principal axes of a shielding or shift tensor, ppm: one decomposition for all conventions."""
-    iso = isotropic(tensor)
-    return Decomposed(iso, *principal_axes(tensor - iso[..., None, None] * identity_like(tensor), "haeberlen"))
+def decompose_shielding(tensor: Float[Array, "*batch 3 3"], scale: Float[Array, "..."] | float = 0.0) -> Decomposed:
+    """Isotropic value and principal axes of a shielding or shift tensor: one decomposition for all conventions.
+
+    Args:
+        tensor: ppm.
+        scale: size of what it is the difference of, ppm, where that is larger than its elements; see
+            :func:`efg_jax.tensors.principal.rounding`.
+    """
+    iso, own = isotropic(tensor), rounding(tensor, scale)
+    deviations, axes = principal_axes(tensor - iso[..., None, None] * identity_like(tensor), "haeberlen")
+    isotropic_site = degeneracy(deviations, own).isotropic[..., None, None]
+    return Decomposed(iso, deviations, jnp.where(isotropic_site, identity_like(tensor), axes), own)
 
 
 def _over_scale(difference, reference):
