@@ -68,13 +68,15 @@ def _rounds(size: int) -> Int[np.ndarray, "rounds n"]:
 def _turn(matrix, vectors, partner):
     """A rotation of each pair that makes its off-diagonal element vanish: column i becomes c·i + u_i·partner."""
     own = jnp.arange(len(partner))
+    first = (partner > own)[:, None]
     off = matrix[own, partner]
+    off = jnp.where(first, off, jnp.conj(off[partner]))  # of one triangle: the other may differ by a rounding
     size = jnp.abs(off)
     exists = (size > 0.0) & (partner != own)[:, None]
     safe = jnp.where(exists, size, 1.0)
     energy = matrix[own, own].real
     gap = 0.5 * (energy[partner] - energy)
-    sign = jnp.where((gap > 0.0) | ((gap == 0.0) & (partner > own)[:, None]), 1.0, -1.0)
+    sign = jnp.where((gap > 0.0) | ((gap == 0.0) & first), 1.0, -1.0)
     tangent = jnp.where(exists, size / (jnp.abs(gap) + jnp.hypot(gap, safe)), 0.0)
     cosine = (1.0 / jnp.sqrt(1.0 + tangent * tangent)).astype(off.dtype)
     other = (-sign * tangent).astype(off.dtype) * cosine * jnp.conj(off / safe.astype(off.dtype))

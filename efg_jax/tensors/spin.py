@@ -58,8 +58,9 @@ class NqrLines(NamedTuple):
 
     Attributes:
         frequency: Hz, never negative.
-        intensity: Σ |⟨a|I|b⟩|² over the states of both levels and the three directions of the coil, as a part of that
-            of all lines; a powder's, for a weak pulse, without the factors of the frequency.
+        intensity: Σ |⟨a|I|b⟩|² over the states of both levels and the three directions of the coil, both ways, as a
+            part of Tr I² = I(I + 1)(2I + 1); a powder's, for a weak pulse, without the factors of the frequency. What
+            is missing to 1 lies within the levels.
     """
 
     frequency: Float[Array, "*atoms lines"]
@@ -111,6 +112,7 @@ def nqr_lines(efg: Float[Array, "*atoms 3 3"], isotope: Isotope | str) -> NqrLin
         moments = jnp.einsum("ai,kab,bj->kij", states.conj(), spins, states, precision=HIGHEST)
         squares = jnp.sum(moments.real**2 + moments.imag**2, axis=0)
         squares = squares.reshape(len(levels), degeneracy, len(levels), degeneracy).sum(axis=(1, 3))[low, high]
-        return NqrLines(abs(factor) * (levels[high] - levels[low]), squares / jnp.sum(squares))
+        whole = spin * (spin + 1.0) * (2.0 * spin + 1.0)
+        return NqrLines(abs(factor) * (levels[high] - levels[low]), 2.0 / whole * squares)
 
-    return jnp.vectorize(one, signature="(i,j)->(k),(k)")(efg)
+    return NqrLines(*jnp.vectorize(one, signature="(i,j)->(k),(k)")(efg))
