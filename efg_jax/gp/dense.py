@@ -44,7 +44,7 @@ def fit_dense(
     bases, regressions = found.bases(descriptor, found.target.irreps), {}
     for irrep, targets in found.irrep_targets().items():
         logger.info("%s: fitting λ = %d to %d targets", found.name, irrep[0], len(targets.values))
-        kernel = training_kernel(bases, irrep, zeta, len(targets.values))
+        kernel = training_kernel(bases, irrep, zeta, len(targets.values), found.shares)
         regressions[irrep] = _fit_irrep(found, targets, kernel, regularisation).with_contraction(bases)
     return bases, regressions
 
@@ -65,9 +65,10 @@ def _fit_irrep(
     factor, weights, amplitude, log_likelihood = _posterior(kernel, y, np.asarray(noise))
     if not np.isfinite(float(amplitude)):
         raise not_positive_definite(found, irrep, f"{rows} targets", regularisation, auto)
+    shares = np.ones(rows) if found.shares is None else found.shares
     return IrrepRegression(
         irrep=irrep,
-        weights=np.asarray(weights).reshape(rows, components),
+        weights=np.asarray(weights).reshape(rows, components) * shares[:, None],
         mean=targets.mean,
         scale=targets.scale,
         regularisation=regularisation,
@@ -75,7 +76,7 @@ def _fit_irrep(
         amplitude=float(amplitude),
         log_likelihood=float(log_likelihood) if amplitude > 0 else None,
         held_out_rms=held_out_rms,
-        factor=np.asarray(factor),
+        factor=np.asarray(factor) / np.repeat(shares, components)[:, None],
     )
 
 

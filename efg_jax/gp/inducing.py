@@ -1,6 +1,7 @@
 """The inducing environments of a sparse model."""
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from efg_jax.descriptors import INVARIANT, LambdaSOAP
 from efg_jax.gp.basis import Basis, featurise, gather
 from efg_jax.gp.environment_selection import select_environments
 from efg_jax.gp.labelled_structures import LabelledStructures
+from efg_jax.parallel import from_first
 from efg_jax.storage.checkpoint import Checkpoint
 from efg_jax.structures.environments import Neighbours
 from efg_jax.structures.streaming import chunk_size, stream
@@ -36,26 +38,51 @@ class SparseOptions(NamedTuple):
 
 
 def inducing_environments(
-    found: LabelledStructures, descriptor: LambdaSOAP, options: SparseOptions, checkpoint: Checkpoint
+    found: LabelledStructures, descriptor: LambdaSOAP, chosen: Mapping[str, Int[np.ndarray, " chosen"]]
 ) -> dict[str, Basis]:
-    """Inducing environments of each species, with features; their rows are numbered through all species.
+    """The chosen environments of each species, with features; their rows are numbered through all species.
 
-    The bases of a primal model are empty.
+    A species without choice, of a primal model, has an empty basis.
     """
     bases, first = {}, 0
     for symbol in found.centres:
-        if options.inducing is None:
+        if symbol not in chosen:
             bases[symbol] = Basis.empty()
             continue
-        kept = checkpoint.load(f"inducing-{symbol}")
-        if not kept:
-            kept = {"chosen": _choose(found, symbol, descriptor, options)}
-            checkpoint.save(f"inducing-{symbol}", kept)
-        structures, centres = _with_centres(found, symbol, kept["chosen"])
-        basis = Basis(gather(structures, descriptor, centres), first + np.arange(len(kept["chosen"])))
+        structures, centres = _with_centres(found, symbol, chosen[symbol])
+        basis = Basis(gather(structures, descriptor, centres), first + np.arange(len(chosen[symbol])))
         bases[symbol] = basis.with_features(descriptor, found.target.irreps)
         first += basis.size
     return bases
+
+
+def choose_inducing(
+    found: LabelledStructures, descriptor: LambdaSOAP, options: SparseOptions, checkpoint: Checkpoint
+) -> dict[str, Int[np.ndarray, " chosen"]]:
+    """Numbers of the inducing environments among all of their species, by species; none for a primal model."""
+    if options.inducing is None:
+        return {}
+    return {
+        symbol: settled(
+            checkpoint,
+            f"inducing-{symbol}",
+            lambda symbol=symbol: {"chosen": _choose(found, symbol, descriptor, options)},
+        )["chosen"]
+        for symbol in found.centres
+    }
+
+
+def settled(checkpoint: Checkpoint, name: str, choose: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """A choice that hangs on rounding, made once: by rank 0 for all processes, and kept for who resumes elsewhere."""
+
+    def find() -> Mapping[str, np.ndarray]:
+        kept = checkpoint.load(name)
+        if not kept:
+            kept = choose()
+            checkpoint.save(name, kept)
+        return kept
+
+    return from_first(find)
 
 
 def _choose(

@@ -16,13 +16,16 @@ from efg_jax.gp.gaussian_process import factorise
 from efg_jax.gp.labelled_structures import LabelledStructures
 from efg_jax.gp.nystrom import refactored
 from efg_jax.gp.sparse_posterior import SparsePosterior
-from efg_jax.gp.target_kernels import training_kernel
+from efg_jax.gp.target_kernels import shares_of, training_kernel
 
 logger = logging.getLogger(__name__)
 
 
 class IrrepRegression(eqx.Module):
     """A fitted regression y = mean·count + scale · Σ_j k*_j w_j of one irrep.
+
+    k*_j is the kernel with the sum over the environments of target j. Where targets are means, weights and factor take
+    the division by their number along: with D = diag(1/number), w = D (D K D + ρ)⁻¹ y and L = D⁻¹ chol(D K D + ρ).
 
     Attributes:
         irrep: (λ, parity).
@@ -75,15 +78,19 @@ class IrrepRegression(eqx.Module):
         }
         return replace(self, contracted=contracted)
 
-    def with_variance(self, bases: Mapping[str, Basis], zeta: float) -> "IrrepRegression":
-        """The same with what the variance needs and files leave out."""
+    def with_variance(self, bases: Mapping[str, Basis], zeta: float, extensive: bool) -> "IrrepRegression":
+        """The same with what the variance needs and files leave out; ``extensive`` as of the target."""
         if self.is_primal:
             return self
-        kernel = training_kernel(bases, self.irrep, zeta, len(self.weights))
+        rows = len(self.weights)
         if self.sparse is not None:
+            kernel = training_kernel(bases, self.irrep, zeta, rows)
             space = refactored(np.asarray(kernel), self.sparse.pivots)
             return replace(self, sparse=replace(self.sparse, space=space))
-        return replace(self, factor=np.asarray(_factorise(kernel, np.asarray(self.noise))))
+        shares = np.ones(rows) if extensive else shares_of(bases, rows)
+        kernel = training_kernel(bases, self.irrep, zeta, rows, shares)
+        factor = np.asarray(_factorise(kernel, np.asarray(self.noise)))
+        return replace(self, factor=factor / np.repeat(shares, 2 * self.irrep[0] + 1)[:, None])
 
 
 _factorise = jax.jit(factorise)

@@ -30,12 +30,14 @@ def species_groups(species: tuple[str, ...] | None, target: Target, structures: 
 class IrrepTargets(NamedTuple):
     """One irrep of the labels as it is learned: y = mean·contributions + scale·values.
 
+    Contributions count as one where the label is their mean.
+
     One number scales all 2λ+1 components, and only λ = 0 is centred: anything else would break equivariance.
 
     Attributes:
         irrep: (λ, parity).
         values: scaled spherical components.
-        mean: mean label per contributing environment for λ = 0, in the target's unit; else 0.
+        mean: mean label for λ = 0, in the target's unit, per contributing environment where they are summed; else 0.
         scale: root mean square of the centred labels.
     """
 
@@ -46,9 +48,12 @@ class IrrepTargets(NamedTuple):
 
     @classmethod
     def of(
-        cls, irrep: Irrep, labels: Float[np.ndarray, "rows components"], contributions: Int[np.ndarray, " rows"]
+        cls,
+        irrep: Irrep,
+        labels: Float[np.ndarray, "rows components"],
+        contributions: Int[np.ndarray, " rows"] | Float[np.ndarray, " rows"],
     ) -> "IrrepTargets":
-        """Centre and scale labels, of which each sums over so many environments."""
+        """Centre and scale labels; each has so many times the mean."""
         mean = float(labels.sum() / contributions.sum()) if irrep == INVARIANT else 0.0
         centred = labels - mean * contributions[:, None]
         scale = float(np.sqrt(np.mean(centred**2))) or 1.0
@@ -102,10 +107,16 @@ class LabelledStructures(NamedTuple):
             return np.ones(self.counts.sum(), dtype=int)
         return np.sum([[len(index) for index in centres] for centres in self.centres.values()], axis=0)
 
+    @property
+    def shares(self) -> Float[np.ndarray, " rows"] | None:
+        """What each environment counts in the label of its row, where that is a mean over them; None: it is a sum."""
+        return None if self.target.extensive else 1.0 / self.contributions
+
     def irrep_targets(self) -> dict[Irrep, IrrepTargets]:
         """The irreps of all labels, centred and scaled."""
         parts = to_irreps(self.target, self.labels)
-        return {irrep: IrrepTargets.of(irrep, part, self.contributions) for irrep, part in parts.items()}
+        contributions = self.contributions if self.shares is None else self.contributions * self.shares
+        return {irrep: IrrepTargets.of(irrep, part, contributions) for irrep, part in parts.items()}
 
     def contributing(
         self, rows: Int[np.ndarray, " rows"], symbol: str

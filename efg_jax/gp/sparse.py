@@ -18,7 +18,7 @@ from efg_jax.descriptors import Irrep, LambdaSOAP
 from efg_jax.gp import gram
 from efg_jax.gp.basis import Basis
 from efg_jax.gp.gram import Gram
-from efg_jax.gp.inducing import SparseOptions, inducing_environments
+from efg_jax.gp.inducing import SparseOptions, choose_inducing, inducing_environments, settled
 from efg_jax.gp.irrep_regression import IrrepRegression, not_positive_definite, report_featureless
 from efg_jax.gp.labelled_structures import IrrepTargets, LabelledStructures
 from efg_jax.gp.nystrom import Whitening, whitening
@@ -28,6 +28,7 @@ from efg_jax.gp.target_kernels import training_kernel
 from efg_jax.models.protocol import Progress
 from efg_jax.parallel import count, data_mesh, rank, replicated, summed, total
 from efg_jax.storage.checkpoint import Checkpoint
+from efg_jax.storage.fingerprints import array_digest
 from efg_jax.structures.padding import bucket, lengthen
 from efg_jax.structures.splits import folds
 from efg_jax.structures.streaming import Dealer, Piece
@@ -45,7 +46,8 @@ class SparseProblem(NamedTuple):
         found: structures, centres, labels.
         descriptor: with species.
         references: what environments are compared with, by species.
-        spaces: make columns orthonormal in the prior; None: they are already (primal).
+        spaces: make columns orthonormal in the prior; None: they are already (primal). The sums hang on them, so they
+            are kept beside the sums, never computed again.
         targets: scaled labels by irrep.
         mesh: devices that share the rows.
     """
@@ -88,10 +90,13 @@ def fit_sparse(
         InputError: no features, or a matrix that is not positive definite.
     """
     targets = found.irrep_targets()
-    bases = inducing_environments(found, descriptor, options, checkpoint)
+    chosen = choose_inducing(found, descriptor, options, checkpoint)
+    bases = inducing_environments(found, descriptor, chosen)
     logger.info("%s: factorising %d columns", found.name, sum(basis.size for basis in bases.values()))
     references = {symbol: Reference.of(basis, options.zeta) for symbol, basis in bases.items()}
-    spaces = {irrep: None if options.inducing is None else _space(bases, irrep, options.zeta) for irrep in targets}
+    spaces = dict.fromkeys(targets)
+    if options.inducing is not None:
+        spaces = {irrep: _space(bases, chosen, irrep, options.zeta, checkpoint) for irrep in targets}
     mesh = data_mesh()
     problem = SparseProblem(found, descriptor, *replicated((references, spaces), mesh), targets, mesh)
     sums = _summed(problem, _fold_of_structure(found, regularisation), checkpoint, progress)
@@ -109,9 +114,14 @@ def _fold_of_structure(found: LabelledStructures, regularisation: float | None) 
     return np.zeros(number, dtype=int) if regularisation is not None else folds(number, min(FOLDS, number))
 
 
-def _space(bases: Mapping[str, Basis], irrep: Irrep, zeta: float) -> Whitening:
-    rows = sum(basis.size for basis in bases.values())
-    return whitening(np.asarray(training_kernel(bases, irrep, zeta, rows)))
+def _space(
+    bases: Mapping[str, Basis], chosen: Mapping[str, np.ndarray], irrep: Irrep, zeta: float, checkpoint: Checkpoint
+) -> Whitening:
+    def choose() -> dict[str, np.ndarray]:
+        rows = sum(basis.size for basis in bases.values())
+        return whitening(np.asarray(training_kernel(bases, irrep, zeta, rows)))._asdict()
+
+    return Whitening(**settled(checkpoint, f"space-{irrep[0]}-{irrep[1]}-{array_digest(chosen)}", choose))
 
 
 def _fit_irrep(
@@ -154,15 +164,17 @@ def _summed(
 ) -> list[dict[Irrep, Gram]]:
     """Gram matrices of each fold, summed chunk by chunk; chunks in the checkpoint are not computed again."""
     plan, sums, done = _plan(problem.found, fold_of), [], 0
+    spaces = array_digest(problem.spaces)
     for fold, chunks in enumerate(plan):
-        state, ready = _unpacked(checkpoint.load(f"fold-{fold}"), problem)
+        name = f"fold-{fold}-{spaces}"  # sums in other spaces are not found
+        state, ready = _unpacked(checkpoint.load(name), problem)
         if ready:
             logger.info("fold %d: %d of %d chunks are taken from the checkpoint", fold + 1, ready, len(chunks))
         done += ready
         for number, rows in enumerate(chunks[ready:], start=ready + 1):
             new = _chunk_sums(problem, rows)
             state = new if state is None else add(state, new)
-            checkpoint.save(f"fold-{fold}", _packed(state, number))
+            checkpoint.save(name, _packed(state, number))
             done += 1
             if progress is not None:
                 progress(done, sum(map(len, plan)), problem.found.name)
@@ -242,7 +254,7 @@ def _padded(problem: SparseProblem, rows: Int[np.ndarray, " rows"], size: int) -
 
 
 def _columns_of_structures(problem: SparseProblem, rows: Int[np.ndarray, " rows"], size: int) -> Columns:
-    """Columns of structures, summed over their environments; those of all species side by side."""
+    """Columns of structures, the sums or means over their environments; those of all species side by side."""
     irreps, parts = tuple(problem.targets), []
     for symbol, reference in problem.references.items():
         columns = {
@@ -255,7 +267,9 @@ def _columns_of_structures(problem: SparseProblem, rows: Int[np.ndarray, " rows"
             row = np.pad(place, (0, piece.neighbours.size - len(place)), constant_values=size)
             columns = add(columns, summed_by_row(new, jnp.asarray(row), size))
         parts.append(columns)
-    return {irrep: jnp.concatenate([part[irrep] for part in parts], axis=-1) for irrep in irreps}
+    shares = problem.found.shares
+    each = lengthen(np.ones(len(rows)) if shares is None else shares[rows], size)[:, None, None]
+    return {irrep: jnp.concatenate([part[irrep] for part in parts], axis=-1) * each for irrep in irreps}
 
 
 def _pieces(

@@ -99,7 +99,7 @@ def cartesian_values(
 
 
 class _Contributing:
-    """All atoms of the model's species; a structure needs at least one to sum over."""
+    """All atoms of the model's species; a structure needs at least one to take the sum or mean over."""
 
     def __init__(self, choose: Choice):
         self._choose = choose
@@ -108,7 +108,8 @@ class _Contributing:
         chosen = self._choose(number, atoms)
         if not any(map(len, chosen.values())):
             raise InputError(
-                f"contains no {' or '.join(sorted(self._choose.species))}, and the model sums over these; leave it out",
+                f"contains no {' or '.join(sorted(self._choose.species))}, and the model is a sum or mean over these; "
+                "leave it out",
                 **place_of(atoms, number),
             )
         return chosen
@@ -127,6 +128,8 @@ def _of_structure(fitted: FittedRegressions, found: Streamed, variance: bool) ->
         found.values["values"][index].sum(axis=0) + len(index) * _mean(fitted.target, fitted.of(symbol))
         for symbol, index in found.centres.items()
     )
+    if not fitted.target.extensive:
+        values = values / sum(map(len, found.centres.values()))
     variances = np.asarray(variance_of_structure(fitted, found.atoms)) if variance else None
     return Predicted(found.atoms, np.asarray(values), variances, found.described)
 

@@ -1,4 +1,4 @@
-"""Kernels between targets: of single environments, or summed over the environments of a structure."""
+"""Kernels between targets: of single environments, or of sums or means over the environments of a structure."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -18,7 +18,14 @@ _ROWS_AT_A_TIME = 256
 _kernel = jax.jit(lambda_soap_kernel)
 
 
-def training_kernel(bases: Mapping[str, Basis], irrep: Irrep, zeta: float, rows: int) -> Float[Array, "n n"]:
+def shares_of(bases: Mapping[str, Basis], rows: int) -> Float[np.ndarray, " rows"]:
+    """One over the number of environments of each target."""
+    return 1.0 / sum(np.bincount(basis.rows, minlength=rows) for basis in bases.values())
+
+
+def training_kernel(
+    bases: Mapping[str, Basis], irrep: Irrep, zeta: float, rows: int, shares: Float[np.ndarray, " rows"] | None = None
+) -> Float[Array, "n n"]:
     """Kernel matrix of the training targets, n = rows·(2λ+1), the components of each target one after the other.
 
     Args:
@@ -26,7 +33,11 @@ def training_kernel(bases: Mapping[str, Basis], irrep: Irrep, zeta: float, rows:
         irrep: (λ, parity).
         zeta: ζ.
         rows: number of targets.
+        shares: what each environment counts in its target (`shares_of`); None: 1, the targets are sums.
     """
+    if shares is not None:
+        each = np.repeat(shares, 2 * irrep[0] + 1)
+        return training_kernel(bases, irrep, zeta, rows) * (each[:, None] * each)
     zeta, components = np.asarray(zeta), 2 * irrep[0] + 1
     size = rows * components
     if len(bases) == 1 and _one_to_one(*bases.values(), rows):

@@ -46,8 +46,9 @@ class TensorGPR(KernelModel):
 
     Args:
         descriptor, species, target, zeta, regularisation, array: see `KernelModel`.
-        per: learn one target an atom, or one a structure (a sum of atomic contributions); None: as the structures carry
-            it.
+        per: learn one target an atom, or one a structure; None: as the structures carry it.
+        extensive: a structure's target is the sum of contributions of its atoms (energy, dipole), or their mean
+            (permittivity); None: as the name says, if it is known.
         inducing: make the model sparse, of this many environments of each species; memory then no longer grows with
             the training set, and "auto" finds ρ by five held-out folds of structures. None: dense.
         selection: how the inducing environments are chosen: by farthest-point sampling ("fps"), or by a greedy
@@ -59,6 +60,7 @@ class TensorGPR(KernelModel):
     kind: ClassVar[str] = "tensor"
 
     per: Literal["atom", "structure"] | None = eqx.field(static=True, default=None)
+    extensive: bool | None = eqx.field(static=True, default=None)
     inducing: int | None = eqx.field(static=True, default=None)
     selection: str = eqx.field(static=True, default="fps")
     primal: bool = eqx.field(static=True, default=False)
@@ -93,7 +95,7 @@ class TensorGPR(KernelModel):
         """
         # From here on the labels are under the target's own name.
         structures = check_frames(structures, self.target, array=self.array, per=self.per)
-        target = target_of(self.target, structures, self.per)
+        target = target_of(self.target, structures, self.per, extensive=self.extensive)
         groups, model = species_groups(self.species, target, structures), self.settled_for(structures)
         zeta, ratio = float(model.zeta), None if self.regularisation == "auto" else float(self.regularisation)
         checkpoints = {group: model._checkpoint(checkpoint, group, structures, target) for group in groups}
@@ -120,7 +122,7 @@ class TensorGPR(KernelModel):
     def tuning_problem(self, structures: Atoms | Iterable[Atoms], seed: int = 0, **options: Any) -> KernelTuning:
         """Cross-validated losses of a dense model; see `Model.tuning_problem`, with options of `CrossValidation`."""
         structures = check_frames(structures, self.target, array=self.array, per=self.per)
-        target = target_of(self.target, structures, self.per)
+        target = target_of(self.target, structures, self.per, extensive=self.extensive)
         fixed = {"zeta": "a primal model is linear in the features"} if self.primal else {}
         return KernelTuning(self, structures, target, HeldOutTensors, CrossValidation.of(seed, options), fixed)
 
@@ -237,7 +239,7 @@ class FittedTensorGPR(FittedKernelModel):
             for group, by_irrep in self.regressions.items():
                 own = {symbol: bases[symbol] for symbol in group}
                 regressions[group] = {
-                    irrep: (r.with_variance(own, zeta) if variance else r).with_contraction(own)
+                    irrep: (r.with_variance(own, zeta, self.target.extensive) if variance else r).with_contraction(own)
                     for irrep, r in by_irrep.items()
                 }
         return replace(self, bases=bases, regressions=regressions)

@@ -1,4 +1,4 @@
-"""Posterior variance of fitted regressions: of each centre of a piece, or of a sum over a structure.
+"""Posterior variance of fitted regressions: of each centre of a piece, or of a sum or mean over a structure.
 
 It is computed in float64 even where the values are in float32, because it is a small difference of large numbers.
 """
@@ -75,7 +75,7 @@ def require_factors(fitted: FittedRegressions) -> None:
 
 
 def variance_of_structure(fitted: FittedRegressions, atoms: Atoms) -> float:
-    """Variance of a structure's target, the sum over its centres, summed over components.
+    """Variance of a structure's target, the sum or mean over its centres, summed over components.
 
     Padded centres have no features, so they add nothing to any kernel.
     """
@@ -89,11 +89,12 @@ def variance_of_structure(fitted: FittedRegressions, atoms: Atoms) -> float:
             for index in [select([atoms], symbol)]
             if len(index[0])
         }
+        contributing = int(np.isin(np.asarray(atoms.symbols), list(fitted.bases)).sum())
         for regression in regressions.values():
             trace_of_sum = _dense_trace_of_sum if regression.sparse is None else _sparse_trace_of_sum
             trace = float(trace_of_sum(fitted, regression, features, zeta))
             variance += max(trace, 0.0) * regression.amplitude * regression.scale**2
-    return variance
+    return variance if fitted.target.extensive else variance / contributing**2
 
 
 def _dense_trace_of_sum(fitted: FittedRegressions, regression: IrrepRegression, features, zeta) -> Float[Array, ""]:

@@ -1,6 +1,5 @@
 """Training of a committee: one network after another, each with a checkpoint."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import numpy as np
 from jaxtyping import PyTree
 
 from efg_jax.network.backbone import Network
@@ -21,7 +19,7 @@ from efg_jax.network.training_loss import Objective
 from efg_jax.network.training_sets import TrainingData
 from efg_jax.precision import x64
 from efg_jax.storage.checkpoint import Checkpoint
-from efg_jax.storage.fingerprints import fingerprint
+from efg_jax.storage.fingerprints import array_digest, fingerprint
 from efg_jax.storage.plain_values import to_plain
 from efg_jax.version import __version__
 
@@ -76,7 +74,7 @@ def train_committee(
         "frozen": frozen,
     }
     own = [
-        Checkpoint(keeping.folder, identity | {"member": member, "start": _digest(_weights(network))})
+        Checkpoint(keeping.folder, identity | {"member": member, "start": array_digest(_weights(network))})
         for member, network in enumerate(begun.networks)
     ]
     if not keeping.resume:
@@ -111,7 +109,7 @@ def _identity(begun: Committee, data: TrainingData) -> dict[str, Any]:
         "validation": fingerprint(list(data.validation.values()), tuple(begun.targets)),
         "architecture": to_plain(begun.architecture),
         "targets": {name: target.to_dict() for name, target in begun.targets.items()},
-        "standards": _digest([standard.pack() for standard in begun.standards.values()]),
+        "standards": array_digest([standard.pack() for standard in begun.standards.values()]),
     }
 
 
@@ -135,14 +133,6 @@ def _trainable(network: Network, frozen: bool) -> PyTree:
     every = jax.tree.map(lambda _: not frozen, network)
     every = eqx.tree_at(lambda n: n.units, every, [False] * len(network.units))
     return eqx.tree_at(lambda n: n.heads, every, jax.tree.map(lambda _: True, network.heads))
-
-
-def _digest(tree: PyTree) -> str:
-    """Checksum of all numbers."""
-    checksum = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        checksum.update(np.ascontiguousarray(leaf).tobytes())
-    return checksum.hexdigest()[:32]
 
 
 def _of_member(progress: Progress | None, member: int, members: int) -> Progress | None:

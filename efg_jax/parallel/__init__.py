@@ -6,7 +6,7 @@ takes the same path at no cost.
 """
 
 from efg_jax.parallel.devices import data_mesh, replicated, sharded, summed
-from efg_jax.parallel.processes import barrier, count, first, initialise, my_share, rank, share, total
+from efg_jax.parallel.processes import barrier, count, first, from_first, initialise, my_share, rank, share, total
 from efg_jax.parallel.shards import Shards
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "count",
     "data_mesh",
     "first",
+    "from_first",
     "initialise",
     "my_share",
     "rank",

@@ -1,21 +1,22 @@
 """Several processes, on one machine or many, through `jax.distributed`: ranks, shares of the work, sums over all.
 
 Without `initialise` there is one process, of rank 0. All processes run the same program, and meet in the same order at
-`barrier`, `total` and `first`. When one dies, the others end with an error: at once if it was rank 0, otherwise after
-the time of silence given to `initialise`.
+`barrier`, `total`, `first` and `from_first`. When one dies, the others end with an error: at once if it was rank 0,
+otherwise after the time of silence given to `initialise`.
 """
 
+import io
 import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax._src import distributed
-from jax.experimental.multihost_utils import process_allgather
+from jax.experimental.multihost_utils import broadcast_one_to_all, process_allgather
 
 from efg_jax.errors import InputError
 from efg_jax.precision import x64
@@ -150,6 +151,30 @@ def first(function: Callable[[], Result]) -> Result | None:
     result = function() if rank() == 0 else None
     barrier("first")
     return result
+
+
+def from_first(function: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Named arrays that rank 0 computes, on all processes to the last bit.
+
+    For choices that hang on rounding, such as pivots: processors of different kinds would choose differently.
+
+    Raises:
+        InputError: another process has ended.
+    """
+    arrays = first(function)
+    if count() == 1:
+        return dict(arrays)
+    stream = io.BytesIO()
+    if arrays is not None:
+        np.savez(stream, **arrays)
+    content = np.frombuffer(stream.getvalue(), np.uint8)
+    try:
+        size = int(broadcast_one_to_all(np.int32(len(content))))
+        sent = broadcast_one_to_all(content if len(content) else np.zeros(size, np.uint8))
+    except jax.errors.JaxRuntimeError as error:
+        raise InputError(f"another process has ended ({_first_line(error)}); its own output says why") from error
+    with np.load(io.BytesIO(np.asarray(sent).tobytes()), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def _given(

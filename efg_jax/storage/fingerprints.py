@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from ase import Atoms
+from jaxtyping import PyTree
 
 
 def digest(identity: Mapping[str, Any]) -> str:
@@ -31,6 +33,16 @@ def fingerprint(structures: Sequence[Atoms], arrays: Sequence[str] = ()) -> str:
             array = np.ascontiguousarray(part)
             checksum.update(f"{array.dtype.kind} {array.shape}".encode())
             checksum.update(array.astype(np.float64).tobytes())
+    return checksum.hexdigest()[:32]
+
+
+def array_digest(tree: PyTree) -> str:
+    """Checksum of all arrays and numbers of a PyTree, to the last bit."""
+    checksum = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        array = np.asarray(leaf)
+        checksum.update(f"{array.dtype.str} {array.shape}".encode())
+        checksum.update(np.ascontiguousarray(array).tobytes())
     return checksum.hexdigest()[:32]
 
 

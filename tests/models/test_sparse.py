@@ -1,11 +1,17 @@
 """Sparse models: equal to dense ones with all environments, and close to them with fewer."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import stopped_fit
 from numpy.testing import assert_allclose
 from oracles.labelled_crystals import crystals
+from stopped_fit import Stopped, stop_after
 
 from efg_jax import InputError, TensorGPR, load
 from efg_jax.gp import sparse
@@ -114,18 +120,6 @@ def test_regularisation_is_found_by_held_out_folds(descriptor, train, test):
     assert error(found) < 1.5 * min(error(replace(model, regularisation=10.0**e).fit(train)) for e in (-6, -4, -2, 0))
 
 
-class Stopped(Exception):
-    pass
-
-
-def stop_after(chunks):
-    def stop(done, total, name):
-        if done == chunks:
-            raise Stopped
-
-    return stop
-
-
 @pytest.mark.parametrize(("target", "chunk"), [("efg", 2), ("dipole", 512)])
 def test_an_interrupted_fit_resumes(descriptor, train, test, tmp_path, monkeypatch, target, chunk):
     monkeypatch.setattr(sparse, "CHUNK", chunk)
@@ -145,6 +139,22 @@ def test_an_interrupted_fit_resumes(descriptor, train, test, tmp_path, monkeypat
     assert seen[-1][0] == seen[-1][1] == len(computed)
     assert difference(again.predict(test), expected) < 1e-12
     assert not (tmp_path / "kept").exists()
+
+
+def test_a_fit_that_is_resumed_on_another_processor_is_the_same_model(tmp_path, monkeypatch):
+    """The processor that stopped knows fewer instructions, and rounds otherwise."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"}
+    script = Path(__file__).with_name("stopped_fit.py")
+    stopped = subprocess.run(
+        [sys.executable, script, tmp_path], env=environment, capture_output=True, text=True, check=False
+    )
+    assert stopped.stdout.strip() == "stopped", stopped.stderr
+    monkeypatch.setattr(sparse, "CHUNK", 32)
+    frames, steps = stopped_fit.molecules(), []
+    resumed = stopped_fit.model().fit(frames, checkpoint=tmp_path, progress=lambda *step: steps.append(step))
+    assert steps[0][0] == 3
+    expected = stopped_fit.model().fit(frames).predict(frames[:10])
+    assert difference(np.concatenate(resumed.predict(frames[:10])), np.concatenate(expected)) < 1e-5
 
 
 def test_checkpoints_of_other_data_stay_and_damaged_ones_are_computed_again(descriptor, train, test, tmp_path, caplog):

@@ -115,6 +115,7 @@ def test_sums_over_processes_are_those_of_one(runs):
     assert runs.again[0]["sum"] == runs.again[1]["sum"]  # bit for bit
     assert all(process["twice"] == [[0, 11, 22]] * 2 for process in runs.again)
     assert all(process["dtype"] == "float64" for process in runs.again)
+    assert all(process["sent"] == [[0, 1, 2, 3, 4], True] for process in runs.again)
 
 
 @pytest.mark.parametrize(("size", "parts"), [(10, 3), (2, 5), (0, 2), (8, 4)])

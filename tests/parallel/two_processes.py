@@ -52,6 +52,8 @@ with jax.enable_x64(True):
     found["whole"] = sums_of(prediction(structures)) if parallel.rank() == 0 else None
 found["difference"] = difference(added, found.pop("whole") or added)
 found["twice"] = [parallel.total({"n": np.arange(3) * 10 ** parallel.rank()})["n"].tolist() for _ in range(2)]
+sent = parallel.from_first(lambda: {"chosen": np.arange(5) + parallel.rank(), "factor": np.eye(3) / 3})
+found["sent"] = [sent["chosen"].tolist(), bool((sent["factor"] == np.eye(3) / 3).all())]
 found["dtype"] = str(added["gram"].dtype)
 found["sum"] = float(added["sum"].sum())
 print(json.dumps(found), flush=True)
