@@ -29,6 +29,13 @@ SPECTRUM = Fields(
         "shift": {"metavar": "PPM", "group": SAMPLE},
         "indices": {"type": options.Indices, "group": SAMPLE},
         "merge": {"type": bool, "group": SAMPLE, "help": "Compute equivalent sites once."},
+        "motion": {
+            "type": Literal["rigid", "intermediate", "fast"],
+            "group": SAMPLE,
+            "help": "rigid: the spectra of the structures add up. The others take the structures for frames of one "
+            "trajectory; fast: motion above the Larmor frequency, one spectrum of the mean tensors; intermediate: "
+            "between the coupling and the Larmor frequency, the second order is its mean over the frames.",
+        },
         "spinning": {
             "type": Annotated[float, one(parse_spinning, metavar="HZ|inf|static")],
             "help": "Rate of magic-angle spinning: 20000, inf or static.",
@@ -115,9 +122,9 @@ def spectrum(
 ) -> None:
     """Simulate the powder spectrum of one isotope from tensors in files.
 
-    The structures of all files add up to one spectrum: polymorphs, snapshots, or what `efg-jax predict` wrote. Chemical
-    shifts need the shielding of a reference compound; --shift 0 does without shieldings. Every nucleus has the same
-    area.
+    The structures of all files add up to one spectrum: polymorphs, snapshots, or what `efg-jax predict` wrote; with
+    --motion they are frames of a trajectory, or the mean structure that `efg-jax average` wrote. Chemical shifts need
+    the shielding of a reference compound; --shift 0 does without shieldings. Every nucleus has the same area.
     Needs mrsimulator: `pip install 'efg-jax[spectra]'`.
 
     ```

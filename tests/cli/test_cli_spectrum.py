@@ -106,3 +106,32 @@ def test_nothing_to_write(silica, save, efg_jax_command):
     result = efg_jax_command("spectrum", save(silica[:1]), *O17, "--shift", "0")
     assert result.exit_code == 2
     assert "nothing to write" in result.stderr
+
+
+def test_the_frames_of_a_trajectory_and_their_mean_structure_make_one_spectrum(silica, save, efg_jax_command, tmp_path):
+    """Intermediate motion from the frames, and from what `average` writes of them."""
+    frames = [silica[0].copy() for _ in range(4)]
+    for number, atoms in enumerate(frames):
+        atoms.arrays["efg"] = atoms.arrays["efg"].reshape(-1, 3, 3)
+        if number % 2:
+            atoms.arrays["efg"] = atoms.arrays["efg"][:, ::-1, ::-1]
+        atoms.arrays["efg"] = atoms.arrays["efg"].reshape(-1, 9)
+    path, mean = save(frames, "md.extxyz"), tmp_path / "mean.extxyz"
+    asked = (*O17, "--shift", "0", "--spinning", "inf", "--points", "256", "--quiet", "--motion")
+    result = efg_jax_command("average", path, "--species", "O", "--field", "14.1", "--out", mean)
+    assert result.exit_code == 0, result.stderr
+    assert "⟨δ_QIS⟩ ppm" in result.stdout
+    tables = {}
+    for file, motion in ((path, "intermediate"), (mean, "intermediate"), (path, "fast"), (path, "rigid")):
+        out = tmp_path / "out.csv"
+        assert efg_jax_command("spectrum", file, *asked, motion, "--out", out).exit_code == 0
+        notes, _, tables[file, motion] = table(out)
+        assert notes["motion"] == motion
+    one, other, fast, rigid = tables.values()
+    np.testing.assert_allclose(one[:, 2], other[:, 2], atol=1e-4 * one[:, 2].max())
+    shifts = [(values[:, 1] * values[:, 2]).sum() / values[:, 2].sum() for values in (one, fast, rigid)]
+    assert shifts[0] < shifts[1] < 0  # more of the second order is left
+    np.testing.assert_allclose(shifts[0], shifts[2], rtol=0.02)  # the mean of the frames' centres of gravity
+    result = efg_jax_command("spectrum", path, *asked, "intermediate", "--mrsim", tmp_path / "m.mrsim")
+    assert result.exit_code == 2
+    assert "mrsimulator, whose file this is, cannot average" in result.stderr
