@@ -12,6 +12,7 @@ from efg_jax.spectra.conditions import Transitions, conditions
 from efg_jax.spectra.frequencies import larmor_frequency
 from efg_jax.spectra.motion import Motion, refuse_intermediate
 from efg_jax.spectra.nmr_sites import Sites
+from efg_jax.spectra.perturbation_range import warn_outside
 from efg_jax.spectra.simulate import DENSITY, notes, simulator_of, sites_of
 from efg_jax.spectra.window import choose_window, pattern_range
 from efg_jax.storage.atomic_write import atomic_write
@@ -63,6 +64,7 @@ def write_mrsim(
     wanted = conditions(
         found.isotope, field=field, efg=efg, spinning=spinning, transitions=transitions, order=order, csa=csa
     )
+    warn_outside(found.efg, found.isotope, wanted)
     line = parse_broadening(broadening)
     fwhm = line.hertz(larmor_frequency(found.isotope, field))
     axis = {"width": width, "offset": offset, "points": points}

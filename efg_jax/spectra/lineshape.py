@@ -1,8 +1,8 @@
 """Powder line shapes as pure functions of the tensors: differentiable, so that a spectrum can be a loss.
 
-Static samples and spinning at infinite rate, the central transition or all, first or second order, with the shift
-tensor in its true orientation to the field gradient. For sidebands of a finite rate and for two dimensions see
-:func:`efg_jax.spectra.spectrum` and :func:`efg_jax.spectra.mqmas`."""
+Static samples and spinning at infinite rate, the central transition or all, first or second order or, of static
+samples, exactly, with the shift tensor in its true orientation to the field gradient. For sidebands of a finite rate
+and for two dimensions see :func:`efg_jax.spectra.spectrum` and :func:`efg_jax.spectra.mqmas`."""
 
 from functools import partial
 from typing import Literal
@@ -14,10 +14,11 @@ from jaxtyping import Array, Float, Int, Real
 
 from efg_jax.errors import InputError
 from efg_jax.spectra.broadening import Shape, broaden
-from efg_jax.spectra.conditions import Conditions, Transitions, conditions
-from efg_jax.spectra.fluctuations import Fluctuations, moving_frequency
-from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
+from efg_jax.spectra.conditions import Method, Transitions, conditions
+from efg_jax.spectra.crystallites import ExactLines, Lines, PerturbedLines, floating, in_precision, lines_of
+from efg_jax.spectra.fluctuations import Fluctuations
 from efg_jax.spectra.grid import octahedral_grid
+from efg_jax.spectra.perturbation_range import warn_outside
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 
@@ -39,6 +40,7 @@ def powder_spectrum(
     spinning: float | int = 0.0,
     transitions: Transitions | None = None,
     order: Literal[1, 2] = 2,
+    method: Method = "perturbation",
     fwhm: Float[Array, ""] | float | int = 0.0,
     shape: Shape = "gaussian",
     density: int = 32,
@@ -61,7 +63,11 @@ def powder_spectrum(
         field: T.
         spinning: 0 (static) or infinity.
         transitions: "central" or "all", weighted by |⟨m−1|I₋|m⟩|²; None: central where the spin has one.
-        order: 1 or 2.
+        order: 1 or 2, of perturbation theory; a warning says where it is used outside its range (unless the tensors are
+            traced).
+        method: "perturbation", or "exact" diagonalisation of the Hamiltonian for every orientation, of static samples.
+            Intensities then are those of the exact states, and "all" are the transitions between any two levels. In
+            float32 frequencies are rounded to about 10⁻⁶ of the Larmor frequency, 1 ppm.
         fwhm: full width at half maximum of the broadening, Hz; 0: none.
         shape: "gaussian" or "lorentzian".
         density: triangles along an edge of the octahedron: 4·density² orientations.
@@ -73,41 +79,31 @@ def powder_spectrum(
         Intensity per Hz: each site integrates to its weight.
 
     Raises:
-        InputError: unusable conditions, a finite spinning rate, an uneven axis, or no efg where it is needed.
+        InputError: unusable conditions, a finite spinning rate, an uneven axis, no efg where it is needed, or
+            method="exact" of a spinning sample or with fluctuations.
     """
     nucleus = find_isotope(isotope)
-    wanted = conditions(
-        nucleus, field=field, spinning=spinning, transitions=transitions, order=order, efg=efg is not None
-    )
+    asked = {"transitions": transitions, "order": order, "method": method, "efg": efg is not None}
+    wanted = conditions(nucleus, field=field, spinning=spinning, **asked)
     if wanted.mode == "finite":
         raise InputError(
             "sidebands of a finite rate are not in this line shape; take spinning=0, inf, or spectrum(...)"
         )
+    if method == "exact" and fluctuations is not None:
+        raise InputError("exact diagonalisation has no motion; leave fluctuations out, or take method='perturbation'")
+    warn_outside(efg, nucleus, wanted)
     first, width = _axis(np.asarray(frequencies))
-    shift = _floating(shift)
+    shift = floating(shift)
     if shift.ndim == 1:
         shift = shift[:, None, None] * jnp.eye(3, dtype=shift.dtype)[None]
-    efg = jnp.zeros_like(shift) if efg is None else _floating(efg)
+    efg = jnp.zeros_like(shift) if efg is None else floating(efg)
     grid = octahedral_grid(density)
-    lines, shares = _lines(nucleus, wanted)
-    numbers = [jnp.asarray(value, dtype=shift.dtype) for value in (lines, shares, grid.directions, grid.weights)]
+    numbers = [jnp.asarray(value, dtype=shift.dtype) for value in (grid.directions, grid.weights)]
     axis = jnp.asarray([first, width], dtype=shift.dtype)
-    moved = jax.tree.map(partial(jnp.asarray, dtype=shift.dtype), fluctuations)
-    raw = _sites((efg, shift, moved), *numbers, jnp.asarray(grid.triangles), axis, wanted.mode, len(frequencies))
+    kernel, moved = (in_precision(tree, shift.dtype) for tree in (lines_of(nucleus, wanted), fluctuations))
+    raw = _sites((efg, shift, moved), kernel, *numbers, jnp.asarray(grid.triangles), axis, len(frequencies))
     broadened = broaden(raw, width, fwhm, shape)
     return broadened if weights is None else broadened * weights[:, None]
-
-
-def _floating(values: Real[Array, "..."]) -> Float[Array, "..."]:
-    values = jnp.asarray(values)
-    return values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(float)
-
-
-def _lines(nucleus: Isotope, wanted: Conditions) -> tuple[Float[np.ndarray, "lines 5"], Float[np.ndarray, " lines"]]:
-    """Coefficients of the transitions, and their shares of the intensity."""
-    found = transitions(nucleus, wanted)
-    weights = np.array([line.weight for line in found])
-    return np.array([line.coefficients for line in found]), weights / weights.sum()
 
 
 def _axis(frequencies: np.ndarray) -> tuple[float, float]:
@@ -121,31 +117,28 @@ def _axis(frequencies: np.ndarray) -> tuple[float, float]:
     return float(frequencies[0]), width
 
 
-@partial(jax.jit, static_argnames=("mode", "points"))
+@partial(jax.jit, static_argnames="points")
 def _sites(
     tensors: tuple[Tensors, Tensors, Fluctuations | None],
-    lines: Float[Array, "lines 5"],
-    shares: Float[Array, " lines"],
+    kernel: PerturbedLines | ExactLines,
     directions: Float[Array, "vertices 3"],
     weights: Float[Array, " triangles"],
     triangles: Int[Array, "triangles 3"],
     axis: Float[Array, "2"],
-    mode: str,
     points: int,
 ) -> Float[Array, "sites points"]:
-    """Intensity per Hz without broadening; one compilation for all nuclei and conditions."""
-    kernel = static_frequency if mode == "static" else spinning_frequency
+    """Intensity per Hz without broadening; one compilation for all nuclei and conditions, exactly for all of a spin."""
     first, width = axis[0], axis[1]
     edges = first + width * (jnp.arange(points + 1, dtype=axis.dtype) - 0.5)
 
-    def of_line(own: tuple, coefficients: Array) -> Float[Array, " points"]:
-        line = Transition.of(coefficients)
-        at = jax.vmap(lambda n: moving_frequency(kernel, *own, n, line))(directions)
-        return _histogram(jnp.sort(at[triangles], axis=-1), weights, edges, width) / width
+    def of_line(line: Lines) -> tuple[Float[Array, " points"], Float[Array, ""]]:
+        shares = weights * jnp.mean(line.intensity[triangles], axis=-1)
+        curve = _histogram(jnp.sort(line.frequency[triangles], axis=-1), shares, edges, width) / width
+        return curve, jnp.sum(shares)
 
     def of_site(own: tuple) -> Float[Array, " points"]:
-        curves = jax.lax.map(partial(of_line, own), lines)
-        return jnp.sum(shares[:, None] * curves, axis=0)
+        curves, areas = jax.lax.map(of_line, kernel(own, directions))
+        return jnp.sum(curves, axis=0) / jnp.sum(areas)
 
     # One site after the other: a site alone already fills the processor, and all at once would fill the memory.
     return jax.lax.map(of_site, tensors)
@@ -157,7 +150,7 @@ def _histogram(
     edges: Float[Array, " edges"],
     width: Float[Array, ""],
 ) -> Float[Array, " bins"]:
-    """Share of the triangles in each bin; piece by piece, and forgotten between the passes of a gradient."""
+    """Weight of the triangles in each bin; piece by piece, and forgotten between the passes of a gradient."""
     pieces = -(-len(weights) // CHUNK)
     padding = pieces * CHUNK - len(weights)
     corners = jnp.pad(corners, ((0, padding), (0, 0))).reshape(pieces, CHUNK, 3)

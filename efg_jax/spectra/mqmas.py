@@ -15,6 +15,7 @@ from efg_jax.spectra.conditions import Conditions, conditions
 from efg_jax.spectra.frequencies import MAGIC_ANGLE, larmor_frequency, transition
 from efg_jax.spectra.motion import Motion, refuse_intermediate
 from efg_jax.spectra.nmr_sites import Sites
+from efg_jax.spectra.perturbation_range import warn_outside
 from efg_jax.spectra.simulate import configure, notes, pieces, sites_of
 from efg_jax.spectra.spectrum_result import Spectrum2D
 from efg_jax.spectra.window import Window, choose_window, isotropic_frequencies, pattern_range
@@ -68,6 +69,7 @@ def mqmas(
     refuse_intermediate(found, "MQMAS")
     _check(found, quanta)
     wanted = conditions(found.isotope, field=field, spinning=np.inf, transitions="central", csa=csa)
+    warn_outside(found.efg, found.isotope, wanted)
     line = parse_broadening(broadening)
     larmor = larmor_frequency(found.isotope, field)
     fwhm = line.hertz(larmor)

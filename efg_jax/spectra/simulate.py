@@ -14,12 +14,13 @@ from efg_jax.errors import InputError
 from efg_jax.precision import x64
 from efg_jax.spectra import bridge
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
-from efg_jax.spectra.conditions import Conditions, Transitions, conditions
+from efg_jax.spectra.conditions import Conditions, Method, Transitions, conditions
 from efg_jax.spectra.frequencies import larmor_frequency, transitions
 from efg_jax.spectra.lineshape import powder_spectrum
 from efg_jax.spectra.merging import merge as merge_sites
-from efg_jax.spectra.motion import Motion, moving_sites, require_one_orientation
+from efg_jax.spectra.motion import Motion, moving_sites, refuse_intermediate, require_one_orientation
 from efg_jax.spectra.nmr_sites import Sites, sites
+from efg_jax.spectra.perturbation_range import warn_outside
 from efg_jax.spectra.spectrum_result import Spectrum
 from efg_jax.spectra.window import (
     MARGIN,
@@ -73,6 +74,7 @@ def spectrum(
     spinning: float | int = 0.0,
     transitions: Transitions | None = None,
     order: int = 2,
+    method: Method = "perturbation",
     csa: bool = True,
     efg: bool = True,
     broadening: str | float | int | Broadening = 0.0,
@@ -101,6 +103,9 @@ def spectrum(
         spinning: 0 (static), a rate in Hz, or infinity, about the magic angle.
         transitions: "central" or "all"; None: central for spins 1/2, 3/2, ..., all for integer ones.
         order: of the quadrupolar coupling: 1, or 2 for both.
+        method: "perturbation" theory, or "exact" diagonalisation of each orientation's Hamiltonian, by our own line
+            shape (`powder_spectrum`), without spinning; "all" then has every line between two levels, and a warning
+            tells where perturbation theory is used outside its range.
         csa: False leaves the anisotropy of the shift out.
         efg: False leaves the quadrupolar coupling out.
         broadening: "200 Hz", "lorentzian 1 ppm", a number in Hz, or `Broadening`; full width at half maximum.
@@ -121,18 +126,23 @@ def spectrum(
 
     Raises:
         InputError: as :func:`efg_jax.spectra.nmr_sites`; conditions out of range; spinning too slow for its sidebands;
-            mrsimulator is not installed; motion between structures of different atoms or of cells that turn, or
-            intermediate motion with a finite rate of spinning or merged sites.
+            mrsimulator is not installed; method="exact" of a spinning sample or with intermediate motion; motion
+            between structures of different atoms or of cells that turn, or intermediate motion with a finite rate of
+            spinning or merged sites.
     """
     choice = {"reference": reference, "shift": shift, "indices": indices}
     found = sites_of(atoms, isotope, choice, efg=efg, merge=merge, motion=motion)
-    asked = {"transitions": transitions, "order": order, "csa": csa, "efg": efg}
+    asked = {"transitions": transitions, "order": order, "method": method, "csa": csa, "efg": efg}
     wanted = conditions(found.isotope, field=field, spinning=spinning, **asked)
+    if method == "exact":
+        refuse_intermediate(found, "exact diagonalisation")
     if found.fluctuations is not None and wanted.mode == "finite":
         raise InputError(
             "sidebands of a finite rate are not computed for motion='intermediate'; take spinning=0 or inf "
             "(command line: --spinning static, or inf)"
         )
+    if found.fluctuations is None:  # our own line shape warns itself
+        warn_outside(found.efg, found.isotope, wanted)
     axis = {"width": width, "offset": offset, "points": points}
     setup = _setup(found, wanted, parse_broadening(broadening), axis)
     setup, raw = _whole(setup, density, per_site)
@@ -192,7 +202,8 @@ def notes(found: Sites, wanted: Conditions, broadening: Broadening, choice: dict
         "field_t": wanted.field,
         "spinning_hz": wanted.spinning if wanted.mode != "infinite" else "inf",  # JSON has no infinity
         "transitions": wanted.transitions,
-        "order": wanted.order,
+        "method": wanted.method,
+        **({"order": wanted.order} if wanted.method == "perturbation" else {}),
         "csa": wanted.csa,
         "efg": wanted.efg and found.efg is not None,
         "broadening": str(broadening),
@@ -238,12 +249,16 @@ def _whole(setup: Setup, density: int, per_site: bool) -> tuple[Setup, Float[np.
 
 def _simulate(setup: Setup, density: int, per_site: bool) -> Float[np.ndarray, "curves points"]:
     """Intensity per Hz of each site, its number of nuclei included; or one curve, their sum."""
-    found, wanted = setup.found, setup.wanted
-    # mrsimulator leaves out sites whose isotropic frequency lies outside of the window, with all that they have in it.
-    low, high = isotropic_range(found, wanted)
-    margin = MARGIN * (high - low) + 2.0 * setup.window.step
-    window, asked_for = setup.window.extended(low - margin, high + margin)
-    simulate = _simulate_piece if found.fluctuations is None else _simulate_moving
+    found, wanted, window = setup.found, setup.wanted, setup.window
+    if wanted.method == "exact" or found.fluctuations is not None:
+        simulate, asked_for = _simulate_ourselves, slice(None)
+    else:
+        # mrsimulator leaves out sites whose isotropic frequency lies outside of the window, with all that they have in
+        # it.
+        low, high = isotropic_range(found, wanted)
+        margin = MARGIN * (high - low) + 2.0 * window.step
+        window, asked_for = window.extended(low - margin, high + margin)
+        simulate = _simulate_piece
     curves = [simulate(piece, wanted, window, density)[:, asked_for] for piece in pieces(found, PIECE // window.points)]
     return np.concatenate(curves) if per_site else sum(curve.sum(axis=0, keepdims=True) for curve in curves)
 
@@ -277,7 +292,7 @@ def _simulate_piece(
     return amplitudes[:-1] / area * float(found.count.sum())
 
 
-def _simulate_moving(
+def _simulate_ourselves(
     found: Sites, wanted: Conditions, window: Window, density: int
 ) -> Float[np.ndarray, "sites points"]:
     with x64():
@@ -288,7 +303,7 @@ def _simulate_moving(
         efg, shift, fluctuations, count = given
         curves = powder_spectrum(
             efg, shift, window.frequencies(), isotope=found.isotope, field=wanted.field, spinning=wanted.spinning,
-            transitions=wanted.transitions, order=wanted.order, density=density, weights=count,
+            transitions=wanted.transitions, order=wanted.order, method=wanted.method, density=density, weights=count,
             fluctuations=fluctuations,
         )  # fmt: skip
         return np.asarray(curves)

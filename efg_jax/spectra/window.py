@@ -1,7 +1,6 @@
 """Frequency windows that hold a whole powder pattern."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,9 @@ from jaxtyping import Array, Float
 from efg_jax.errors import InputError
 from efg_jax.precision import x64
 from efg_jax.spectra.conditions import Conditions
-from efg_jax.spectra.fluctuations import Fluctuations, moving_frequency
-from efg_jax.spectra.frequencies import Transition, spinning_frequency, static_frequency, transitions
+from efg_jax.spectra.crystallites import ExactLines, PerturbedLines, in_precision, lines_of
+from efg_jax.spectra.fluctuations import Fluctuations
+from efg_jax.spectra.frequencies import Transition, transitions
 from efg_jax.spectra.nmr_sites import Sites
 from efg_jax.structures.padding import bucket
 from efg_jax.tensors.powder import field_directions
@@ -20,6 +20,7 @@ from efg_jax.tensors.powder import field_directions
 DIRECTIONS = 600  # that look for the ends of a pattern; the margin makes up for what they miss
 MARGIN = 0.08  # of the pattern, on either side
 TAILS = {"gaussian": 2.0, "lorentzian": 15.0}  # widths of broadening on either side: 2e-6 and 2 % of a line lie beyond
+FORBIDDEN = 3e-3  # of the intensity: what the weakest exact lines may hold together to be left out of a range
 NARROWEST = 200.0  # Hz; a window for isotropic lines without broadening
 FEWEST, MOST = 1024, 65536  # points of an automatic axis
 POINTS_PER_WIDTH = 4.0
@@ -60,20 +61,17 @@ class Window:
         return Window(points * self.step, offset, points), slice(before, before + self.points)
 
 
-def pattern_range(
-    found: Sites, conditions: Conditions, lines: tuple[Transition, ...] | None = None
-) -> tuple[float, float]:
+def pattern_range(found: Sites, conditions: Conditions) -> tuple[float, float]:
     """Lowest and highest frequency of the powder patterns of all sites, sidebands included, Hz.
 
     Args:
         found: sites.
         conditions: of the measurement. With a finite rate the range is that of the static sample and at least two
-            sidebands on either side.
-        lines: transitions; None: those of the conditions.
+            sidebands on either side. Of exact lines the weakest, with `FORBIDDEN` of the intensity together, do not
+            count.
     """
-    lines = lines or transitions(found.isotope, conditions)
     with x64():
-        low, high = _range(found, conditions, lines)
+        low, high = _range(found, conditions)
     if conditions.mode == "finite":
         low, high = low - 2.0 * conditions.spinning, high + 2.0 * conditions.spinning
     return low, high
@@ -115,7 +113,7 @@ def counted_fluctuations(found: Sites, conditions: Conditions) -> Fluctuations |
     return found.fluctuations._replace(shift=np.zeros_like(found.fluctuations.shift))
 
 
-def _range(found: Sites, conditions: Conditions, lines: tuple[Transition, ...]) -> tuple[float, float]:
+def _range(found: Sites, conditions: Conditions) -> tuple[float, float]:
     shift = counted_shifts(found, conditions)
     efg = found.efg if found.efg is not None and conditions.efg else np.zeros_like(shift)
     extra = bucket(len(shift)) - len(shift)
@@ -124,28 +122,25 @@ def _range(found: Sites, conditions: Conditions, lines: tuple[Transition, ...]) 
         (efg, shift, counted_fluctuations(found, conditions)),
     )
     directions = jnp.asarray(field_directions(DIRECTIONS))
-    ends = [
-        _ends(tensors, directions, jnp.asarray(np.array(line.coefficients)), conditions.mode == "infinite")
-        for line in lines
-    ]
-    return min(float(low) for low, _ in ends), max(float(high) for _, high in ends)
+    low, high = _ends(tensors, directions, in_precision(lines_of(found.isotope, conditions), directions.dtype))
+    return float(low), float(high)
 
 
-@partial(jax.jit, static_argnums=3)
+@jax.jit
 def _ends(
     tensors: tuple[Float[Array, "n 3 3"], Float[Array, "n 3 3"], Fluctuations | None],
     directions: Float[Array, "k 3"],
-    coefficients: Float[Array, "5"],
-    infinite: bool,
+    kernel: PerturbedLines | ExactLines,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    line = Transition.of(coefficients)
-    kernel = spinning_frequency if infinite else static_frequency
+    def of_site(own: tuple) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        lines = kernel(own, directions)
+        strength = jnp.mean(lines.intensity, axis=1)
+        weaker = jnp.sum(jnp.where(strength[None] <= strength[:, None], strength[None], 0.0), axis=1)
+        shown = (weaker > FORBIDDEN * jnp.sum(strength))[:, None]
+        ends = (jnp.where(shown, lines.frequency, side * jnp.inf) for side in (1.0, -1.0))
+        return jnp.min(next(ends)), jnp.max(next(ends))
 
-    def at(direction: Float[Array, "3"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        frequencies = jax.vmap(lambda *own: moving_frequency(kernel, *own, direction, line))(*tensors)
-        return jnp.min(frequencies), jnp.max(frequencies)
-
-    low, high = jax.lax.map(at, directions)
+    low, high = jax.lax.map(of_site, tensors)
     return jnp.min(low), jnp.max(high)
 
 
