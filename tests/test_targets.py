@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.testing import assert_allclose, assert_array_equal
 
 from efg_jax.errors import InputError
-from efg_jax.structures.targets import KNOWN, Target, find, from_irreps, labels, target_of, tensors_in, to_irreps
+from efg_jax.structures.targets import EXTENSIVE, KNOWN, Target, find, from_irreps, labels, target_of, tensors_in, to_irreps
 
 RNG = np.random.default_rng(0)
 
@@ -106,7 +106,7 @@ def test_an_unknown_name_takes_its_kind_from_the_data(value, kind, irreps):
 def test_structure_targets_are_found_in_info_and_in_calculators():
     atoms = molecule("H2O")
     atoms.info["hyper"] = matrices(1)[0]
-    assert target_of("hyper", [atoms]).per == "structure"
+    assert target_of("hyper", [atoms], extensive=True).per == "structure"
     atoms.calc = SinglePointCalculator(atoms, dipole=np.ones(3), energy=-3.0, forces=np.ones((3, 3)))
     assert target_of("dipole", [atoms]) == KNOWN["dipole"]
     assert target_of("energy", [atoms]) == KNOWN["energy"]
@@ -114,6 +114,33 @@ def test_structure_targets_are_found_in_info_and_in_calculators():
     assert (forces.per, forces.kind) == ("atom", "vector")
     atoms.arrays["energy"] = np.ones(3)
     assert target_of("energy", [atoms], per="atom").per == "atom"
+    atoms.calc.results["stress"] = np.arange(6.0)  # Voigt's order: xx, yy, zz, yz, xz, xy
+    stress = target_of("stress", [atoms])
+    assert (stress.kind, stress.extensive, stress.symmetric) == ("matrix", False, True)
+    assert_array_equal(labels([atoms], stress)[0], [[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+
+
+def test_whether_a_structures_target_grows_with_the_cell_is_known_or_asked():
+    atoms = molecule("H2O")
+    atoms.info |= {"hyper": matrices(1)[0], "dielectric": np.eye(3), "energy": 1.0}
+    assert target_of("hyper", [atoms], extensive=True).extensive
+    assert not target_of("hyper", [atoms], extensive=False).extensive
+    with pytest.raises(InputError, match="grows with the cell is not known; say extensive=True"):
+        target_of("hyper", [atoms])
+    assert target_of("energy", [atoms]).extensive
+    assert not target_of("dielectric", [atoms]).extensive
+    assert not target_of("eps", [_renamed(atoms)], extensive=False, array="dielectric").extensive
+    assert not target_of("dielectric", [_renamed(atoms)], array="eps").extensive
+    with pytest.raises(InputError, match="per atom, and only a target of structures"):
+        target_of("efg", [water(efg=traceless())], extensive=True)
+    for target in KNOWN.values():
+        assert target.per == "atom" or target.extensive == EXTENSIVE[target.name]
+
+
+def _renamed(atoms):
+    renamed = atoms.copy()
+    renamed.info["eps"] = renamed.info["dielectric"]
+    return renamed
 
 
 def test_frames_that_disagree_in_shape_are_both_named():

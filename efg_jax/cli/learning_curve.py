@@ -119,7 +119,7 @@ def learning_curve(
         # Before anything is read; where the data decide on the kinds, both are ready.
         models = _models(choices, labels, given)
         progress.stage(f"reading {listed(data)}")
-        frames, targets = labels.read(data, (labels.one_target(),), given.get("per"))
+        frames, targets = labels.read(data, (labels.one_target(),), given.get("per"), given.get("extensive"))
         if not choices.model and not targets[labels.one_target()].is_efg:
             del models["scalar"]
         curve = _measure(progress, models, frames, given.of(PLAN) | {"cache": cache, "resume": outputs.resume})

@@ -62,7 +62,7 @@ KERNEL = Fields(
     },
     REGRESSION,
 )
-PER = Fields("efg_jax.gp.tensor_gpr:TensorGPR", {"per": {}}, DATA)
+PER = Fields("efg_jax.gp.tensor_gpr:TensorGPR", {"per": {}, "extensive": {"negative": "--intensive"}}, DATA)
 SPARSE = Fields("efg_jax.gp.tensor_gpr:TensorGPR", {"inducing": {}, "selection": {}, "primal": {}}, SPARSE_MODELS)
 SIZES = Fields(
     "efg_jax.network.architecture:Architecture",

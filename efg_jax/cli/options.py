@@ -145,7 +145,7 @@ class Labels:
             raise InputError("--array names the array of one target; with several, rename the arrays of the files")
 
     def read(
-        self, data: Sequence[str], targets: Sequence[str], per: str | None = None
+        self, data: Sequence[str], targets: Sequence[str], per: str | None = None, extensive: bool | None = None
     ) -> "tuple[list[Atoms], dict[str, Target]]":
         """Structures that carry the targets under their own names (of several targets, one is enough).
 
@@ -153,6 +153,7 @@ class Labels:
             data: files or data sets.
             targets: names of what is learned.
             per: whether a single target belongs to atoms or to structures; None: as the structures carry it.
+            extensive: whether a structure's target is a sum over atoms or a mean; None: as its name says.
 
         Returns:
             The structures, and what the targets are.
@@ -167,7 +168,7 @@ class Labels:
             frames = labelled_frames(targets, None, frames, "the training set")
             return frames, {name: atomic_target(name, frames) for name in targets}
         frames = check_frames(frames, targets[0], self.array, per=per)
-        return frames, {targets[0]: target_of(targets[0], frames, per)}
+        return frames, {targets[0]: target_of(targets[0], frames, per, extensive=extensive)}
 
 
 @FLAT

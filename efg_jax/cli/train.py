@@ -111,7 +111,7 @@ def train(
     quiet = join_processes(outputs.quiet) if outputs.distributed else outputs.quiet
     with Progress(quiet) as progress:
         progress.stage(f"reading {listed(data)}")
-        frames, targets = labels.read(data, learner.targets, learner.model.per)
+        frames, targets = labels.read(data, learner.targets, learner.model.per, learner.model.extensive)
         training, held_out = _divided(frames, targets, learner, division)
         fitted = _fitted(
             learner,

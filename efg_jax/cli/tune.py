@@ -155,7 +155,7 @@ def tune(
         progress.stage("loading JAX")
         model, search = _start(choices, labels, given)
         progress.stage(f"reading {listed(data)}")
-        frames, _ = labels.read(data, model.targets, model.per)
+        frames, _ = labels.read(data, model.targets, model.per, model.extensive)
         model = model_options.contracted(model, frames, choices.contract)
         search["cache"] = outputs.cache or outputs.out.with_suffix(".cache")
         search["resume"] = outputs.resume or outputs.cache is not None

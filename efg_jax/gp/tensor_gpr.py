@@ -47,8 +47,8 @@ class TensorGPR(KernelModel):
     Args:
         descriptor, species, target, zeta, regularisation, array: see `KernelModel`.
         per: learn one target an atom, or one a structure; None: as the structures carry it.
-        extensive: a structure's target is the sum of contributions of its atoms (energy, dipole), or their mean
-            (permittivity); None: as the name says, if it is known.
+        extensive: whether a structure's target is the sum of contributions of its atoms (energy, dipole) or their mean
+            (permittivity); None: as its name says, if that is known.
         inducing: make the model sparse, of this many environments of each species; memory then no longer grows with
             the training set, and "auto" finds ρ by five held-out folds of structures. None: dense.
         selection: how the inducing environments are chosen: by farthest-point sampling ("fps"), or by a greedy

@@ -105,8 +105,9 @@ def plan(models: Mapping[str, Model], structures: Atoms | Iterable[Atoms], test:
     """
     first = next(iter(models.values()))
     name, per = first.targets[0], next((model.per for model in models.values() if model.per), None)
+    extensive = next((model.extensive for model in models.values() if model.extensive is not None), None)
     structures = check_frames(structures, name, array=first.array, per=per)
-    target = target_of(name, structures, per)
+    target = target_of(name, structures, per, extensive=extensive)
     training, held_out = split(structures, test, seed)
     elements = sorted({symbol for atoms in structures for symbol in atoms.symbols})
     learners = {}

@@ -100,6 +100,11 @@ class Model(eqx.Module):
         """Whether the target belongs to atoms or to structures; None: as the structures carry it."""
         return None
 
+    @property
+    def extensive(self) -> bool | None:
+        """Whether a structure's target is a sum over atoms or a mean; None: as its name says."""
+        return None
+
     def check_target(self, target: Target) -> None:
         """Check that this kind of model can learn a target.
 
@@ -226,8 +231,9 @@ class FittedModel(eqx.Module):
 
         Returns:
             Cartesian values in the target's unit and shape, one row an atom: row ``k`` belongs to ``positions[k]`` (of
-            `Neighbours`, to centre ``k``). For a target per structure they are the atoms' contributions, which add up
-            to it. Rows of atoms that are not predicted, and of padding, have no meaning.
+            `Neighbours`, to centre ``k``). For a target per structure they are the atoms' contributions, of which it is
+            the sum, or the mean if it is intensive. Rows of atoms that are not predicted, and of padding, have no
+            meaning.
         """
 
     @abstractmethod

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
+from ase.stress import voigt_6_to_full_3x3_stress
 from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
@@ -43,6 +44,13 @@ RESULT_AXES = {
     "stress": 1,
     "dielectric_tensor": 2,
 }
+EXTENSIVE = {
+    **dict.fromkeys(("energy", "free_energy", "magmom", "dipole", "polarizability", "polarisability", "virial"), True),
+    **dict.fromkeys(("dielectric", "dielectric_tensor", "susceptibility", "polarization", "stress", "band_gap"), False),
+}
+"""Whether a known quantity of a structure grows with the cell: twice the cell has twice the energy, but the same
+permittivity. ``susceptibility`` and ``polarization`` are those per volume.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,13 +59,14 @@ class Target:
 
     Attributes:
         name: what it is called in models, reports and output files.
-        per: one value per atom, or one per structure (then a sum over atoms).
+        per: one value per atom, or one per structure.
         kind: Cartesian shape: scalar (), vector (3,), matrix (3, 3).
         irreps: its irreducible parts as (order λ, parity), parity +1 proper and −1 pseudo.
         unit: unit of the values; empty: whatever the data have.
         symmetric: V_ij = V_ji (matrices).
         traceless: Tr V = 0 (matrices).
         array: name under which frames carry it, if it differs from `name`.
+        extensive: of a structure's target, whether it is a sum over atoms (energy, dipole) or a mean (permittivity).
     """
 
     name: str
@@ -68,6 +77,7 @@ class Target:
     symmetric: bool = False
     traceless: bool = False
     array: str | None = None
+    extensive: bool = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,8 +116,8 @@ KNOWN: dict[str, Target] = {
         Target("dipole", "structure", "vector", IRREPS["vector"], "e Å"),
         _POLARIZABILITY,
         replace(_POLARIZABILITY, name="polarisability"),
-        replace(_POLARIZABILITY, name="dielectric"),
-        replace(_POLARIZABILITY, name="dielectric_tensor"),
+        replace(_POLARIZABILITY, name="dielectric", extensive=False),
+        replace(_POLARIZABILITY, name="dielectric_tensor", extensive=False),
         Target("energy", "structure", "scalar", IRREPS["scalar"], "eV"),
     )
 }
@@ -144,7 +154,9 @@ def find(atoms: Atoms, key: str, per: Per | None = None) -> tuple[Per, np.ndarra
         found.append(("structure" if np.ndim(results[key]) == RESULT_AXES.get(key) else "atom", results[key]))
     for where, value in found:
         if per in (None, where):
-            return where, _as_array(value)
+            value = _as_array(value)
+            voigt = where == "structure" and key == "stress" and value.shape == (6,)
+            return where, voigt_6_to_full_3x3_stress(value) if voigt else value
     return None
 
 
@@ -231,7 +243,13 @@ def shaped(
     return actual, value.astype(np.float64, copy=False).reshape(lead + SHAPES[actual])
 
 
-def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array: str | None = None) -> Target:
+def target_of(
+    name: str,
+    frames: Sequence[Atoms],
+    per: Per | None = None,
+    array: str | None = None,
+    extensive: bool | None = None,
+) -> Target:
     """The target called ``name`` as these frames carry it.
 
     A name that is not in `KNOWN` gets its kind from the shape of the data. Irreps that the data do not have (largest
@@ -242,10 +260,11 @@ def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array:
         frames: structures; those that carry no tensor at all count as unlabelled.
         per: per atom or per structure; None: whichever the frames have.
         array: name under which the frames carry it, if it differs.
+        extensive: whether a structure's target is a sum over atoms or a mean; None: as `EXTENSIVE` knows its name.
 
     Raises:
         InputError: no frame has it; frames differ in shape; one frame has it and another carries a different tensor
-            instead.
+            instead; whether a structure's target is a sum or a mean is not known, or said of a target of atoms.
     """
     key = array or name
     known = KNOWN.get(name)
@@ -278,7 +297,25 @@ def target_of(name: str, frames: Sequence[Atoms], per: Per | None = None, array:
         target = replace(known, per=first[1], array=array if array != name else None)
     else:
         target = Target(name, first[1], first[2], IRREPS[first[2]], array=array)
+    target = replace(target, extensive=_is_extensive(name, first[1], extensive))
     return _without_empty_irreps(target, np.concatenate(values))
+
+
+def _is_extensive(name: str, per: Per, given: bool | None) -> bool:
+    """Whether a structure's target is a sum over atoms; of a target of atoms True, which has no meaning."""
+    if per == "atom":
+        if given is not None:
+            raise InputError(
+                f"'{name}' is given per atom, and only a target of structures is extensive or intensive; leave that out"
+            )
+        return True
+    if given is None and name not in EXTENSIVE:
+        raise InputError(
+            f"'{name}' belongs to structures, and whether it grows with the cell is not known; say extensive=True for "
+            "a sum over atoms (energy, dipole) or extensive=False for a mean (permittivity, band gap) (command line: "
+            "--extensive or --intensive)"
+        )
+    return EXTENSIVE[name] if given is None else given
 
 
 def different(key: str, having: Atoms, at: int, others: Sequence[str], lacking: Atoms, position: int) -> InputError:
