@@ -9,17 +9,16 @@ from jaxtyping import Bool, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.observables.arrays import values_and_gradients, values_of
-from efg_jax.structures.crystal_frame import crystal_axes, has_crystal_frame
 from efg_jax.structures.padding import lengthen
 from efg_jax.structures.targets import place_of
 from efg_jax.tensors.quantities import Context, Quantity
 from efg_jax.trajectories.averaged_tensors import AveragedTensor, averaged_tensor
 from efg_jax.trajectories.blocks import BlockSums
-from efg_jax.trajectories.continuity import Continuity
 from efg_jax.trajectories.correlator import Correlator
 from efg_jax.trajectories.distributions import Reservoir
-from efg_jax.trajectories.frame_labels import Key, label_of, mask_of, tensors_of, tracked_atoms
+from efg_jax.trajectories.frame_labels import Key, label_of, mask_of
 from efg_jax.trajectories.running_means import RunningMeans, Snapshot
+from efg_jax.trajectories.tracked_tensors import TrackedTensors
 
 MOST_LABELS = 1000
 BATCH = 256  # tensors whose quantities are computed at once; a call of a compiled function costs as much as some frames
@@ -115,18 +114,7 @@ class Accumulator:
         options, number = self.options, self.frames
         if self.reference is None:
             self._begin(atoms, number)
-        positions = self._continuity.check(atoms, number)
-        tensors = tensors_of(atoms, number, options.array, self.tracked, self.kind.name == "efg")
-        if self.kind.name == "efg":
-            self._continuity.check_units(tensors, atoms, number)
-        if options.frame == "crystal":
-            if not has_crystal_frame(atoms):
-                raise InputError(
-                    "is no crystal: it is not periodic in three directions, or has no cell; average with frame='fixed'",
-                    **place_of(atoms, number),
-                )
-            axes = crystal_axes(atoms)
-            tensors = axes @ tensors @ axes.T
+        positions, tensors = self._tensors.of(atoms, number)
         present = np.ones(len(self.tracked), dtype=bool)
         if options.mask is not None:
             present = mask_of(atoms, number, options.mask, self.tracked).copy()
@@ -170,9 +158,11 @@ class Accumulator:
 
     def _begin(self, atoms: Atoms, number: int) -> None:
         options = self.options
-        self.tracked = tracked_atoms(atoms, number, options.array, options.species, options.indices)
-        self.reference = atoms.copy()
-        self.symbols = np.asarray(atoms.symbols)[self.tracked]
+        self._tensors = TrackedTensors(
+            atoms, options.array, self.kind.name == "efg", species=options.species, indices=options.indices,
+            frame=options.frame, jump=options.jump, check_units=options.check_units,
+        )  # fmt: skip
+        self.tracked, self.symbols, self.reference = self._tensors.tracked, self._tensors.symbols, atoms.copy()
         if options.pool and len(elements := sorted(set(self.symbols.tolist()))) > 1:
             raise InputError(
                 f"pool=True averages atoms of one element, not {' and '.join(elements)}; choose species= "
@@ -184,9 +174,6 @@ class Accumulator:
         self.overall = BlockSums(count, self.kind.width + len(self.kind.nonlinear))
         self.tensor_correlation = Correlator(count, 9)
         self.frequency_correlation = Correlator(count, 1)
-        self._continuity = Continuity(
-            self.tracked, options.jump, options.frame == "crystal", options.check_units and self.kind.name == "efg"
-        )
 
     def _correlate(self, tensors: np.ndarray) -> None:
         if not self.complete:
