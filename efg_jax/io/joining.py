@@ -46,7 +46,7 @@ def joined(parts: Sequence[Part]) -> list[Atoms]:
     Returns:
         Frames; ``info["source_file"]`` of a joined one names its files: "x.efg.magres + x.nmr.magres".
     """
-    frames, firsts = [], {}
+    frames, firsts, apart = [], {}, []
     for part in parts:
         if not part.single:
             frames += part.frames
@@ -57,14 +57,12 @@ def joined(parts: Sequence[Part]) -> list[Atoms]:
             _add(firsts[key], atoms)
             continue
         if key in firsts:
-            logger.warning(
-                "%s and %s stay two structures, though their names are those of one: %s",
-                firsts[key].info["source_file"],
-                atoms.info["source_file"],
-                difference,
-            )
+            apart.append((firsts[key].info["source_file"], atoms.info["source_file"], difference))
         firsts.setdefault(key, atoms)
         frames.append(atoms)
+    if apart:
+        more = f" (and {len(apart) - 1} more pairs)" if apart[1:] else ""
+        logger.warning("%s and %s stay two structures, though their names are those of one: %s%s", *apart[0], more)
     return frames
 
 

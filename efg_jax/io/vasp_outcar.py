@@ -87,7 +87,7 @@ def is_outcar(path: Path) -> bool:
         return True
     try:
         with open_with_compression(str(path), "rb") as file:
-            return re.match(rb"\s*vasp\.\d", file.read(16)) is not None
+            return re.match(rb"(\xef\xbb\xbf)?\s*vasp\.\d", file.read(19)) is not None
     except (OSError, EOFError, zlib.error, lzma.LZMAError):  # not compressed as its name says, which its reader reports
         return False
 

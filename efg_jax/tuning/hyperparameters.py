@@ -92,7 +92,7 @@ def read_hyperparameters(path: str | Path) -> Hyperparameters:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # with or without an editor's byte-order mark
     except FileNotFoundError:
         raise InputError(
             "no such file of hyperparameters; make one with `efg-jax tune`, or check the path", file=str(path)

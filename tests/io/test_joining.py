@@ -106,3 +106,12 @@ def test_quantum_espresso_s_quartz():
     turning = np.linalg.norm(ms - ms.swapaxes(1, 2), axis=(1, 2))[oxygen]
     assert_allclose(turning, turning[0], atol=2e-2)
     assert_array_equal(read(EXTERNAL / "magres" / "qe_quartz.nmr.magres", target="ms")[0].arrays["ms"], ms)
+
+
+def test_many_pairs_that_do_not_fit_make_one_line(save, caplog):
+    paths = [save(f"{i}.{kind}.magres", cell(name, moved=moved)) for i in range(4)
+             for kind, name, moved in (("efg", "efg", 0.0), ("nmr", "ms", 0.01))]  # fmt: skip
+    assert len(read(paths, target=None)) == 8
+    assert len(caplog.records) == 1
+    assert "0.nmr.magres stay two" in caplog.text
+    assert "(and 3 more pairs)" in caplog.text
