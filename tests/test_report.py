@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
 
 from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
@@ -78,6 +79,30 @@ def by_numpy(tensors, field, scale):
         "theta": np.arccos(z),
         "phi": np.arctan2(y, x),
     }
+
+
+def test_sites_without_shape_or_axes_count_only_where_they_mean_something(data):
+    """A cubic site has no η, θ, φ or axes to miss; an axial one no φ, and its q̃ is that of the best turn about z."""
+    reference, predicted, directions = (part["O"] for part in data)
+    axial = np.diag([-10.0, -10.0, 20.0])
+    tilt = Rotation.from_rotvec([0, np.radians(10), 0]).as_matrix()
+    guess = tilt @ np.diag([-9.0, -11.0, 20.0]) @ tilt.T
+    more = np.concatenate([reference, np.zeros((1, 3, 3)), axial[None]])
+    answers = np.concatenate([predicted, traceless(np.random.default_rng(5), 1), guess[None]])
+    fields = np.concatenate([directions, [[0.0, 0, 1], [0, 0, 1]]])
+    scale = {"O": Scale(30.0, 10.0)}
+    plain = Report.from_tensors({"O": reference}, {"O": predicted}, {"O": directions}, scales=scale)
+    report = Report.from_tensors({"O": more}, {"O": answers}, {"O": fields}, scales=scale)
+    before, after = plain.to_dict()["O"], report.to_dict()["O"]
+    assert (after["n"], after["isotropic"], after["axial"]) == (N + 2, 1, 1)
+    assert after["phi"] == before["phi"]
+    for key, own in (("theta", np.radians(10)), ("eta", abs(2 / 20))):
+        assert after[key]["mae"] == pytest.approx((N * before[key]["mae"] + own) / (N + 1), rel=1e-9), key
+    for key, own in (("z_axis_deg", 10.0), ("direction_deg", 10.0), ("q_tilde", np.cos(np.radians(5)))):
+        assert after[key]["mean"] == pytest.approx((N * before[key]["mean"] + own) / (N + 1), rel=1e-9), key
+    shown = " ".join(str(report).split())
+    assert "1 are isotropic and 1 axial" in shown
+    assert "-25.58 mb (P. Pyykkö" in shown
 
 
 def test_numbers_equal_those_of_numpy_and_scipy(data, tensor_report):

@@ -44,6 +44,18 @@ def test_shielding_parameters_are_soprano_s(report):
     assert_allclose(found, [70, 76.48222, 0.60976, 92.02753, 0.32432], atol=6e-6)
 
 
+def test_isotropic_shieldings_have_no_skew_and_no_axes_to_miss(report, shieldings):
+    """Reference sites that are isotropic to rounding count for σ_iso and Ω only."""
+    reference, predicted = (side["O"] for side in shieldings)
+    cubic = np.diag([433.8188000000003, 433.8188000000002, 433.8188000000002])[None]
+    entry = of_one(MS, np.concatenate([reference, cubic]), np.concatenate([predicted, cubic + ORACLE]))
+    before = report.to_dict()["O"]
+    assert (entry["n"], entry["isotropic"], entry["axial"]) == (N + 1, 1, 0)
+    for key in ("eta", "skew", "z_axis_deg", "q_tilde"):
+        assert entry[key] == before[key], key
+    assert entry["span"]["mae"] != before["span"]["mae"]
+
+
 def test_a_tensor_that_is_turned_is_wrong_in_its_orientation_alone():
     reference = np.diag([10.0, 20, 60])[None]  # σ_iso 30; z along z, x along x (−20), y along y (−10)
     turn = Rotation.from_rotvec([np.radians(30), 0, 0]).as_matrix()

@@ -9,11 +9,13 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from efg_jax.errors import InputError
+from efg_jax.observables.arrays import flagged_values_of
 from efg_jax.plots.canvas import PANEL, SERIES, Picture, nucleus_name, style
 from efg_jax.structures.neighbour_lists import neighbour_pairs
 from efg_jax.structures.targets import labels, target_of
 from efg_jax.tensors.efg import coupling_factor
 from efg_jax.tensors.nuclei import Isotope, default_isotope, isotope
+from efg_jax.tensors.quantities import QUANTITIES
 
 BINS = 25
 
@@ -25,7 +27,7 @@ class Group(NamedTuple):
         symbol: element.
         bonds: distances to the atoms that they are bonded to, Å.
         v_zz: |V_zz| of the labelled ones, V/Å².
-        eta: asymmetry of these.
+        eta: asymmetry of those that are not zero to rounding.
     """
 
     symbol: str
@@ -105,7 +107,8 @@ def dataset_figure(
             own = {name: group.v_zz for name, group in groups.items() if group.symbol == symbol}
             _draw_strengths(ax, own, colours, symbol, chosen[symbol])
         for name, group in groups.items():
-            _draw_outline(shapes, group.eta, np.linspace(0.0, 1.0, BINS), colours[name], name)
+            if len(group.eta):
+                _draw_outline(shapes, group.eta, np.linspace(0.0, 1.0, BINS), colours[name], name)
         shapes.set_xlabel("η")
         for ax in (*strengths, shapes):
             ax.yaxis.set_visible(False)
@@ -149,8 +152,10 @@ def _draw_outline(ax: Axes, values: np.ndarray, edges: np.ndarray, colour: str, 
 
 
 def _size_and_shape(tensors: Float[np.ndarray, "n 3 3"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """|V_zz| and η = (V_xx − V_yy)/V_zz of tensors, |V_xx| ≤ |V_yy| ≤ |V_zz|; η is 0 where all vanish."""
-    values = np.linalg.eigvalsh(tensors)
-    values = np.take_along_axis(values, np.argsort(np.abs(values), axis=1), axis=1)
-    largest = np.where(values[:, 2] == 0.0, 1.0, values[:, 2])
-    return np.abs(values[:, 2]), (values[:, 0] - values[:, 1]) / largest
+    """|V_zz| and η of tensors; η is left out where it is undefined."""
+    if not len(tensors):
+        return np.empty(0), np.empty(0)
+    (size, eta), (_, undefined) = flagged_values_of(
+        [QUANTITIES["efg"]["abs_v_zz"], QUANTITIES["efg"]["eta"]], efg=tensors
+    )
+    return size, eta[~undefined]

@@ -14,7 +14,6 @@ from jaxtyping import Array, Float
 from efg_jax.precision import x64
 from efg_jax.structures.padding import in_bucket
 from efg_jax.tensors.efg import (
-    asymmetry,
     coupling_constant,
     field_component,
     field_component_from_angles,
@@ -22,7 +21,8 @@ from efg_jax.tensors.efg import (
 )
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.orientation import polar_angles, quaternion, quaternion_overlap, reassign_axes, z_axis_angle
-from efg_jax.tensors.principal import principal_axes
+from efg_jax.tensors.principal import Degeneracy, principal_axes
+from efg_jax.tensors.quantities import Context, View
 
 
 class Scale(NamedTuple):
@@ -77,6 +77,8 @@ class Observables(NamedTuple):
         nu_q: quadrupolar frequency with the field along n, Hz; None for spin 1/2.
         axes: principal axes as columns x, y, z.
         quaternion: the same as unit quaternions (w, x, y, z).
+        shape: which tensors are isotropic (zero) or axial to rounding: angles and axes have a meaning as far as
+            `efg_jax.tensors.settled_angles` says, and are 0, or the Cartesian axes, otherwise.
     """
 
     v_zz: Float[Array, "n"]
@@ -90,6 +92,7 @@ class Observables(NamedTuple):
     nu_q: Float[Array, "n"] | None
     axes: Float[Array, "n 3 3"] | None = None
     quaternion: Float[Array, "n 4"] | None = None
+    shape: Degeneracy | None = None
 
 
 class AxesErrors(NamedTuple):
@@ -180,23 +183,25 @@ def tensor_observables(
         scale: μ and σ of |V_zz| for this nucleus.
         isotope: the nucleus that turns V/Å² into Hz; c_q and nu_q are None without one, or with one of spin 1/2.
     """
-    principal = principal_axes(tensors)
-    v_zz = principal.values[:, 2]
-    theta, phi = polar_angles(principal.axes, directions)
+    view = View(Context(direction=directions), efg=tensors)
+    values, axes = view.principal
+    v_zz = values[:, 2]
+    theta, phi = view.polar
     v_nn = field_component(tensors, directions)
     quadrupolar = isotope is not None and isotope.quadrupole_moment is not None
     return Observables(
         v_zz=v_zz,
-        eta=asymmetry(principal.values),
+        eta=view.eta,
         c_q=coupling_constant(v_zz, isotope) if quadrupolar else None,
         c_q_tilde=c_q_tilde(v_zz, scale),
-        eta_tilde=eta_tilde(principal.values, scale),
+        eta_tilde=eta_tilde(values, scale),
         theta=theta,
         phi=phi,
         v_nn=v_nn,
         nu_q=frequency_of_component(v_nn, isotope) if quadrupolar else None,
-        axes=principal.axes,
-        quaternion=quaternion(principal.axes),
+        axes=axes,
+        quaternion=quaternion(axes),
+        shape=view.efg_shape,
     )
 
 
@@ -242,7 +247,10 @@ def scalar_observables(
 
 
 def axes_errors(
-    reference_axes: Float[Array, "n 3 3"], predicted_axes: Float[Array, "n 3 3"], directions: Float[Array, "n 3"]
+    reference_axes: Float[Array, "n 3 3"],
+    predicted_axes: Float[Array, "n 3 3"],
+    directions: Float[Array, "n 3"],
+    shape: Degeneracy | None = None,
 ) -> AxesErrors:
     """Orientation errors of principal frames, before and after the predicted axes are matched to the reference ones.
 
@@ -253,17 +261,40 @@ def axes_errors(
         reference_axes: principal axes as columns x, y, z.
         predicted_axes: the same for the model.
         directions: unit vectors of the magnetic field.
+        shape: of the reference tensors. An axial one leaves the turn about z open, and the best is taken; an isotropic
+            one has no orientation to miss.
     """
     matched, permutation = reassign_axes(predicted_axes, reference_axes)
     theta, phi = polar_angles(matched, directions)
+    z_axis, overlap = orientation_errors(reference_axes, predicted_axes, shape)
+    _, reassigned = orientation_errors(reference_axes, matched, shape)
     return AxesErrors(
-        q_tilde=q_tilde(reference_axes, predicted_axes),
-        z_axis=z_axis_angle(reference_axes, predicted_axes),
-        q_tilde_reassigned=q_tilde(reference_axes, matched),
+        q_tilde=overlap,
+        z_axis=z_axis,
+        q_tilde_reassigned=reassigned,
         theta_reassigned=theta,
         phi_reassigned=phi,
         permutation=permutation,
     )
+
+
+def orientation_errors(
+    reference_axes: Float[Array, "n 3 3"], predicted_axes: Float[Array, "n 3 3"], shape: Degeneracy | None = None
+) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+    """Angle between the z axes in rad, and q̃, as far as the shape of the reference tensors gives them a meaning.
+
+    Args:
+        reference_axes, predicted_axes, shape: as for `axes_errors`.
+
+    Returns:
+        For an axial reference q̃ is the largest over all turns about its axis, cos(½ angle between the z axes); for an
+        isotropic one the angle is 0 and q̃ is 1.
+    """
+    angle, overlap = z_axis_angle(reference_axes, predicted_axes), q_tilde(reference_axes, predicted_axes)
+    if shape is None:
+        return angle, overlap
+    angle = jnp.where(shape.isotropic, 0.0, angle)
+    return angle, jnp.where(shape.isotropic | shape.axial, jnp.cos(0.5 * angle), overlap)
 
 
 def _as(values: Float[Array, "*shape"], scale: Scale) -> tuple[Float[Array, ""], Float[Array, ""]]:

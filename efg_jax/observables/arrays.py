@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from efg_jax.precision import x64
 from efg_jax.structures.padding import in_bucket
 from efg_jax.tensors.nuclei import Nuclei
-from efg_jax.tensors.principal import PrincipalAxes, principal_axes
+from efg_jax.tensors.principal import Degeneracy, PrincipalAxes
 from efg_jax.tensors.quantities import (
     Context,
     Quantity,
@@ -28,8 +28,15 @@ from efg_jax.tensors.shielding import shift_tensor
 _evaluate = jax.jit(evaluate, static_argnums=0)
 _evaluate_flagged = jax.jit(evaluate_flagged, static_argnums=0)
 _evaluate_with_gradients = jax.jit(evaluate_with_gradients, static_argnums=(0, 2))
-_principal_axes = jax.jit(principal_axes, static_argnums=1)
 _shift_tensor = jax.jit(shift_tensor)
+_efg_axes = jax.jit(lambda tensors: View(Context(), efg=tensors).principal)
+_shape = jax.jit(lambda shieldings: View(Context(), ms=shieldings).shielding.degeneracy)
+
+
+@jax.jit
+def _shielding_axes(tensors: Any) -> PrincipalAxes:
+    found = View(Context(), ms=tensors).shielding
+    return PrincipalAxes(found.iso[:, None] + found.deviations, found.axes)
 
 
 def values_of(
@@ -66,8 +73,15 @@ def values_and_gradients(
 
 
 def axes_of(tensors: Float[np.ndarray, "n 3 3"], convention: str = "nqr") -> PrincipalAxes:
-    """Principal values and axes as NumPy arrays."""
-    return _on_host(lambda tensors: _principal_axes(tensors, convention), tensors=tensors)
+    """Principal values and axes as NumPy arrays, of field gradients (V/Å², "nqr") or shieldings (ppm, "haeberlen");
+    rounding does not choose the axes, see `efg_jax.tensors.settled_axes`.
+    """
+    return _on_host({"nqr": _efg_axes, "haeberlen": _shielding_axes}[convention], tensors)
+
+
+def shape_of(shieldings: Float[np.ndarray, "n 3 3"]) -> Degeneracy:
+    """Which shielding tensors (ppm) are isotropic or axial to rounding, as NumPy arrays."""
+    return _on_host(_shape, shieldings)
 
 
 def shift_tensors(

@@ -13,7 +13,7 @@ from efg_jax.metrics import AxesErrors, Observables, Scale
 from efg_jax.precision import x64
 from efg_jax.report.scored_quantities import EFG_SCORES
 from efg_jax.report.selection import SCALARS, Selection
-from efg_jax.report.summaries import Series, mean_and_median, number, scores_entry
+from efg_jax.report.summaries import Series, mean_and_median, number, scores_entry, with_meaning
 from efg_jax.tensors.efg import frequency_of_component
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.orientation import z_axis_angle
@@ -69,12 +69,13 @@ def evaluate_tensors(selection: Selection, predicted: np.ndarray) -> SpeciesResu
         )
         reference = _tensor_observables(tensors, directions, selection.scale, isotope=selection.isotope)
         model = _tensor_observables(model_tensors, directions, selection.scale, isotope=selection.isotope)
-        axes = _to_numpy(_axes_errors(reference.axes, model.axes, directions))
+        axes = _to_numpy(_axes_errors(reference.axes, model.axes, directions, reference.shape))
         percent, by_order, vij = _tensor_scores(tensors, model_tensors, orders=(2,))
     reference, model = _to_numpy(reference), _to_numpy(model)
     series = _series(reference, model)
     series["theta_reassigned"] = (reference.theta, axes.theta_reassigned)
     series["phi_reassigned"] = (reference.phi, axes.phi_reassigned)
+    axes = type(axes)(*(errors[with_meaning(~reference.shape.isotropic)] for errors in axes))
     whole = {
         "rmse_percent": number(percent),
         "rmse_percent_by_order": {str(order): number(value) for order, value in by_order.items()},
@@ -107,7 +108,8 @@ def evaluate_scalars(selection: Selection, scalars: dict[str, np.ndarray]) -> Sp
         if "z_axis" in scalars:
             axes = np.zeros_like(reference.axes)
             axes[:, :, 2] = scalars["z_axis"]  # the others do not count
-            angles["z_axis_deg"] = np.degrees(np.asarray(_z_axis_angle(jnp.asarray(reference.axes), jnp.asarray(axes))))
+            angle = np.degrees(np.asarray(_z_axis_angle(jnp.asarray(reference.axes), jnp.asarray(axes))))
+            angles["z_axis_deg"] = angle[with_meaning(~reference.shape.isotropic)]
     unknown = mean_and_median(None)
     whole = {
         "rmse_percent": None,
@@ -126,6 +128,15 @@ def _result(selection, reference, model, axes, series, angles, whole) -> Species
         "isotope": str(selection.isotope) if selection.isotope is not None else None,
         "scale": {"mu": number(selection.scale.mean), "sigma": number(selection.scale.std)},
     }
+    if selection.isotope is not None:
+        entry["quadrupole_moment_mb"] = selection.isotope.quadrupole_moment
+        entry["quadrupole_source"] = selection.isotope.quadrupole_source
+    shape = reference.shape
+    entry |= {"isotropic": int(shape.isotropic.sum()), "axial": int(shape.axial.sum())}
+    oriented = with_meaning(~shape.isotropic)
+    kept = dict.fromkeys(("eta", "theta", "theta_reassigned"), oriented)
+    kept |= dict.fromkeys(("phi", "phi_reassigned"), with_meaning(~(shape.isotropic | shape.axial)))
+    series = {key: tuple(side[kept.get(key, slice(None))] for side in pair) for key, pair in series.items()}
     entry |= whole
     entry |= {key: scores_entry(series.get(key)) for key in EFG_SCORES}
     entry |= {key: mean_and_median(angles.get(key)) for key in ANGLES}
@@ -150,11 +161,13 @@ def _angles(reference: Observables, model: Observables) -> dict[str, np.ndarray]
     A scalar model's angles may lie outside [0, π/2]; they are folded back first, because they mean the same there.
     """
     theta, phi = (np.abs(angle - np.pi * np.round(angle / np.pi)) for angle in (model.theta, model.phi))
+    phi = np.where(reference.shape.axial, reference.phi, phi)  # which is free
+    oriented = with_meaning(~reference.shape.isotropic)
     with x64():
         turn = metrics.direction_angle(*(jnp.asarray(a) for a in (reference.theta, reference.phi, theta, phi)))
     return {
-        "z_axis_lower_bound_deg": np.degrees(np.abs(reference.theta - theta)),
-        "direction_deg": np.degrees(np.asarray(turn)),
+        "z_axis_lower_bound_deg": np.degrees(np.abs(reference.theta - theta))[oriented],
+        "direction_deg": np.degrees(np.asarray(turn))[oriented],
     }
 
 

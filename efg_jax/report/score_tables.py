@@ -9,6 +9,7 @@ from rich.table import Table
 from efg_jax.report.base_report import BaseReport
 from efg_jax.report.scored_quantities import EFG_SCORES, SHIELDING_SCORES
 from efg_jax.structures.targets import Target
+from efg_jax.tensors.nuclei import moments_used
 from efg_jax.text import Label, correlation, digits
 
 GRANTED = (
@@ -51,7 +52,8 @@ def species_table(report: BaseReport, species: str) -> Table:
 
 def target_table(heading: str, target: Target, entry: Mapping[str, Any]) -> Table:
     """MAE, %RMSE and r of the components, all together and by λ, and of the parameters of a shielding."""
-    unit, table = target.unit, _score_table(heading)
+    unit, caption = target.unit, " ".join(_left_out(entry)) if "isotropic" in entry else ""
+    table = _score_table(heading, caption or None)
     whole = target.name if target.kind == "scalar" else f"{target.name}, all components"
     _add_scores(table, Label(whole, "", unit), entry)
     if target.kind == "matrix":
@@ -180,10 +182,23 @@ def _add_scores(table: Table, label: Label, scores: dict[str, Any]) -> None:
 
 
 def _caption(reports: Sequence[BaseReport], species: str) -> str | None:
-    """What a reader has to know of the scalar models among these."""
+    """What a reader has to know of the scalar models among these, of the moment behind C_Q, and of what is left out."""
     entries = [report[species].metrics for report in reports if report.kind == "scalar"]
     learned = any(entry["z_axis_deg"]["mean"] is not None for entry in entries)
-    return " ".join([GRANTED, *[AXIS_LEARNED] * learned]) if entries else None
+    said = [GRANTED, *[AXIS_LEARNED] * learned] if entries else []
+    if moments := moments_used(report[species].isotope for report in reports):
+        said.append(f"{moments}.")
+    return " ".join([*said, *_left_out(reports[0][species].metrics)]) or None
+
+
+def _left_out(entry: Mapping[str, Any]) -> list[str]:
+    """How many tensors of the reference have no shape, or only one axis."""
+    if not (entry["isotropic"] or entry["axial"]):
+        return []
+    return [
+        f"Of the reference {entry['isotropic']} are isotropic and {entry['axial']} axial to rounding; they are left "
+        "out where shape or angles have no meaning."
+    ]
 
 
 def _heading(report: BaseReport, species: str, with_kind: bool = True) -> str:

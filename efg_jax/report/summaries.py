@@ -29,6 +29,11 @@ def number(value: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def with_meaning(defined: np.ndarray) -> np.ndarray:
+    """Rows whose reference has a shape, or an orientation, to compare with; all rows where none has."""
+    return defined if defined.any() else np.ones_like(defined)
+
+
 def scores_entry(series: Series | None) -> dict[str, float | None] | None:
     """MAE, r, RMSE and %RMSE of one quantity; None for a quantity that does not exist.
 

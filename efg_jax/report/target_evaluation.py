@@ -10,13 +10,13 @@ import numpy as np
 
 from efg_jax import metrics
 from efg_jax.errors import InputError
-from efg_jax.observables.arrays import axes_of, values_of
+from efg_jax.observables.arrays import axes_of, shape_of, values_of
 from efg_jax.precision import x64
 from efg_jax.report.scored_quantities import SHIELDING_SCORES
 from efg_jax.report.selection import Arrays, of_species, require_finite, require_length
-from efg_jax.report.summaries import Series, mean_and_median, scores_entry
+from efg_jax.report.summaries import Series, mean_and_median, scores_entry, with_meaning
 from efg_jax.structures.targets import Target, to_irreps
-from efg_jax.tensors.orientation import z_axis_angle
+from efg_jax.tensors.principal import Degeneracy
 from efg_jax.tensors.quantities import QUANTITIES
 
 
@@ -85,10 +85,10 @@ def evaluate_target(target: Target, reference: np.ndarray, predicted: np.ndarray
     }
     series, angles, q_tilde = {}, {}, None
     if is_shielding(target):
-        series, z_axis, q_tilde = _compare_shielding(reference, predicted)
+        series, z_axis, q_tilde, count = _compare_shielding(reference, predicted)
         angles["z_axis_deg"] = z_axis
         entry |= {key: scores_entry(pair) for key, pair in series.items()}
-        entry |= {"q_tilde": mean_and_median(q_tilde), "z_axis_deg": mean_and_median(z_axis)}
+        entry |= count | {"q_tilde": mean_and_median(q_tilde), "z_axis_deg": mean_and_median(z_axis)}
     return TargetResult(reference, predicted, components, series, angles, q_tilde, entry)
 
 
@@ -97,22 +97,28 @@ def is_shielding(target: Target) -> bool:
     return target.name == "ms" and target.kind == "matrix"
 
 
-@jax.jit
-def _axes_errors(reference, predicted):
-    return z_axis_angle(reference, predicted), metrics.q_tilde(reference, predicted)
+_orientation_errors = jax.jit(metrics.orientation_errors)
 
 
 def _compare_shielding(
     reference: np.ndarray, predicted: np.ndarray
-) -> tuple[dict[str, Series], np.ndarray, np.ndarray]:
-    """Parameters of both sides by name, the angles between z axes in degrees, and q̃ of the Haeberlen frames."""
+) -> tuple[dict[str, Series], np.ndarray, np.ndarray, dict[str, int]]:
+    """Parameters of both sides by name, the angles between z axes in degrees, q̃ of the Haeberlen frames, and how many
+    reference tensors are isotropic or axial to rounding. What has no meaning for them is left out.
+    """
     quantities = [QUANTITIES["shielding"][name] for name in SHIELDING_SCORES]
-    sides = (values_of(quantities, ms=side) for side in (reference, predicted))
-    series = dict(zip(SHIELDING_SCORES, zip(*sides, strict=True), strict=True))
+    sides = [values_of(quantities, ms=side) for side in (reference, predicted)]
+    shape = shape_of(reference)
+    oriented = with_meaning(~shape.isotropic)
+    series = {
+        one.name: tuple(side if one.undefined is None else side[oriented] for side in pair)
+        for one, pair in zip(quantities, zip(*sides, strict=True), strict=True)
+    }
     with x64():
         axes = (jnp.asarray(axes_of(side, "haeberlen").axes) for side in (reference, predicted))
-        z_axis, q_tilde = map(np.asarray, _axes_errors(*axes))
-    return series, np.degrees(z_axis), q_tilde
+        z_axis, q_tilde = map(np.asarray, _orientation_errors(*axes, Degeneracy(*map(jnp.asarray, shape))))
+    count = {"isotropic": int(shape.isotropic.sum()), "axial": int(shape.axial.sum())}
+    return series, np.degrees(z_axis)[oriented], q_tilde[oriented], count
 
 
 def _values(target: Target, values: Arrays, place: str, what: str) -> np.ndarray:

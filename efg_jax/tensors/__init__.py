@@ -30,6 +30,7 @@ from efg_jax.tensors.euler import (
     relative_euler_angles,
     rotation_from_euler,
     settled_angles,
+    settled_axes,
     settled_relative_angles,
     swap_sense,
 )
@@ -149,6 +150,7 @@ __all__ = [
     "rotation_from_quaternion",
     "rounding",
     "settled_angles",
+    "settled_axes",
     "settled_relative_angles",
     "shielding_from_shift",
     "shift",

@@ -112,6 +112,18 @@ def settled_angles(
     return _settled(angles, (shape.isotropic | upright, shape.isotropic, shape.isotropic | shape.axial), passive)
 
 
+def settled_axes(axes: Float[Array, "*batch 3 3"], shape: Degeneracy) -> Float[Array, "*batch 3 3"]:
+    """Principal axes that do not depend on rounding: the Cartesian ones of an isotropic tensor, and R_z(α) R_y(β) of an
+    axial one, with the angles of `settled_angles`; others as they are.
+
+    Args:
+        axes: principal axes as columns, proper rotation, the z axis that of an axial tensor.
+        shape: of the tensor.
+    """
+    defined = rotation_from_euler(settled_angles(axes, shape)[0])
+    return jnp.where((shape.isotropic | shape.axial)[..., None, None], defined, axes)
+
+
 def settled_relative_angles(
     first: Float[Array, "*batch 3 3"],
     second: Float[Array, "*batch 3 3"],

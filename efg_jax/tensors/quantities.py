@@ -32,7 +32,7 @@ from efg_jax.tensors.efg import (
     invariant_strength,
     quadrupolar_product,
 )
-from efg_jax.tensors.euler import settled_angles, settled_relative_angles
+from efg_jax.tensors.euler import settled_angles, settled_axes, settled_relative_angles
 from efg_jax.tensors.nuclei import Nuclei
 from efg_jax.tensors.orientation import polar_angles
 from efg_jax.tensors.principal import (
@@ -104,9 +104,9 @@ class View:
 
     @cached_property
     def principal(self) -> PrincipalAxes:
-        """Principal values and axes of the EFG in NQR order; the Cartesian axes where it is zero to rounding."""
+        """Principal values and axes of the EFG in NQR order; rounding does not choose the axes (`settled_axes`)."""
         values, axes = self._principal
-        return PrincipalAxes(values, jnp.where(self.efg_shape.isotropic[..., None, None], identity_like(axes), axes))
+        return PrincipalAxes(values, settled_axes(axes, self.efg_shape))
 
     @cached_property
     def eta(self) -> Float[Array, "*atoms"]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from efg_jax.errors import InputError
 from efg_jax.tensors.efg import asymmetry
+from efg_jax.tensors.euler import settled_axes
 from efg_jax.tensors.principal import Degeneracy, degeneracy, identity_like, principal_axes, rounding
 
 SENSES = ("shielding", "shift")
@@ -202,8 +203,7 @@ class Decomposed(NamedTuple):
     Attributes:
         iso: isotropic value, ppm.
         deviations: principal values without the isotropic one, in Haeberlen order (xx, yy, zz), ppm.
-        axes: principal axes as columns, in Haeberlen order; the Cartesian ones for a tensor that is isotropic to
-            rounding.
+        axes: principal axes as columns, in Haeberlen order, see :func:`efg_jax.tensors.euler.settled_axes`.
         rounding: differences of principal values up to this are rounding, ppm.
     """
 
@@ -252,8 +252,7 @@ def decompose_shielding(tensor: Float[Array, "*batch 3 3"], scale: Float[Array, 
     """
     iso, own = isotropic(tensor), rounding(tensor, scale)
     deviations, axes = principal_axes(tensor - iso[..., None, None] * identity_like(tensor), "haeberlen")
-    isotropic_site = degeneracy(deviations, own).isotropic[..., None, None]
-    return Decomposed(iso, deviations, jnp.where(isotropic_site, identity_like(tensor), axes), own)
+    return Decomposed(iso, deviations, settled_axes(axes, degeneracy(deviations, own)), own)
 
 
 def _over_scale(difference, reference):
