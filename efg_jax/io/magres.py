@@ -79,7 +79,7 @@ def read_magres(path: Path) -> list[Atoms]:
             other than Å, ppm and atomic units, or contradicts itself; it names the line.
     """
     text = read_text(path, "magres file")
-    if not text.startswith(HEADER):
+    if not text.lstrip().startswith(HEADER):
         raise InputError(
             f"does not start with {HEADER}, so it is no magres file; give it the right suffix", file=str(path)
         )
@@ -229,7 +229,7 @@ def _tensors(lines: list[Line], atoms: Atoms, path: Path) -> dict[str, Float[np.
         tag, *rest = line.words
         if tag == "units" and len(rest) == 2:
             units[rest[0]] = rest[1]
-            if UNITS.get(rest[0], rest[1]) != rest[1]:
+            if rest[0] in UNITS and UNITS[rest[0]] != rest[1].lower().replace(".", ""):
                 raise line.wrong(f"{_EXPECTED}; convert it", path)
         elif tag in UNITS:
             label, index, numbers = _labelled(rest, 9, line, path)

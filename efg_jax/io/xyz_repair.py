@@ -13,18 +13,25 @@ DEFAULT = "species:S:1:pos:R:3"
 def repaired_xyz(text: str, path: Path) -> tuple[str, dict[int, dict[int, float]]]:
     """The text with E exponents and with H for D and T, and the masses (u) of these by frame and atom.
 
-    Only its heads and its column of elements are looked at: whether its numbers are numbers, ASE finds.
+    Only its heads, elements and numbers of columns are looked at: whether its numbers are numbers, ASE finds.
 
     Raises:
-        InputError: a column's name has a colon, or an atom is of no element.
+        InputError: a column's name has a colon, an atom is of no element, or a line has too few columns.
     """
     lines, at, frame, masses = with_exponents(text).split("\n"), 0, 0, {}
     while at + 1 < len(lines) and lines[at].strip().isdecimal():
         count = int(lines[at])
-        column = _column_of_elements(lines[at + 1], path, frame)
+        column, columns = _columns(lines[at + 1], path, frame)
         for number, place in enumerate(range(at + 2, min(at + 2 + count, len(lines)))):
             words = lines[place].split()
-            if column is None or column >= len(words):
+            if words and len(words) < columns:
+                raise InputError(
+                    f"its line has {len(words)} columns, and the frame has {columns}; complete it",
+                    file=str(path),
+                    frame=frame,
+                    atom=number,
+                )
+            if not words or column is None:
                 continue
             try:
                 symbol, mass = element(words[column])
@@ -37,8 +44,8 @@ def repaired_xyz(text: str, path: Path) -> tuple[str, dict[int, dict[int, float]
     return "\n".join(lines), masses
 
 
-def _column_of_elements(head: str, path: Path, frame: int) -> int | None:
-    """Number of the column with the elements; None where there are atomic numbers instead."""
+def _columns(head: str, path: Path, frame: int) -> tuple[int | None, int]:
+    """Number of the column with the elements, None where there are atomic numbers instead, and of all columns."""
     found = _PROPERTIES.search(head)
     properties = found[1] if found else DEFAULT
     if named := re.search(r"[\w.-]*::[\w.-]*", properties):
@@ -49,9 +56,8 @@ def _column_of_elements(head: str, path: Path, frame: int) -> int | None:
             file=str(path),
             frame=frame,
         )
-    fields, column = properties.split(":"), 0
+    fields, column, columns = properties.split(":"), None, 0
     for name, width in zip(fields[::3], fields[2::3], strict=False):
-        if name == "species":
-            return column
-        column += int(width) if width.isdecimal() else 1
-    return None
+        column = columns if name == "species" else column
+        columns += int(width) if width.isdecimal() else 1
+    return column, columns

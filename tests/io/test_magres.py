@@ -224,7 +224,8 @@ def test_species_carry_numbers_and_marks(magres):
     names = [("H H 1", "H1 H1 1"), ("H H 2", "H: H:a 3"), ("O O 1", "O- O-h 2")]
     rows = [(f"{tag} {old}", f"{tag} {new}") for tag in ("ms", "efg") for old, new in
             (("H 1", "H1 1"), ("H 2", "H:a 3"), ("O 1", "O-h 2"))]  # fmt: skip
-    (plain,), (found,) = read(magres()), read(magres(*names, *rows, ("Angstrom", "Angstroms")))
+    units = [("Angstrom", "Angstroms"), ("units efg au", "units efg a.u."), ("#$magres", "\n#$magres")]
+    (plain,), (found,) = read(magres()), read(magres(*names, *rows, *units))
     assert str(found.symbols) == "HOH"
     assert found.arrays["labels"].tolist() == ["H1", "O-h", "H:a"]
     assert found.arrays["indices"].tolist() == [1, 2, 3]

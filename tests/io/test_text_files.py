@@ -152,6 +152,10 @@ def test_the_wrong_thing_is_named(tmp_path):
         "c.xyz", xyz[:last] + xyz[last:].replace("\nO ", "\nO1 "),
         r"c\.xyz, frame 2, atom 1: 'O1' is no chemical element",
     )  # fmt: skip
+    refused(
+        "d.extxyz", xyz[:last] + xyz[last:].replace("\nO ", "\nO 1.0 2.0\nO ").replace("3\n", "4\n", 1),
+        r"d\.extxyz, frame 2, atom 1: its line has 3 columns, and the frame has 13; complete it",
+    )  # fmt: skip
     poscar = by_name["POSCAR"].replace("H   O", "D   O").replace("H  O", "D  O").replace("H O", "D O")
     assert poscar != by_name["POSCAR"]
     (tmp_path / "p").mkdir()
