@@ -19,7 +19,7 @@ from efg_jax.models.protocol import FittedModel
 from efg_jax.parallel import Shards, barrier, count, first, share
 from efg_jax.storage.fingerprints import digest
 from efg_jax.storage.model_files import checksum
-from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import Isotope, default_isotope, moments_used
 from efg_jax.tensors.nuclei import isotope as find_isotope
 
 logger = logging.getLogger(__name__)
@@ -95,6 +95,7 @@ class _Job(NamedTuple):
             "model": checksum({"options": self.fitted.model.to_dict(), **header}, arrays),
             "structures": digests(self.sources),
             "isotopes": sorted(map(str, self.isotopes.values())),
+            "moments": moments_used(self.isotopes.get(one) or default_isotope(one) for one in self.fitted.species),
             **{name: value for name, value in self.options.items() if name != "chunk"},
         }
 

@@ -50,13 +50,24 @@ def _refuse_fractions(app: App, commands: object, arguments: Sequence) -> None:
                 raise CoercionError(argument=argument, token=token, target_type=int)
 
 
+def choose_moments(app: App, commands: object, arguments: Sequence) -> None:
+    """Take the quadrupole moments that --moments names, before other options look up nuclei."""
+    for argument in arguments:
+        if argument.name == "--moments":
+            chosen = argument.tokens[-1].value if argument.tokens else "pyykko2008"
+            if argument.tokens or "efg_jax.tensors.nuclei" in sys.modules:
+                from efg_jax.tensors.nuclei import MOMENTS, use_moments
+
+                use_moments(chosen if chosen in MOMENTS else "pyykko2008")  # cyclopts refuses others
+
+
 app = App(
     name="efg-jax",
     help=HELP,
     help_format="markdown",
     version=f"efg-jax {__version__}",
     version_flags=["--version"],
-    config=_refuse_fractions,
+    config=(_refuse_fractions, choose_moments),
     default_parameter=Parameter(negative=(), show_default=_shown, allow_repeating=True),
     exit_on_error=False,
     print_error=False,

@@ -74,7 +74,7 @@ class Source:
     any_units: Annotated[bool, Parameter(group=FRAMES)] = False
 
 
-@takes(AVERAGE)
+@takes(AVERAGE, options.MOMENTS)
 def average(
     *trajectory: Annotated[str, Parameter(required=True, metavar="TRAJECTORY")],
     source: Source = Source(),

@@ -25,7 +25,7 @@ WHOLE = ("extxyz", "magres")
 ONLY = {"sites": ("simpson", "mrsim"), "shift": ("mrsim",)}
 
 
-@takes(SITES)
+@takes(SITES, options.MOMENTS)
 def convert(
     *files: options.Files,
     out: Annotated[Path, Parameter(metavar="FILE", group=options.OUTPUT)],

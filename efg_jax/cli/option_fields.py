@@ -84,6 +84,7 @@ def takes(*groups: Fields) -> Callable[[Callable[..., Made]], Callable[..., Made
         @wraps(command)
         def run(*values: Any, **named: Any) -> Made:  # cyclopts passes what was given, and nothing else
             given = Given({name: named.pop(name) for name in list(named) if name not in own})
+            given.pop("moments", None)  # has had its effect
             return command(*values, **named, given=given)
 
         run.__signature__ = signature(command).replace(parameters=[*own.values(), *added])

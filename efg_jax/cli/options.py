@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from efg_jax.cli.option_fields import Fields
 from efg_jax.cli.parsing import (
     one,
     parse_arrays,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from efg_jax.structures.targets import Target
 
 DATA, OUTPUT = Group("Data", sort_key=1), Group("Output", sort_key=90)
+Moments = Literal["pyykko2008", "pyykko2018"]
+MOMENTS = Fields("efg_jax.tensors.nuclei:use_moments", {"moments": {"type": Moments}}, OUTPUT)
+"""For commands that show C_Q; it takes effect before the command runs, see `efg_jax.cli.choose_moments`."""
 FLAT = Parameter(name="*")
 """Of a dataclass as a parameter: its fields are the options, without a prefix."""
 
@@ -86,7 +90,7 @@ Isotopes = Annotated[
         metavar="NUCLIDE",
         group=OUTPUT,
         help="Isotope by which V/Å² becomes MHz and kHz: 49Ti, or Ti=49Ti. May be repeated; without it the one that "
-        "NMR uses.",
+        "NMR uses: quadrupolar with a field gradient, of spin ½ (1H, 15N, 129Xe) for a shielding alone.",
     ),
 ]
 Direction = Annotated[
@@ -188,11 +192,14 @@ class ReportFiles:
     Attributes:
         json: Write the report as JSON, one entry a species; for several targets one entry a target, with its species.
         plots: Write parity plots into this folder, for several targets into a folder each; made if it is missing.
+        moments: Compilation of quadrupole moments: pyykko2008 (P. Pyykkö, Mol. Phys. 106, 1965), or pyykko2018, its
+            revision (Mol. Phys. 116, 1328).
     """
 
     json: File = None
     plots: Folder = None
     isotopes: Isotopes = None
+    moments: Annotated[Moments, Parameter(group=OUTPUT)] = "pyykko2008"
 
 
 LABELS, TENSORS, REPORTS = Labels(), Tensors(), ReportFiles()

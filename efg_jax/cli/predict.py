@@ -51,7 +51,7 @@ class Outputs:
     distributed: options.Distributed = False
 
 
-@takes(PREDICTION)
+@takes(PREDICTION, options.MOMENTS)
 def predict(
     model: options.ModelFile,
     /,

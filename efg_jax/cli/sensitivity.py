@@ -28,7 +28,7 @@ GRADIENT = Fields(
 )
 
 
-@takes(GRADIENT)
+@takes(GRADIENT, options.MOMENTS)
 def sensitivity(
     model: options.ModelFile,
     structure: Annotated[str, Parameter(metavar="STRUCTURE")],

@@ -12,7 +12,7 @@ from rich.table import Table
 from efg_jax.sensitivity.differentiation import Differentiated
 from efg_jax.sensitivity.internal_coordinates import Cluster, Internal
 from efg_jax.storage.results import ResultWithRows
-from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import Isotope, moments_used
 from efg_jax.text import digits
 
 MOST_ROWS = 15
@@ -74,7 +74,9 @@ class Sensitivity(ResultWithRows):
 
     @property
     def notes(self) -> list[str]:
-        """Remarks for the reader: how far the gradient holds, and what the bonds and angles leave out."""
+        """Remarks for the reader: how far the gradient holds, what the bonds and angles leave out, and the quadrupole
+        moment of a frequency.
+        """
         found = []
         if self.reach < NEAR:
             found.append(f"linear for displacements below {digits(self.reach)} Å only: {self.at_kink}")
@@ -84,6 +86,8 @@ class Sensitivity(ResultWithRows):
             found.append(
                 f"{self.missing:.0%} of the gradient (norm) belong to farther atoms and dihedral angles, not to these"
             )
+        if self.quantity.unit == "Hz":
+            found.append(moments_used([self.isotope]))
         return found
 
     def table(self, rows: int = MOST_ROWS) -> Table:

@@ -32,7 +32,7 @@ from efg_jax.spectra.window import (
     pattern_range,
 )
 from efg_jax.structures.site_selection import each
-from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import Isotope, moments_used
 from efg_jax.tensors.nuclei import isotope as find_isotope
 
 logger = logging.getLogger(__name__)
@@ -199,6 +199,7 @@ def notes(found: Sites, wanted: Conditions, broadening: Broadening, choice: dict
     unit = {f"{name}_ppm": value for name, value in given.items()}
     return {
         "isotope": found.isotope.name,
+        **({} if found.efg is None else {"quadrupole_moment": moments_used([found.isotope])}),
         "field_t": wanted.field,
         "spinning_hz": wanted.spinning if wanted.mode != "infinite" else "inf",  # JSON has no infinity
         "transitions": wanted.transitions,

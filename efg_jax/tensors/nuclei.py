@@ -215,13 +215,13 @@ MOMENTS: dict[str, tuple[str, dict[str, float]]] = {
 _NICKNAMES = {"D": "2H", "T": "3H"}
 
 
-def use_moments(moments: str) -> None:
+def use_moments(moments: str = "pyykko2008") -> None:
     """Take the quadrupole moments from another compilation, in this process. Do so first: compiled functions keep what
     they were compiled with. Nuclei that the user changed or registered stay as they are.
 
     Args:
-        moments: Compilation of quadrupole moments: pyykko2008 (Mol. Phys. 106, 1965), or pyykko2018, its revision
-            (Mol. Phys. 116, 1328).
+        moments: compilation of quadrupole moments: pyykko2008 (P. Pyykkö, Mol. Phys. 106, 1965), or pyykko2018, its
+            revision (Mol. Phys. 116, 1328).
 
     Raises:
         InputError: another name.
