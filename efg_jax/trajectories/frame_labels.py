@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from efg_jax.errors import InputError
 from efg_jax.structures.checks import name_atom, symmetric_tensors
 from efg_jax.structures.declared_units import check_units
+from efg_jax.structures.occupancy import check_occupancy
 from efg_jax.structures.site_selection import check_indices, listed
 from efg_jax.structures.targets import KNOWN, find, missing, place_of, shaped
 
@@ -57,8 +58,10 @@ def tensors_of(
     """Tensors of the tracked atoms; those of an EFG exactly symmetric and traceless.
 
     Raises:
-        InputError: one is missing, not finite, no EFG, or in other units by what the frame says.
+        InputError: one is missing, not finite, no EFG, or in other units by what the frame says; a site is occupied in
+            part.
     """
+    check_occupancy(atoms, number)
     check_units(atoms, number, array, "efg" if field_gradient else "ms")
     tensors = _raw(atoms, number, array)[tracked]
     if not np.isfinite(tensors).all():
