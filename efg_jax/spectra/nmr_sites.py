@@ -13,6 +13,7 @@ from efg_jax.observables.arrays import shift_tensors, values_of
 from efg_jax.spectra.fluctuations import Fluctuations
 from efg_jax.structures.checks import symmetric_tensors
 from efg_jax.structures.declared_units import check_units
+from efg_jax.structures.occupancy import check_occupancy
 from efg_jax.structures.site_selection import check_indices, each, listed
 from efg_jax.structures.targets import KNOWN, find, place_of, shaped
 from efg_jax.tensors.nuclei import Isotope, Nuclei
@@ -205,6 +206,7 @@ def _tensors(
         there = ", ".join(sorted(set(atoms.arrays) - {"numbers", "positions"})) or "no arrays of tensors"
         raise InputError(f"has no '{name}' tensors, but {there}; {mend}", **place_of(atoms, number))
     check_units(atoms, number, name, target)
+    check_occupancy(atoms, number)
     values = shaped(found[1], name, "atom", "matrix", atoms, number)[1][row]
     missing = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
     if len(missing):
