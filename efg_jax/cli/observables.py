@@ -10,9 +10,10 @@ from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs
 from efg_jax.cli.parsing import parse_names, several
 from efg_jax.cli.progress import Progress, listed
+from efg_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from efg_jax.observables import SiteObservables
+    from efg_jax.observables import NqrTable, SiteObservables
 
 TABLE = Fields(
     "efg_jax.observables.tabulation:site_observables",
@@ -28,11 +29,12 @@ TABLE = Fields(
 )
 
 
-@takes(TABLE)
+@takes(TABLE, options.MOMENTS)
 def observables(
     *files: options.Files,
     tensor: Annotated[Literal["both", "efg", "ms"], Parameter(group=options.DATA)] = "both",
     source: options.Tensors = options.TENSORS,
+    nqr: Annotated[bool, Parameter(group=options.OUTPUT)] = False,
     csv: options.File = None,
     json: options.File = None,
     quiet: options.Quiet = False,
@@ -46,23 +48,29 @@ def observables(
     ```
     efg-jax observables ethanol.magres --reference C=170,O=287.5,H=30.5
     efg-jax observables predicted.extxyz --species O --isotope 17O --csv sites.csv
+    efg-jax observables chloride.magres --species Cl --nqr
     ```
 
     Args:
         tensor: Which tensors to tabulate, of those in the files.
+        nqr: Tabulate the frequencies of pure quadrupole resonance, without a field, line by line, instead.
         csv: Also write the table as CSV.
         json: Also write the table as JSON, with units, conventions and nuclei.
     """
     check_outputs({"--csv": csv, "--json": json}, inputs=files)
+    asked = given.of(TABLE)
+    other = [TABLE.option(name) for name in asked if name not in ("species", "isotopes")]
+    if nqr and (other := [*other, *(["--tensor"] if tensor == "ms" else [])]):
+        raise InputError(f"{other[0]} does not go with --nqr, a table of field gradients; leave one of them out")
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
         from efg_jax.datasets.sources import read_structures
-        from efg_jax.observables import site_observables
+        from efg_jax.observables import nqr_table, site_observables
 
         progress.stage(f"reading {listed(files)}")
         frames = read_structures(files, source.index, source.array)
         tensors = ("efg", "ms") if tensor == "both" else tensor
-        found = site_observables(frames, tensors=tensors, **given.of(TABLE))
+        found = nqr_table(frames, **asked) if nqr else site_observables(frames, tensors=tensors, **asked)
         if csv is not None:
             found.to_csv(csv)
         if json is not None:
@@ -71,9 +79,9 @@ def observables(
     _print(found)
 
 
-def _print(found: "SiteObservables") -> None:
+def _print(found: "SiteObservables | NqrTable") -> None:
     """On a terminal in parts, where the whole is too wide for it."""
-    if not sys.stdout.isatty():
+    if not (sys.stdout.isatty() and hasattr(found, "names")):
         print(found)
         return
     from rich.console import Console

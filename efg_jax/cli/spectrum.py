@@ -43,6 +43,11 @@ SPECTRUM = Fields(
         },
         "transitions": {"type": Literal["central", "all"] | None},
         "order": {"type": Literal[1, 2]},
+        "method": {
+            "type": Literal["perturbation", "exact"],
+            "help": "exact: diagonalise the Hamiltonian of every orientation, where the coupling is not far below the "
+            "Larmor frequency; static samples only.",
+        },
         "broadening": {
             "type": float | str,
             "metavar": "WIDTH",
@@ -59,6 +64,7 @@ ONE_DIMENSION = {
     "spinning": math.inf,
     "transitions": "central",
     "order": 2,
+    "method": "perturbation",
     "width": None,
     "offset": None,
     "points": None,
@@ -111,7 +117,7 @@ class Outputs:
             require_suffix(self.out, (".csv",), "spectrum")
 
 
-@takes(SPECTRUM)
+@takes(SPECTRUM, options.MOMENTS)
 def spectrum(
     *files: options.Files,
     choices: Choices,
@@ -125,12 +131,13 @@ def spectrum(
     The structures of all files add up to one spectrum: polymorphs, snapshots, or what `efg-jax predict` wrote; with
     --motion they are frames of a trajectory, or the mean structure that `efg-jax average` wrote. Chemical shifts need
     the shielding of a reference compound; --shift 0 does without shieldings. Every nucleus has the same area.
-    Needs mrsimulator: `pip install 'efg-jax[spectra]'`.
+    Needs mrsimulator: `pip install 'efg-jax[spectra]'`; --method exact does not.
 
     ```
     efg-jax spectrum quartz.magres --isotope 17O --field 14.1 --reference 287.5 --spinning 20000 \\
         --broadening '200 Hz' --out o17.csv --plot o17.png
     efg-jax spectrum predicted.extxyz --isotope 17O --field 18.8 --shift 0 --mqmas 3 --plot 3qmas.png
+    efg-jax spectrum chloride.magres --isotope 35Cl --field 9.4 --shift 0 --method exact --out cl35.csv
     ```
     """
     outputs.check(files)
@@ -142,6 +149,8 @@ def spectrum(
         asked = {name: value for name, value in asked.items() if name not in ONE_DIMENSION}
     else:
         asked["efg"] = not choices.no_efg
+        if outputs.mrsim is not None and asked.pop("method", "perturbation") == "exact":
+            raise InputError("--mrsim is for mrsimulator, which has no exact diagonalisation; leave it or --method out")
     with Progress(quiet) as progress:
         progress.stage("loading JAX")
         from efg_jax import plots, spectra

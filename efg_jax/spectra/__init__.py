@@ -2,6 +2,7 @@
 
 from efg_jax.spectra.bridge import to_mrsimulator
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
+from efg_jax.spectra.crystallites import Lines, transition_frequencies
 from efg_jax.spectra.export import write_mrsim
 from efg_jax.spectra.fluctuations import Fluctuations, mean_and_fluctuations
 from efg_jax.spectra.frequencies import larmor_frequency
@@ -17,6 +18,7 @@ __all__ = [
     "UNASSIGNED",
     "Broadening",
     "Fluctuations",
+    "Lines",
     "Regions",
     "Site",
     "Sites",
@@ -33,5 +35,6 @@ __all__ = [
     "sites",
     "spectrum",
     "to_mrsimulator",
+    "transition_frequencies",
     "write_mrsim",
 ]
