@@ -18,15 +18,23 @@ class Autocorrelation(NamedTuple):
     Attributes:
         lags: fs, or frames where no time step was given.
         values: in the unit.
+        errors: standard error of each value, from the spread of the atoms, differences between sites included; NaN for
+            a single atom.
         atoms: number of atoms.
         unit: "(V/Å²)²", "ppm²", or "Hz²" for ν_Q of nuclei that have one; without a quadrupolar isotope it is n·V·n, in
             "(V/Å²)²".
+        by_atom: the values of each atom.
+        spacings: of the lags, in their unit: beyond the sixteenth lag a value is a mean over a triangle of this
+            half-width.
     """
 
     lags: Float[np.ndarray, " lags"]
     values: Float[np.ndarray, " lags"]
+    errors: Float[np.ndarray, " lags"]
     atoms: int
     unit: str
+    by_atom: Float[np.ndarray, "lags atoms"]
+    spacings: Float[np.ndarray, " lags"]
 
 
 def autocorrelate(
@@ -68,9 +76,11 @@ def autocorrelate(
         if sums.kind.name == "efg" and _in_hertz(nuclei):
             factor = np.array([frequency_factors(nuclei[symbol])["v_nn"] ** 2 for symbol in sums.symbols[chosen]])
             unit = "Hz²"
-    values = correlator.about(vectors(_centre(sums, fluctuation), direction))
-    lags = correlator.lags * (1.0 if timestep is None else timestep)
-    return Autocorrelation(lags.astype(float), (values[:, chosen] * factor).mean(axis=1), len(factor), unit)
+    values = correlator.about(vectors(_centre(sums, fluctuation), direction))[:, chosen] * factor
+    count, step = len(factor), 1.0 if timestep is None else timestep
+    errors = values.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else np.full(len(values), np.nan)
+    lags, spacings = (own.astype(float) * step for own in (correlator.lags, correlator.spacings))
+    return Autocorrelation(lags, values.mean(axis=1), errors, count, unit, values, spacings)
 
 
 def _centre(sums: Accumulator, fluctuation: bool) -> Float[np.ndarray, "tracked 3 3"]:

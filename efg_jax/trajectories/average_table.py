@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from rich import box
 from rich.table import Table
 
-from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import Isotope, moments_used
 from efg_jax.tensors.quantities import QUANTITIES
-from efg_jax.text import with_error
+from efg_jax.text import digits, with_error
 from efg_jax.trajectories.averaged_tensors import AveragedTensor
 from efg_jax.trajectories.relaxation import Relaxation
 from efg_jax.trajectories.site_averages import SiteAverage
@@ -15,6 +15,7 @@ from efg_jax.trajectories.site_averages import SiteAverage
 MOST_ROWS = 60
 # In the order of the columns; of an EFG in Hz, or in V/Å² for an element without a quadrupolar isotope.
 SHOWN = {"efg": ("c_q", "v_zz", "eta", "nu_q", "v_nn"), "ms": ("sigma_iso", "span", "skew")}
+SHOWN_PART = 0.005  # of I_z
 LINEAR = ("nu_q", "v_nn", "sigma_iso")
 # Of the second order: heading, name and divisor; the one for motion faster than ν_L, the other between C_Q and ν_L.
 SECOND_ORDER = (
@@ -49,7 +50,7 @@ def sites_table(kind: AveragedTensor, sites: Sequence[SiteAverage], title: str, 
         lines.append(
             "*: the trajectory is too short for its correlation time; the error is a lower bound, if there is one."
         )
-    lines += caption
+    lines += [*caption, *filter(None, [moments_used(site.isotope for site in sites)])]
     if len(sites) > MOST_ROWS:
         lines.append(f"{len(sites) - MOST_ROWS} more sites are in the files.")
     table = Table(
@@ -125,7 +126,27 @@ def _relaxation_line(nucleus: Isotope, found: Relaxation | str) -> str:
         *([] if found.resolved else ["the frames are too far apart in time"]),
         *([] if found.converged else ["the trajectory is too short"]),
     ]
-    value = "∞" if found.t1 == float("inf") else f"{with_error(found.t1, found.error)} s"
     warning = f"; a guess: {' and '.join(doubts)}" if doubts else ""
-    limit = f"extreme narrowing: far below {found.highest_frequency:.2g} Hz"
-    return f"{name} = {value} ({limit}; τ = {found.correlation_time * 1e12:.3g} ps){warning}."
+    line = f"{name} = {_time(found.t1, found.error)} ({_regime(found)}; τ = {found.correlation_time * 1e12:.3g} ps)"
+    if found.field is not None:
+        line += f"; T₂ = {_time(found.t2, found.t2_error)}"
+        if found.t2_central == found.t2_central:
+            central = _time(found.t2_central, found.t2_central_error)
+            line += f", of the central transition apart from the satellites {central}"
+    return f"{line}{warning}."
+
+
+def _regime(found: Relaxation) -> str:
+    if found.field is None:
+        limit = f"extreme narrowing, which holds below {found.narrow_below:.2g} Hz"
+        return limit if found.narrow else f"{limit}: give the field for the rates in higher ones"
+    if found.narrow:
+        return f"extreme narrowing holds at {found.field:g} T"
+    parts = ", ".join(
+        f"{100.0 * part:.0f} % with {digits(time)} s" for part, time in found.recovery if part > SHOWN_PART
+    )
+    return f"at {found.field:g} T, by the initial rate of the recovery; {parts}"
+
+
+def _time(value: float, error: float) -> str:
+    return "∞" if value == float("inf") else f"{with_error(value, error)} s"

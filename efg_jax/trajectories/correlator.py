@@ -40,6 +40,15 @@ class Correlator:
         return np.concatenate([np.zeros(0, int), *(own.lags * MERGED**k for k, own in enumerate(self._levels))])
 
     @property
+    def spacings(self) -> Int[np.ndarray, " lags"]:
+        """Steps between the lags of the same level: beyond the exact ones, a value is the mean of ⟨x(0)·x(t)⟩ over a
+        triangle of this half-width.
+        """
+        return np.concatenate(
+            [np.zeros(0, int), *(np.full(len(own.lags), MERGED**k) for k, own in enumerate(self._levels))]
+        )
+
+    @property
     def values(self) -> Float[np.ndarray, "lags series"]:
         """⟨x(0)·x(t)⟩ at each lag, in the square of the values' unit."""
         return self.about(np.zeros((self._series, self._width)))

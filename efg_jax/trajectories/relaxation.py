@@ -1,4 +1,4 @@
-"""Quadrupolar relaxation in the limit of extreme narrowing, from the autocorrelation of the EFG tensor."""
+"""Quadrupolar relaxation from the autocorrelation of the EFG tensor: T₁ and T₂, with their errors."""
 
 from typing import NamedTuple
 
@@ -6,37 +6,65 @@ import numpy as np
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
+from efg_jax.spectra.conditions import conditions
+from efg_jax.spectra.frequencies import larmor_frequency
 from efg_jax.tensors.efg import coupling_factor
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
+from efg_jax.trajectories.redfield import Exponentials, quadrupolar_rates
+from efg_jax.trajectories.spectral_density import SpectralDensities, spectral_densities
 
-WINDOW = 5.0  # the integral ends at this many integral correlation times (Sokal)
-LONGEST = 5.0
-COARSE = 0.7  # a correlation that falls below this part of itself from one frame to the next is not resolved
+NARROW = 0.05  # relative change of 1/T₁ at which extreme narrowing ends
+STRONGEST = 28.2  # T, of the magnets in use
 
 
 class Relaxation(NamedTuple):
-    """T₁ of a quadrupolar nucleus, and what it rests on.
+    """T₁ and T₂ of a quadrupolar nucleus, and what they rest on.
+
+    Errors are standard errors: of the integral, from the spread of the atoms, which are taken to fluctuate
+    independently of each other, and of where it ends.
 
     Attributes:
-        t1: s; infinite where the tensor does not fluctuate.
-        error: standard error of T₁, s: that of the integral, for atoms that fluctuate independently of each other.
-        integral: ∫ ⟨δV(0):δV(t)⟩ dt up to `until`, (V/Å²)² s.
+        t1: s; from the initial rate at which I_z returns after a pulse on all transitions; infinite where the tensor
+            does not fluctuate.
+        error: of T₁, s.
+        t2: s; from the initial rate at which the transverse magnetisation of all transitions together decays.
+        t2_error: s.
+        t2_central: T₂ of the central transition where its line lies apart from the satellites, s; NaN for an integer
+            spin.
+        t2_central_error: s.
+        recovery: the exponentials of I_z, (part, time in s); one in extreme narrowing.
+        decay: the same of the transverse magnetisation, where all transitions have one frequency.
+        t2_lines: T₂ of each single-quantum transition, from m = I ↔ I − 1 down, where they lie apart, s.
+        field: T; None: T₁ and T₂ are those of extreme narrowing.
+        densities: J(0), J(ω₀) and J(2ω₀), (V/Å²)² s.
+        integral: J(0) = ∫ ⟨δV(0):δV(t)⟩ dt up to `until`, (V/Å²)² s.
         correlation_time: integral over ⟨δV:δV⟩, s.
         until: lag at which the integral ends, s.
-        highest_frequency: Larmor frequency, Hz, at which 2πν₀·τ = 1: the formula wants one far below.
+        narrow_below: Larmor frequency up to which extreme narrowing gives 1/T₁ to 5 %, Hz.
+        narrow: whether that reaches the field, or without one any magnet (28.2 T).
         resolved: False: the correlation falls too fast for the spacing of the frames, and T₁ is a guess.
-        converged: False: the trajectory is shorter than `LONGEST` times the lag at which the correlation has died away,
-            and T₁ is a guess.
+        converged: False: the trajectory is too short for its correlation, or the error more than a third of T₁; it is a
+            guess.
         isotope: the nucleus.
     """
 
     t1: float
     error: float
+    t2: float
+    t2_error: float
+    t2_central: float
+    t2_central_error: float
+    recovery: tuple[tuple[float, float], ...]
+    decay: tuple[tuple[float, float], ...]
+    t2_lines: tuple[float, ...]
+    field: float | None
+    densities: tuple[float, float, float]
     integral: float
     correlation_time: float
     until: float
-    highest_frequency: float
+    narrow_below: float
+    narrow: bool
     resolved: bool
     converged: bool
     isotope: Isotope
@@ -52,9 +80,9 @@ def quadrupolar_t1(integral: float, isotope: Isotope | str) -> float:
     the correlation to be exponential.
 
     Limits: motion much faster than the Larmor period (2πν₀τ ≪ 1, where T₁ = T₂ and all transitions of a half-integer
-        spin relax with one rate) and than 1/C_Q (perturbation theory); fluctuations that are isotropic on average (in a
-        single crystal the rate depends on the field's direction, and this is its mean over a powder); no other
-        mechanism; and the EFG of the trajectory itself, no Sternheimer factor.
+        spin relax with one rate; beyond, `quadrupolar_rates`) and than 1/C_Q (perturbation theory); fluctuations that
+        are isotropic on average (in a single crystal the rate depends on the field's direction, and this is its mean
+        over a powder); no other mechanism; and the EFG of the trajectory itself, no Sternheimer factor.
 
     Args:
         integral: (V/Å²)² s.
@@ -78,76 +106,95 @@ def quadrupolar_t1(integral: float, isotope: Isotope | str) -> float:
     return float(1.0 / rate) if rate > 0.0 else float("inf")
 
 
-def running_integral(
-    lags: Float[np.ndarray, " lags"], values: Float[np.ndarray, " lags"]
-) -> Float[np.ndarray, " lags"]:
-    """∫₀^t C dt' by the trapezoidal rule, on lags of any spacing."""
-    steps = 0.5 * np.diff(lags) * (values[1:] + values[:-1])
-    return np.concatenate([[0.0], np.cumsum(steps)])
-
-
 def relaxation(
     lags: Float[np.ndarray, " lags"],
-    values: Float[np.ndarray, " lags"],
+    values: Float[np.ndarray, "lags *atoms"],
     isotope: Isotope | str,
     *,
-    duration: float,
+    duration: float | int,
     atoms: int = 1,
-    until: float | None = None,
+    spacings: Float[np.ndarray, " lags"] | None = None,
+    field: float | int | None = None,
+    until: float | int | None = None,
     centred: bool = True,
 ) -> Relaxation:
-    """T₁ from an autocorrelation ⟨δV(0):δV(t)⟩.
+    """T₁ and T₂ from an autocorrelation ⟨δV(0):δV(t)⟩.
 
-    The integral is cut where the correlation has become noise: at the first lag t that is at least `WINDOW` times the
-    correlation time that the integral up to t gives (Sokal's window; Madras and Sokal, J. Stat. Phys. 50 (1988) 109,
-    which has the error as well: the relative variance of τ is 4t/T). A mean that was taken from the same trajectory
-    lowers the correlation by 2∫/T at every lag, and the integral by the factor 1 − 2t/T, which is put right (Wolff,
-    Comput. Phys. Commun. 156 (2004) 143, Eq. 49).
+    See `spectral_densities` for where the integral ends and what its error is, and `quadrupolar_rates` for the rates.
 
     Args:
         lags: s, ascending from 0.
-        values: (V/Å²)².
+        values: (V/Å²)²: of each atom, (lags, atoms), or their mean, (lags,).
         isotope: nucleus.
         duration: length T of the trajectory, s.
-        atoms: number of atoms that were averaged over.
-        until: lag at which to end the integral instead, s; the first step at least.
+        atoms: number of atoms, where their mean is given.
+        spacings: of the lags of a `Correlator`, s; see `running_integral`.
+        field: T, for J(ω₀) and J(2ω₀); None: extreme narrowing.
+        until: lag at which to end the integral instead, s; the first step at least, and less than half of the
+            trajectory where the mean was taken off.
         centred: the mean of each atom over this trajectory was taken off.
 
     Raises:
-        InputError: fewer than two lags, an end before the first step, an integral below zero, or a nucleus without
-            quadrupole moment.
+        InputError: too few frames, an end before the first step or beyond half of the trajectory, an integral below
+            zero, a field that no magnet has, or a nucleus without quadrupole moment.
     """
-    if len(lags) < 2:
-        raise InputError("a single frame has no autocorrelation; give a trajectory")
-    if until is not None and not until >= lags[1]:
+    nucleus, table = find_isotope(isotope), values.reshape(len(lags), -1)
+    field = None if field is None else conditions(nucleus, field=field, transitions="all").field
+    angular = 2.0 * np.pi * (0.0 if field is None else larmor_frequency(nucleus, field)) * np.arange(3.0)
+    found = spectral_densities(
+        lags, table, angular, duration=duration, alike=atoms, spacings=spacings, until=until, centred=centred
+    )
+    if table[0].mean() <= 0.0:
+        return _rigid(nucleus, field)
+    rates = quadrupolar_rates(found.values, nucleus)
+    if not min(rates.t1, rates.t2) > 0.0:
         raise InputError(
-            f"until={until:.3g} s has no step, which takes {lags[1]:.3g} s; give a longer lag, or leave until= out"
+            f"a spectral density of the fluctuations is {found.values.min():.3g} (V/Å²)² s, below zero; "
+            "the trajectory is too short, or until= too long"
         )
-    if values[0] <= 0.0:
-        return Relaxation(float("inf"), 0.0, 0.0, 0.0, 0.0, float("inf"), True, True, find_isotope(isotope))
-    end = _window(lags, values, until)
-    converged = bool(lags[end] * LONGEST <= duration)
-    bias = 1.0 - 2.0 * lags[end] / duration if centred and converged else 1.0
-    integral = float(running_integral(lags, values)[end] / bias)
-    time = integral / float(values[0])
-    t1 = quadrupolar_t1(integral, isotope)
+    units = [quadrupolar_rates(one, nucleus) for one in np.eye(3)]  # the rates are linear in the densities
+    first, second, central = (np.array([getattr(one, name) for one in units]) for name in ("t1", "t2", "central"))
+    integral = float(found.at(np.zeros(1))[0])
+    narrow_below = _narrow_below(found, lags[1])
     return Relaxation(
-        t1=t1,
-        error=float(t1 * np.sqrt(4.0 * lags[end] / (duration * atoms))),
+        t1=1.0 / rates.t1,
+        error=found.error(first) / rates.t1**2,
+        t2=1.0 / rates.t2,
+        t2_error=found.error(second) / rates.t2**2,
+        t2_central=1.0 / rates.central,
+        t2_central_error=found.error(central) / rates.central**2,
+        recovery=_times(rates.recovery),
+        decay=_times(rates.decay),
+        t2_lines=tuple((1.0 / rates.transitions).tolist()),
+        field=field,
+        densities=tuple(found.values.tolist()),
         integral=integral,
-        correlation_time=time,
-        until=float(lags[end]),
-        highest_frequency=1.0 / (2.0 * np.pi * time) if time > 0.0 else float("inf"),
-        resolved=bool(values[1] > COARSE * values[0]),
-        converged=converged,
-        isotope=find_isotope(isotope),
+        correlation_time=integral / float(table[0].mean()),
+        until=found.until,
+        narrow_below=narrow_below,
+        narrow=larmor_frequency(nucleus, field or STRONGEST) <= narrow_below,
+        resolved=found.resolved(first),
+        converged=found.converged(first) and found.converged(second),
+        isotope=nucleus,
     )
 
 
-def _window(lags: np.ndarray, values: np.ndarray, until: float | None) -> int:
-    """Where the integral ends; the last lag, where the correlation does not die away."""
-    if until is not None:
-        return int(np.flatnonzero(lags <= until)[-1])
-    times = running_integral(lags, values) / values[0]
-    closed = np.flatnonzero((lags >= WINDOW * times) & (lags > 0))
-    return int(closed[0]) if len(closed) else len(lags) - 1
+def _narrow_below(found: SpectralDensities, step: float) -> float:
+    """Larmor frequency up to which (J(ω₀) + 4J(2ω₀))/5 is J(0) to `NARROW`, Hz."""
+    frequencies = np.geomspace(1e-3 / found.until, 0.05 / step, 200)
+    one, two = (found.at(2.0 * np.pi * k * frequencies) for k in (1.0, 2.0))
+    there = np.abs((one + 4.0 * two) / 5.0 / found.at(np.zeros(1)) - 1.0) > NARROW
+    return float(frequencies[np.argmax(there)]) if there.any() else float("inf")
+
+
+def _times(found: Exponentials) -> tuple[tuple[float, float], ...]:
+    return tuple((float(part), float(1.0 / rate)) for rate, part in zip(found.rates, found.parts, strict=True))
+
+
+def _rigid(nucleus: Isotope, field: float | None) -> Relaxation:
+    """Of a tensor that does not fluctuate."""
+    never, lines = float("inf"), (float("inf"),) * round(2 * nucleus.spin)
+    central = never if len(lines) % 2 else float("nan")
+    one = ((1.0, never),)
+    times = (never, 0.0, never, 0.0, central, 0.0, one, one, lines)
+    return Relaxation(*times, field, (0.0, 0.0, 0.0), 0.0, 0.0, 0.0, never, True, True, True, nucleus)

@@ -36,7 +36,7 @@ class TrajectoryAverage(ResultWithRows):
         sums: of the pass over the trajectory.
         isotopes: nucleus by element of the tracked atoms; None: V_zz stays in V/Å².
         timestep: fs from frame to frame.
-        field: T; None: no second-order shifts.
+        field: T; None: no second-order shifts, and relaxation in extreme narrowing.
     """
 
     sums: Accumulator
@@ -114,14 +114,21 @@ class TrajectoryAverage(ResultWithRows):
         )
 
     def relaxation(
-        self, *, species: str | None = None, until: float | int | None = None, fluctuation: bool = True
+        self,
+        *,
+        species: str | None = None,
+        field: float | int | None = None,
+        until: float | int | None = None,
+        fluctuation: bool = True,
     ) -> Relaxation:
-        """Quadrupolar T₁ in the limit of extreme narrowing, from the tensor's autocorrelation; see
-        `relaxation.quadrupolar_t1` for formula and limits.
+        """Quadrupolar T₁ and T₂ from the tensor's autocorrelation, in a field or in the limit of extreme narrowing; see
+        `quadrupolar_rates` and `quadrupolar_t1` for formulae and limits, and `relaxation` for errors.
 
         Args:
             species: element; may be left out where there is one.
-            until: lag at which to end the integral, fs, the first step at least; None: Sokal's window.
+            field: T; None: that of the average, and extreme narrowing where it has none.
+            until: lag at which to end the integral, fs, the first step at least; None: where it does not change
+                significantly any more.
             fluctuation: False: of the whole tensor, for a liquid whose mean tensor is zero but for the shortness of the
                 trajectory.
 
@@ -145,10 +152,11 @@ class TrajectoryAverage(ResultWithRows):
         found = self.autocorrelation(species=symbol, fluctuation=fluctuation)
         return relaxation(
             found.lags * FEMTOSECOND,
-            found.values,
+            found.by_atom,
             self.isotopes[symbol],
             duration=self.sums.frames * self.timestep * FEMTOSECOND,
-            atoms=found.atoms,
+            spacings=found.spacings * FEMTOSECOND,
+            field=self.field if field is None else field,
             until=None if until is None else until * FEMTOSECOND,
             centred=fluctuation,
         )

@@ -79,7 +79,7 @@ def test_a_tumbling_tensor_relaxes_by_the_closed_formula(frame, motion, paramete
     assert result.error < 0.06 * expected
     assert abs(result.t1 - expected) < 3 * result.error + 0.02 * expected
     assert_allclose(result.correlation_time, steps * timestep * 1e-15, rtol=0.08)
-    assert_allclose(result.highest_frequency, 1 / (2 * np.pi * result.correlation_time))
+    assert_allclose(2 * np.pi * result.narrow_below * result.correlation_time, 0.124, rtol=0.3)  # 1/T₁ is 5 % off
     assert result.resolved
     assert result.converged
     whole = found.relaxation(fluctuation=False)  # the true mean is zero
@@ -211,4 +211,4 @@ def test_there_is_no_t1_across_phases_or_gaps_and_the_result_says_so(frame, opti
 
     found = average(marked(), timestep=5.0, **options)
     assert [why in reason for reason in found.relaxations().values()] == [True]
-    assert why in str(found)
+    assert why in " ".join(str(found).split())
