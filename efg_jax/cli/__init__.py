@@ -19,7 +19,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 FRACTION = re.compile(r"[-+]?\d*(\.\d*([eE][-+]?\d+)?|[eE][-+]?\d+)")
 COMMANDS = (
     *("train", "tune", "evaluate", "predict", "learning_curve"),
-    *("observables", "convert", "spectrum", "average", "sensitivity", "order", "datasets"),
+    *("observables", "convert", "spectrum", "average", "alignment_echo", "sensitivity", "order", "datasets"),
 )
 HELP = """Learn the tensors behind solid-state NMR from first-principles structures.
 

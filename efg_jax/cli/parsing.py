@@ -128,6 +128,14 @@ def parse_sizes(text: str) -> list[int]:
         raise InputError(f"--sizes {text}: expected whole numbers with commas; write --sizes 10,20,40") from None
 
 
+def parse_times(values: Texts) -> tuple[float, ...]:
+    """Times in seconds, one by one or with commas: ["1e-5,2e-5"] → (1e-5, 2e-5)."""
+    found = tuple(_number(text) for text in parse_names(values))
+    if any(time is None or not 0.0 < time < math.inf for time in found):
+        raise InputError(f"{','.join(values)}: expected positive times in seconds; write 1e-5,2e-5")
+    return found
+
+
 def parse_direction(text: str) -> tuple[float, float, float]:
     """A vector: "0,0,1" → (0.0, 0.0, 1.0)."""
     if (numbers := _numbers(text, ",", 3)) is None:

@@ -38,7 +38,8 @@ GROUPS = 32  # of atoms, for the errors
 LONGEST = 0.25  # of a trajectory: beyond it too few pairs of frames are left to fit
 PER_DECADE = 16
 STATIONARY = 1e-6
-TRAJECTORY_DIRECTIONS, JUMP_DIRECTIONS = 200, 2000
+TRAJECTORY_DIRECTIONS = 200
+JUMP_DIRECTIONS = 2000
 FEMTOSECOND = 1e-15
 
 _two_time_echo = jax.jit(two_time_echo, static_argnames="part")
@@ -71,17 +72,19 @@ def alignment_echo(
         frames: structures with EFG tensors, V/Å².
         preparation: times t_p, s.
         timestep: femtoseconds from one frame to the next.
-        species, indices: atoms, as for `average`; of one element.
+        species: element of the atoms.
+        indices: of the atoms, the same in every frame; without either all that have a tensor, of one element.
         isotope: nucleus of spin 1 or 3/2; None: the one that NMR uses.
         array: name of the tensors.
-        frame: "fixed" or "crystal", as for `average`.
+        frame: "fixed": components as they are; "crystal": in the frame that the cell carries with it, for cells that
+            turn.
         directions: of the field: their number for a powder, which should be larger than (ω t_p)², or unit vectors for a
             single crystal.
         window: number of frames whose tensors are averaged first. Within t_p ions vibrate many times, so that ω is that
             of the mean tensor: in molecular dynamics take a window of some vibrations, shorter than the time of a hop.
         part: "sin" for the alignment echo; "cos" for its counterpart of Zeeman order.
-        jump: Å that an atom may move from frame to frame; None: any.
-        check_units: as for `average`.
+        jump: Å; an atom that moves farther from one frame to the next is an error; None: any.
+        check_units: an EFG that becomes larger or smaller by a factor between two units is an error.
         progress: called with the number of frames done.
 
     Raises:
