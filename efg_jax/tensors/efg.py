@@ -200,28 +200,44 @@ def quadrupolar_induced_shift(
         )
     if order not in (2, 4):
         raise InputError(f"order = {order} is not there; give 2, or 4 for second and fourth order")
-    square, size = spin * (spin + 1.0), (spin * (2.0 * spin - 1.0)) ** 2
-    second = -1e6 * 3.0 / 40.0 * (square - 0.75) / size * (p_q / larmor) ** 2
-    fourth = 1e6 * 27.0 / 17920.0 * (square - 0.75) * (12.0 * square - 13.0) / size**2 * (p_q / larmor) ** 4
-    if order == 4:
-        return second + fourth
-    _warn_of_fourth_order(coupling_ratio(p_q, larmor, spin), fourth)
-    return second
+    if order == 2:
+        warn_where_strong(p_q, larmor, spin)
+        return _second_order_shift(p_q, larmor, spin)
+    return _second_order_shift(p_q, larmor, spin) + _fourth_order_shift(p_q, larmor, spin)
 
 
-def _warn_of_fourth_order(ratio: Float[Array, "..."], fourth: Float[Array, "..."]) -> None:
+def _second_order_shift(p_q, larmor, spin):
+    return -1e6 * 3.0 / 40.0 * (spin * (spin + 1.0) - 0.75) / (spin * (2.0 * spin - 1.0)) ** 2 * (p_q / larmor) ** 2
+
+
+def _fourth_order_shift(p_q, larmor, spin):
+    square, size = spin * (spin + 1.0), spin * (2.0 * spin - 1.0)
+    return 1e6 * 27.0 / 17920.0 * (square - 0.75) * (12.0 * square - 13.0) / size**4 * (p_q / larmor) ** 4
+
+
+def warn_where_strong(
+    p_q: Float[Array | np.ndarray, "*atoms"], larmor: Float[Array, "..."] | float | int, spin: float | int
+) -> None:
+    """Log a warning where a shift of second order is used outside its range, with the size of the fourth.
+
+    Args:
+        p_q: quadrupolar products, Hz; of traced ones nothing is known.
+        larmor: Larmor frequency, Hz.
+        spin: I.
+    """
+    ratio = coupling_ratio(p_q, larmor, spin)
     if isinstance(ratio, jax.core.Tracer) or not np.size(ratio) or not (largest := np.nanmax(ratio)) >= STRONG:
         return
     logger.warning(
         "the second-order shift of the central transition is used outside its range: ν_Q/ν_L is up to %.2g, and the "
         "fourth order (the third is zero) up to %+.3g ppm; take order=4, or exact diagonalisation "
         "(ej.spectra.powder_spectrum or spectrum with method='exact')",
-        largest, np.nanmax(fourth),
+        largest, np.nanmax(_fourth_order_shift(p_q, larmor, spin)),
     )  # fmt: skip
 
 
 def coupling_ratio(
-    p_q: Float[Array, "*atoms"], larmor: Float[Array, "..."] | float | int, spin: float | int
+    p_q: Float[Array | np.ndarray, "*atoms"], larmor: Float[Array, "..."] | float | int, spin: float | int
 ) -> Float[Array, "*atoms"]:
     """ν_Q/ν_L with ν_Q = 3P_Q/(2I(2I − 1)), which perturbation theory wants far below 1.
 

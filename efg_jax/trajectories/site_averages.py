@@ -11,7 +11,7 @@ from jaxtyping import Float
 from efg_jax.observables.arrays import axes_of, values_and_gradients
 from efg_jax.precision import x64
 from efg_jax.spectra.frequencies import larmor_frequency
-from efg_jax.tensors.efg import coupling_factor, frequency_factor, quadrupolar_induced_shift
+from efg_jax.tensors.efg import coupling_factor, frequency_factor, quadrupolar_induced_shift, warn_where_strong
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.quantities import Context
 from efg_jax.trajectories.accumulation import quantities_of, widened
@@ -117,6 +117,9 @@ def sites_of(
             quantities |= _induced_shifts(quantities, nucleus, field)
         whose = (atoms[i], symbols[i], label, int(sums.count[i]), nucleus)
         sites.append(SiteAverage(*whose, tensors[i], tensor_errors[i], values[i], _proper(axes[i]), quantities))
+    for nucleus in dict.fromkeys(site.isotope for site in sites if "delta_qis" in site.quantities):
+        strengths = [site.quantities["rms_p_q"].value for site in sites if site.isotope == nucleus]
+        warn_where_strong(np.array(strengths), larmor_frequency(nucleus, field), nucleus.spin)
     return sites
 
 
