@@ -1,5 +1,7 @@
 """Monte Carlo against exact enumeration of the 42-atom cell, and the bookkeeping of large ones."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from ase.units import kB
@@ -20,6 +22,7 @@ from efg_jax.disorder.spinel import CELL_42, CHARGES, DISORDERED, build_lto
 from efg_jax.electrostatics import COULOMB, ewald_potential
 
 EPSILON = 20.0
+MODULE = import_module("efg_jax.disorder.wang_landau")  # in the package, the function has that name
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,55 @@ def test_wang_landau_counts_arrangements(small, every):
         assert abs(found.mean_energy(temperature) - weights @ levels) < 0.01
         variance = weights @ (levels - weights @ levels) ** 2
         assert_allclose(found.heat_capacity(temperature), variance / (kB * temperature**2), rtol=0.05)
+
+
+@pytest.mark.parametrize("half", ["lower", "upper"])
+def test_bounds_that_hold_half_of_the_arrangements(small, every, half, caplog):
+    """Numbers, and the weight that canonical means miss, against the enumeration of all 66."""
+    levels, counts = np.unique(every[1].round(8), return_counts=True)
+    middle = (levels[2] + levels[3]) / 2
+    bounds = (levels[0] - 0.01, middle) if half == "lower" else (middle, levels[-1] + 0.01)
+    inside = (levels > bounds[0]) & (levels < bounds[1])
+    assert counts[inside].sum() < 45
+    energies = np.asarray(small.energy(every[0]))
+    start = every[0][np.flatnonzero((energies > bounds[0]) & (energies < bounds[1]))[0]]
+    found = wang_landau(small, start, bounds, seed=1, bins=400, final=5e-5)
+    assert_allclose(found.energies, levels[inside], atol=1e-6)
+    assert_allclose(np.exp(found.log_count), counts[inside], rtol=0.08)
+    assert_allclose(np.exp(found.log_count).sum(), counts[inside].sum(), rtol=1e-12)
+    assert (found.census.fraction, found.census.error) == (counts[inside].sum() / 66, 0.0)
+    assert found.beyond == (half == "upper", half == "lower")
+    for temperature in (300.0, 3000.0, 12000.0):
+        weights = counts * np.exp(-(levels - levels[0]) / (kB * temperature))
+        exact = weights[~inside].sum() / weights.sum()
+        assert found.missed(temperature) == pytest.approx(exact, rel=0.08, abs=1e-6)
+        caplog.clear()
+        mean = found.mean_energy(temperature)
+        assert mean == pytest.approx(weights[inside] @ levels[inside] / weights[inside].sum(), abs=0.02)
+        assert ("outside of the bounds" in caplog.text) == (exact > 0.01)
+
+
+def test_the_part_within_bounds_is_estimated_where_it_cannot_be_counted(small, every, monkeypatch, caplog):
+    """A sample knows the part to its error; where it holds none, numbers are relative, and the edge tells of a cut."""
+    monkeypatch.setattr(MODULE, "MOST_COUNTED", 10)
+    levels, counts = np.unique(every[1].round(8), return_counts=True)
+    start = every[0][np.argmin(every[1])]
+    bounds = (levels[0] - 0.01, (levels[2] + levels[3]) / 2)
+    found = wang_landau(small, start, bounds, seed=1, bins=400, final=1e-4)
+    exact = counts[:3].sum() / 66
+    assert 0 < found.census.error < 0.005
+    assert abs(found.census.fraction - exact) < 4 * found.census.error
+    assert_allclose(np.exp(found.log_count).sum(), 66 * found.census.fraction, rtol=1e-9)
+    weights = counts * np.exp(-(levels - levels[0]) / (kB * 6000.0))
+    assert found.missed(6000.0) >= 0.9 * weights[3:].sum() / weights.sum()
+    monkeypatch.setattr(MODULE, "SAMPLE", 1)
+    for seed in range(20):  # until the one that is drawn lies outside
+        found = wang_landau(small, start, (levels[0] - 0.01, levels[0] + 0.01), seed, bins=400, final=1e-3)
+        if not np.isfinite(found.census.fraction):
+            break
+    assert "log_count is relative" in caplog.text
+    assert_allclose(np.exp(found.log_count).sum(), 1.0)
+    assert found.missed(1000.0) > 0.5
 
 
 def test_annealing_finds_the_ground_state_of_the_small_cell(small, every):
