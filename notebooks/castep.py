@@ -50,7 +50,8 @@ print(ej.observables.site_observables(frames[:2], species="O"))
 #
 # - **Level of theory.** All structures of a set must share functional, cutoff, k-points and pseudopotentials. A model
 #   learns any differences.
-# - **Magres files from Quantum ESPRESSO** hold the same. Atoms without a tensor get NaN, which means "no label".
+# - **Magres files from Quantum ESPRESSO** hold the same, in two files: give both, and they are one structure.
+#   Atoms without a tensor get NaN, which means "no label".
 #
 # ## Train and judge
 #

@@ -55,9 +55,10 @@ def read(
 
     Returns:
         All frames, file by file, with their origin in ``info["source_file"]`` and ``info["source_frame"]``. Two files
-        of one structure (x.efg.magres, x.nmr.magres) are one frame: see `efg_jax.io.joining.joined`. Frames carry
-        all tensors that the file names: ``efg`` in V/Å² with the sign of +∂²V/∂x_i∂x_j, the shielding ``ms`` in ppm,
-        both (n, 3, 3), and the columns of extended XYZ under their own names. See the module of each format.
+        of one structure (x.efg.magres, x.nmr.magres) are one frame: see `efg_jax.io.joining.joined`. Frames carry all
+        tensors that the file names: ``efg`` in V/Å² with the sign of +∂²V/∂x_i∂x_j, the shielding ``ms`` in ppm with
+        the induced field as its first index, both (n, 3, 3), and the columns of extended XYZ under their own names.
+        See the module of each format.
 
     Raises:
         InputError: a file is missing, empty or unreadable; a frame fails a check of `efg_jax.structures.check_frames`,
