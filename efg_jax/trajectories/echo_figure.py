@@ -13,7 +13,7 @@ def echo_figure(echo: AlignmentEcho) -> Picture:
         echo: from `efg_jax.trajectories.alignment_echo` or `jump_echo`.
     """
     with style():
-        figure = Picture(figsize=(PANEL + 2.2, PANEL + 0.6), layout="constrained")
+        figure = Picture(figsize=(PANEL + 3.0, PANEL + 0.6), layout="constrained")
         ax = figure.subplots()
         times = echo.mixing[1:]
         for i, t_p in enumerate(echo.preparation):
@@ -29,6 +29,6 @@ def echo_figure(echo: AlignmentEcho) -> Picture:
             ylim=(min(0.0, float(np.min(echo.values / echo.values[:, :1]))) - 0.03, 1.05),
             title=nucleus_name(echo.isotope),
         )
-        ax.legend(loc="upper right")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         ax.spines[["top", "right"]].set_visible(False)
     return figure

@@ -78,8 +78,8 @@ class AlignmentEcho(ResultWithRows):
     def table(self) -> Table:
         """Start, plateau and decay for each t_p."""
         lines = [
-            f"F₂ = ⟨{self.part} ω(0)t_p · {self.part} ω(t_m)t_p⟩ over directions of the field and ions. Plateau: that",
-            "of the equilibrium distribution. τ, β: of exp(−(t_m/τ)^β) between the two; 1/e: where so much is left.",
+            f"F₂ = ⟨{self.part} ω(0)t_p · {self.part} ω(t_m)t_p⟩ over directions of the field and ions.",
+            "Plateau: of the equilibrium distribution. τ, β: of exp(−(t_m/τ)^β) between start and plateau.",
         ]
         if self.part == "sin":
             lines.append(f"The signal of the alignment echo is {self.amplitude:g} F₂ of that after one pulse.")
