@@ -141,6 +141,20 @@ def test_data_sets_that_ship(efg_jax_command):
     assert "49Ti 247 mb" in result.stdout
 
 
+def test_pure_quadrupole_resonance(shielded, efg_jax_command, tmp_path):
+    out = tmp_path / "nqr.csv"
+    result = efg_jax_command("observables", shielded, "--species", "O", "--nqr", "--csv", out, "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert "1/2–3/2" in result.stdout
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    # Spin 5/2 with a small η: about 3|C_Q|/20, and twice that.
+    for row in rows:
+        if float(row["eta_q"]) < 0.2 and row["transition"] != "1/2–5/2":
+            multiple = {"1/2–3/2": 3 / 20, "3/2–5/2": 6 / 20}[row["transition"]]
+            np.testing.assert_allclose(float(row["frequency_mhz"]), multiple * abs(float(row["c_q_mhz"])), rtol=0.05)
+    assert {row["transition"] for row in rows} >= {"1/2–3/2", "3/2–5/2"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -152,6 +166,8 @@ def test_data_sets_that_ship(efg_jax_command):
         (("observables", "--isotope", "2H"), "an isotope of H is named, but the chosen sites are of O, Si"),
         (("observables", "--convention", "mehring"), "known are haeberlen, maryland, iupac, all"),
         (("observables", "--index", "9"), "holds no frame 9"),
+        (("observables", "--nqr", "--reference", "O=287"), "--reference does not go with --nqr"),
+        (("observables", "--nqr", "--tensor", "ms"), "--tensor does not go with --nqr"),
         (("observables", "--array", "isc=K"), "--array isc=K is not of the form"),
         (("convert", "--out", "a.magres"), "a magres file holds one structure, and these are 3"),
         (("convert", "--out", "a.spinsys", "--index", "0"), "needs the shielding of its reference compound"),

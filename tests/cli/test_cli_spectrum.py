@@ -73,6 +73,10 @@ def test_two_dimensions(silica, save, efg_jax_command, tmp_path):
         (("--shift", "0", "--spinning", "fast"), "give Hz"),
         (("--shift", "0", "--mqmas", "3", "--spinning", "20000"), "does not go with --mqmas"),
         (("--shift", "0", "--mqmas", "3", "--spinning", "static"), "does not go with --mqmas"),
+        (("--shift", "0", "--mqmas", "3", "--method", "exact"), "--method does not go with --mqmas"),
+        (("--shift", "0", "--method", "exact", "--spinning", "inf"), "exact diagonalisation is for static samples"),
+        (("--shift", "0", "--method", "exact", "--order", "1"), "method='exact' has all orders"),
+        (("--shift", "0", "--method", "exact", "--mrsim", "a.mrsim"), "has no exact diagonalisation"),
         (("--shift", "0", "--broadening", "much"), "not understood"),
         (("--shift", "0", "--plot", "a.xyz"), "is no picture that can be written"),
     ],
@@ -100,6 +104,22 @@ def test_a_file_of_mrsimulator_alone_takes_no_simulation(silica, save, efg_jax_c
     assert "writing" in result.stderr
     assert "simulating" not in result.stderr
     assert (tmp_path / "a.mrsim").stat().st_size > 0
+
+
+def test_exact_diagonalisation(silica, save, efg_jax_command, tmp_path):
+    """In a field so low that ν_Q is a tenth of ν_L the two methods differ, and perturbation theory says so."""
+    curves, path = {}, save(silica[:1])
+    measured = ("--isotope", "17O", "--field", "0.9", "--shift", "0", "--indices", "5", "--broadening", "3000 ppm")
+    for method in ("perturbation", "exact"):
+        out = tmp_path / f"{method}.csv"
+        window = ("--width", "4e6", "--offset", "0", "--points", "512")
+        result = efg_jax_command("spectrum", path, *measured, *window, "--method", method, "--out", out)
+        assert result.exit_code == 0, result.stderr
+        assert ("outside its range" in result.stderr) == (method == "perturbation")
+        notes, _, curves[method] = table(out)
+        assert notes["method"] == method
+    low, high = (curves[method][:, 1] @ curves[method][:, 2] for method in ("perturbation", "exact"))
+    assert high > low + 0.01 * abs(low)
 
 
 def test_nothing_to_write(silica, save, efg_jax_command):
