@@ -86,8 +86,9 @@ def average(
     """Average the tensor of each atom over a trajectory, and diagonalise the mean: what fast motion does.
 
     The table has C_Q and η of the mean tensors, with standard errors of block averages, beside the means of C_Q and η
-    over the frames: the wrong order, for comparison. With --timestep it has the quadrupolar T₁ in the limit of extreme
-    narrowing, with --direction the residual ν_Q, with --field the second-order shifts of the central transition.
+    over the frames: the wrong order, for comparison. With --timestep it has the quadrupolar T₁, in the limit of
+    extreme narrowing or with --field in that field, and T₂; with --direction the residual ν_Q; with --field the
+    second-order shifts of the central transition.
 
     Frames are read (and predicted) one by one; a trajectory may be of any length.
 

@@ -18,7 +18,6 @@ from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.trajectories.accumulation import Accumulator, Options
 from efg_jax.trajectories.continuity import JUMP
 from efg_jax.trajectories.frame_labels import Key
-from efg_jax.trajectories.site_averages import has_central_transition
 from efg_jax.trajectories.trajectory_average import TrajectoryAverage
 
 SAMPLE = 10_000
@@ -70,7 +69,8 @@ def average(
         direction: of the magnetic field in that frame, for the residual ν_Q; its length does not matter.
         isotope: nucleus, or nuclei by element; None: the one that NMR uses, and V_zz in V/Å² for elements without a
             quadrupolar one.
-        field: T; for the second-order shift of the central transition, of ⟨V⟩ and its mean over the frames.
+        field: T; for the second-order shift of the central transition, of ⟨V⟩ and its mean over the frames, and for T₁
+            and T₂ beyond extreme narrowing.
         timestep: femtoseconds from one frame to the next, for times instead of frames.
         array: name under which the frames carry the target, where it differs.
         jump: Å; an atom that moves farther from one frame to the next (across periodic boundaries the shorter way) is
@@ -85,7 +85,7 @@ def average(
         InputError: a path instead of structures; no frame or no atom is left; frames of different composition or order
             of atoms; a tensor, label or mask is missing; a jump; mixed units; a cell that turns, or none where its
             frame is wanted; an isotope without quadrupole moment; a direction of length zero; a field that no magnet
-            has, or for nuclei without a central transition that it shifts.
+            has, or without a quadrupolar nucleus.
     """
     options = Options(
         target=target,
@@ -129,13 +129,13 @@ def average(
     if sums.kind.name == "efg":
         nuclei = {symbol: chosen.get(symbol) or default_quadrupolar_isotope(symbol) for symbol in elements}
     if field is not None:
-        shifted = [nucleus for nucleus in nuclei.values() if has_central_transition(nucleus)]
-        if not shifted:
+        quadrupolar = [nucleus for nucleus in nuclei.values() if nucleus is not None]
+        if not quadrupolar:
             raise InputError(
-                f"field= is for the second-order shift of a central transition, which {' and '.join(elements)} of "
-                f"target='{sums.kind.name}' lack; leave it out"
+                "field= is for the second-order shift and the relaxation of quadrupolar nuclei, and "
+                f"{' and '.join(elements)} of target='{sums.kind.name}' has none; leave it out"
             )
-        field = conditions(shifted[0], field=field).field
+        field = conditions(quadrupolar[0], field=field, transitions="all").field
     return TrajectoryAverage(sums, nuclei, None if timestep is None else float(timestep), field)
 
 

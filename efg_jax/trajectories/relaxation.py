@@ -1,5 +1,6 @@
 """Quadrupolar relaxation from the autocorrelation of the EFG tensor: T₁ and T₂, with their errors."""
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.trajectories.redfield import Exponentials, quadrupolar_rates
 from efg_jax.trajectories.spectral_density import SpectralDensities, spectral_densities
+
+logger = logging.getLogger(__name__)
 
 NARROW = 0.05  # relative change of 1/T₁ at which extreme narrowing ends
 STRONGEST = 28.2  # T, of the magnets in use
@@ -156,6 +159,13 @@ def relaxation(
     first, second, central = (np.array([getattr(one, name) for one in units]) for name in ("t1", "t2", "central"))
     integral = float(found.at(np.zeros(1))[0])
     narrow_below = _narrow_below(found, lags[1])
+    narrow = larmor_frequency(nucleus, field or STRONGEST) <= narrow_below
+    if field is None and not narrow:
+        logger.warning(
+            "T₁ of %s is that of extreme narrowing, which holds up to a Larmor frequency of %.2g Hz (%.2g T); "
+            "give field= (command line: --field) for T₁ and T₂ in a higher one",
+            nucleus, narrow_below, narrow_below / larmor_frequency(nucleus, 1.0),
+        )  # fmt: skip
     return Relaxation(
         t1=1.0 / rates.t1,
         error=found.error(first) / rates.t1**2,
@@ -172,7 +182,7 @@ def relaxation(
         correlation_time=integral / float(table[0].mean()),
         until=found.until,
         narrow_below=narrow_below,
-        narrow=larmor_frequency(nucleus, field or STRONGEST) <= narrow_below,
+        narrow=narrow,
         resolved=found.resolved(first),
         converged=found.converged(first) and found.converged(second),
         isotope=nucleus,

@@ -162,9 +162,13 @@ class TrajectoryAverage(ResultWithRows):
         )
 
     def relaxations(self) -> dict[str, Relaxation | str]:
-        """T₁ of every element with a quadrupolar isotope, or why there is none; empty where nobody asks (a shielding,
-        no time step, one frame).
+        """T₁ and T₂ of every element with a quadrupolar isotope, or why there is none; empty where nobody asks (a
+        shielding, no time step, one frame).
         """
+        return dict(self._relaxations)
+
+    @cached_property
+    def _relaxations(self) -> dict[str, Relaxation | str]:
         if self.target != "efg" or self.timestep is None or self.frames < 2:
             return {}
         found: dict[str, Relaxation | str] = {}

@@ -9,6 +9,7 @@ from efg_jax.errors import InputError
 from efg_jax.plots.canvas import BLACK, GREY, PANEL, SCALAR, SERIES, TENSOR, Picture, nucleus_name, style
 from efg_jax.tensors.quantities import QUANTITIES
 from efg_jax.trajectories.distributions import has_density
+from efg_jax.trajectories.relaxation import Relaxation
 from efg_jax.trajectories.trajectory_average import TrajectoryAverage
 
 MOST_LABELS = 6
@@ -165,7 +166,9 @@ def draw_distribution(
 
 
 def draw_autocorrelation(ax: Axes, average: TrajectoryAverage, species: str) -> None:
-    """Normalised autocorrelation of the fluctuations on a logarithmic axis of lags; text where there is none."""
+    """Normalised autocorrelation of the fluctuations on a logarithmic axis of lags, with its standard error, and where
+    the integral of T₁ ends; text where there is none.
+    """
     ax.spines[["top", "right"]].set_visible(False)
     if not average.sums.complete:
         text = "no autocorrelation:\nframes were left out"
@@ -178,14 +181,15 @@ def draw_autocorrelation(ax: Axes, average: TrajectoryAverage, species: str) -> 
         curves.append((average.autocorrelation("nu_q", species=species), SCALAR, r"$δν_Q\,δν_Q$"))
     for found, colour, label in curves:
         if found.values[0] > 0.0 and len(found.lags) > 1:
-            shown = slice(1, None)
-            ax.plot(
-                _time(average, found.lags, of_lags=True)[0][shown],
-                (found.values / found.values[0])[shown],
-                color=colour,
-                linewidth=1.3,
-                label=label,
-            )
+            lags = _time(average, found.lags, of_lags=True)[0][1:]
+            values, errors = (part[1:] / found.values[0] for part in (found.values, found.errors))
+            ax.fill_between(lags, values - errors, values + errors, color=colour, alpha=0.22, linewidth=0)
+            ax.plot(lags, values, color=colour, linewidth=1.3, label=label)
+    relaxation = average.relaxations().get(species)
+    if isinstance(relaxation, Relaxation) and relaxation.until > 0.0:
+        ax.axvline(
+            relaxation.until * 1e12, color=GREY, linewidth=0.8, linestyle=":", label="end of the integral of $T_1$"
+        )
     ax.axhline(0.0, color=BLACK, linewidth=0.6)
     ax.set_xscale("log")
     ax.set_ylim(-0.35, 1.05)

@@ -32,10 +32,11 @@ def test_an_average_of_tensors_in_a_file(trajectory, efg_jax_command, tmp_path):
     names = [tmp_path / name for name in ("a.csv", "a.json", "a.extxyz")]
     result = efg_jax_command(
         "average", trajectory, "--species", "O", "--isotope", "17O", "--timestep", "2", "--direction", "0,0,1",
-        *(part for name in names for part in ("--out", name)), "--plots", tmp_path / "deep" / "plots",
+        "--field", "14.1", "--plots", tmp_path / "deep" / "plots",
+        *(part for name in names for part in ("--out", name)),
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    expected = trajectories.average(io.iread(trajectory), species="O", direction=(0, 0, 1), timestep=2)
+    expected = trajectories.average(io.iread(trajectory), species="O", direction=(0, 0, 1), timestep=2, field=14.1)
     rows = list(csv.DictReader(names[0].read_text().splitlines()))
     assert [int(row["atom"]) for row in rows] == expected.tracked.tolist()
     for row, site in zip(rows, expected.sites, strict=True):
@@ -45,11 +46,13 @@ def test_an_average_of_tensors_in_a_file(trajectory, efg_jax_command, tmp_path):
     entry = json.loads(names[1].read_text())
     assert entry["frames"] == 40
     assert entry["relaxation"]["O"]["isotope"] == "17O"
-    assert_allclose(entry["relaxation"]["O"]["t1"], expected.relaxation().t1)
+    for name in ("t1", "t2", "t2_central", "densities", "recovery"):
+        assert_allclose(entry["relaxation"]["O"][name], getattr(expected.relaxation(), name))
     (mean,) = io.read(names[2])
     assert_allclose(mean.arrays["efg"][expected.tracked[0]], expected.sites[0].tensor, atol=1e-7)
     assert (tmp_path / "deep" / "plots" / "O-average.png").read_bytes().startswith(b"\x89PNG")
     assert "T₁ of ¹⁷O = " in result.stdout
+    assert "of the central transition apart from the satellites" in " ".join(result.stdout.split())
     assert "C_Q(⟨V⟩)" in result.stdout
     assert "a.json" in result.stderr
 

@@ -3,6 +3,8 @@
 Invariance under rotation.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -89,6 +91,35 @@ def test_a_tumbling_tensor_relaxes_by_the_closed_formula(frame, motion, paramete
     assert_allclose(values.lags[:3], [0.0, 5.0, 10.0])
     near = values.lags < 2 * steps * timestep
     assert_allclose(values.values[near] / values.values[0], np.exp(-values.lags[near] / (steps * timestep)), atol=0.05)
+
+
+def test_tumbling_in_a_field_where_narrowing_ends(frame, caplog):
+    """ω₀τ = 0.7 and J(ω) = J(0)/(1 + ω²τ²), for T₁ and T₂ of I = 1 in closed form (Abragam 1961, ch. VIII)."""
+    steps, timestep = -1 / np.log(1 - 0.12), 2e4
+    tau = steps * timestep * 1e-15
+    field = 0.7 / tau / isotope("2H").gyromagnetic_ratio
+    found = average((frame(v, ["H"] * 100) for v in jumping(400, 100, 0.12, seed=6)), timestep=timestep)
+    zero, one, two = (1 / (1 + (k * 0.7) ** 2) for k in range(3))
+    narrow = abragam("2H", 3.0, ETA, tau)
+    result = found.relaxation(field=field)
+    assert not caplog.records
+    assert result.converged
+    assert not result.narrow
+    for value, error, part in (
+        (result.t1, result.error, (one + 4 * two) / 5),
+        (result.t2, result.t2_error, (3 * zero + 5 * one + 2 * two) / 10),
+    ):
+        assert error < 0.1 * narrow / part
+        assert abs(value - narrow / part) < 2 * error
+    assert_allclose(result.recovery, [(1.0, result.t1)])
+    assert np.isnan(result.t2_central)
+    text = " ".join(str(dataclasses.replace(found, field=field)).split())
+    assert f"at {field:g} T, by the initial rate of the recovery; 100 % with" in text
+    assert "T₂ = " in text
+    without = found.relaxation()
+    assert "give field=" in caplog.text
+    assert without.t1 == pytest.approx(without.t2)
+    assert abs(without.t1 - narrow) < 3 * without.error
 
 
 def test_the_correlation_of_tensors_does_not_depend_on_the_frame(frame):

@@ -204,9 +204,10 @@ def test_motion_that_cannot_be_is_refused(hopping):
             call()
 
 
-def test_second_order_shifts_need_a_central_transition(frame):
-    frames = [frame([SITES[0]], ["H"])]
-    with pytest.raises(ej.InputError, match="second-order shift of a central transition, which H"):
-        average(frames, isotope="2H", field=FIELD)
+def test_second_order_shifts_need_a_central_transition_and_a_field_a_quadrupolar_nucleus(frame):
+    (site,) = average([frame([SITES[0]], ["H"])], isotope="2H", field=FIELD).sites
+    assert "delta_qis" not in site.quantities
+    with pytest.raises(ej.InputError, match="relaxation of quadrupolar nuclei, and Si of target='efg' has none"):
+        average([frame([SITES[0]], ["Si"])], field=FIELD)
     with pytest.raises(ej.InputError, match="outside the range of magnets"):
         average([frame([SITES[0]], ["Na"])], field=400.0)
