@@ -107,9 +107,9 @@ def order(
     supercell: int | Sequence = 1,
     count: int | None = None,
     seed: int = 0,
-    min_distance: float = 0.8,
-    tolerance: float = 0.05,
-    charges: Mapping[str, float] | None = None,
+    min_distance: float | int = 0.8,
+    tolerance: float | int = 0.05,
+    charges: Mapping[str, float | int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> OrderedCells:
     """Ordered cells of a crystal with partial or mixed occupancies, as ASE reads it from a CIF.
@@ -250,7 +250,7 @@ def _require_resolved(atoms: Atoms) -> None:
             )
 
 
-def _composition(parent: Atoms, crystal: Atoms, matrix: np.ndarray, tolerance: float) -> list[Composition]:
+def _composition(parent: Atoms, crystal: Atoms, matrix: np.ndarray, tolerance: float | int) -> list[Composition]:
     """What each sublattice holds, as near to the occupancies as whole numbers are."""
     numbers = Counter(parent.arrays["sublattice"].tolist())
     wanted = {atom: _with_vacancies(parent.info["_sites"][atom]) for atom in sorted(numbers) if atom >= 0}
@@ -312,7 +312,7 @@ def _compact(parent: Atoms, cells: int) -> str:
     return f"as {' × '.join(map(str, shape))}"
 
 
-def _too_close(crystal: Atoms, sites: np.ndarray, min_distance: float) -> list[tuple[int, int]]:
+def _too_close(crystal: Atoms, sites: np.ndarray, min_distance: float | int) -> list[tuple[int, int]]:
     """Pairs of disordered sites nearer than this, as numbers among the sites."""
     if min_distance == 0:
         return []
@@ -365,7 +365,7 @@ def _inequivalent(
     return every[first[sequence]], multiplicity[sequence]
 
 
-def _energies(crystal: Atoms, species: np.ndarray, charges: Mapping[str, float]) -> Float[np.ndarray, " cells"]:
+def _energies(crystal: Atoms, species: np.ndarray, charges: Mapping[str, float | int]) -> Float[np.ndarray, " cells"]:
     """Energy of unscreened point charges, eV."""
     if absent := sorted(set(species.ravel().tolist()) - {VACANT, *charges}):
         raise InputError(f"no charge is given for {', '.join(absent)}; add it to charges")
