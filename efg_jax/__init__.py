@@ -12,6 +12,7 @@ from efg_jax.version import __version__ as __version__
 
 # The public names, by the module that has them.
 _NAMES = {
+    "auditing": ["audit"],
     "calculator": ["TensorCalculator"],
     "compilation": ["compilation_cache", "compile_quickly"],
     "descriptors": ["LambdaSOAP"],
@@ -28,6 +29,7 @@ _NAMES = {
     "tuning": ["tune"],
 }
 _MODULES = [
+    "auditing",
     "datasets",
     "descriptors",
     "disorder",

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent / "efg_jax"
 LAYERS = [
     "version", "errors", "precision", "compilation", "text", "storage", "tensors", "structures", "descriptors",
     "electrostatics", "metrics", "parallel", "plots", "observables", "spectra", "io", "datasets", "report", "models",
-    "gp", "network", "trajectories", "sensitivity", "disorder", "learning_curves", "tuning", "calculator",
+    "gp", "network", "trajectories", "sensitivity", "disorder", "learning_curves", "tuning", "auditing",
+    "calculator",
     "prediction_files", "__init__", "cli",
 ]
 # fmt: on

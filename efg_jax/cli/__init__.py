@@ -18,7 +18,7 @@ __all__ = ["app", "main", "run"]
 BAD_INPUT, INTERRUPTED = 2, 130
 FRACTION = re.compile(r"[-+]?\d*(\.\d*([eE][-+]?\d+)?|[eE][-+]?\d+)")
 COMMANDS = (
-    *("train", "tune", "evaluate", "predict", "learning_curve"),
+    *("audit", "train", "tune", "evaluate", "predict", "learning_curve"),
     *("observables", "convert", "spectrum", "average", "alignment_echo", "sensitivity", "order", "datasets"),
 )
 HELP = """Learn the tensors behind solid-state NMR from first-principles structures.
@@ -32,7 +32,8 @@ A first example, with data that ship:
 efg-jax train silica-efg --index :247 --species O --out o17.npz
 ```
 
-Tables go to stdout, progress and errors to stderr. Exit status: 0 done, 2 bad input or usage, 130 interrupted.
+Tables go to stdout, progress and errors to stderr. Exit status: 0 done, 1 an audit found errors, 2 bad input or
+usage, 130 interrupted.
 """
 
 
@@ -87,13 +88,12 @@ def run(words: Sequence[str] | None = None) -> int:
         words: the command line without the name of the program; None: that of this process.
 
     Returns:
-        Exit status: 0 done, 2 bad input or usage, 130 interrupted.
+        Exit status: what the command returns, which is 0 if nothing; 2 bad input or usage, 130 interrupted.
     """
     words = sys.argv[1:] if words is None else list(words)
     try:
         if words:
-            app(words)
-            return 0
+            return app(words) or 0
         app.help_print([])
         return BAD_INPUT
     except (CycloptsError, InputError) as error:
