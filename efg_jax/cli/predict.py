@@ -26,6 +26,7 @@ PREDICTION = Fields(
             "as they are trained. In float32 kernel models are off by up to a few per cent of the tensors.",
         },
         "variance": {
+            "type": bool,
             "group": options.OUTPUT,
             "help": "Also write the standard deviation of each prediction, NAME_std; of networks only committees "
             "(`train --members`) have one.",

@@ -14,7 +14,7 @@ from efg_jax.gp.fitted_regressions import FittedRegressions
 from efg_jax.gp.irrep_regression import IrrepRegression
 from efg_jax.gp.predictor import Predictor
 from efg_jax.gp.variance import PieceVariance, require_factors, variance_of_structure
-from efg_jax.models.predicted import Choice, Predicted, PredictionOptions
+from efg_jax.models.predicted import Choice, Predicted, PredictionOptions, Variance
 from efg_jax.parallel import data_mesh, replicated, sharded
 from efg_jax.precision import cast
 from efg_jax.structures.checks import checked
@@ -48,7 +48,7 @@ def predict_stream(
         )
     else:
         of_structure = _of_atoms
-        evaluate = _PieceEvaluator(fitted, options.dtype, PieceVariance(fitted) if variance else None)
+        evaluate = _PieceEvaluator(fitted, options.dtype, PieceVariance(fitted, variance) if variance else None)
     streamed = stream(checked(structures), choose, evaluate, float(descriptor.cutoff), descriptor.species, size)
     return (of_structure(fitted, found, variance) for found in streamed)
 
@@ -115,7 +115,7 @@ class _Contributing:
         return chosen
 
 
-def _of_atoms(fitted: FittedRegressions, found: Streamed, variance: bool) -> Predicted:
+def _of_atoms(fitted: FittedRegressions, found: Streamed, variance: Variance) -> Predicted:
     values = found.values.get("values", np.full((len(found.atoms), *fitted.target.shape), np.nan))
     for symbol, index in found.centres.items():
         values[index] += _mean(fitted.target, fitted.of(symbol))
@@ -123,14 +123,14 @@ def _of_atoms(fitted: FittedRegressions, found: Streamed, variance: bool) -> Pre
     return Predicted(found.atoms, values, variances, found.described)
 
 
-def _of_structure(fitted: FittedRegressions, found: Streamed, variance: bool) -> Predicted:
+def _of_structure(fitted: FittedRegressions, found: Streamed, variance: Variance) -> Predicted:
     values = sum(
         found.values["values"][index].sum(axis=0) + len(index) * _mean(fitted.target, fitted.of(symbol))
         for symbol, index in found.centres.items()
     )
     if not fitted.target.extensive:
         values = values / sum(map(len, found.centres.values()))
-    variances = np.asarray(variance_of_structure(fitted, found.atoms)) if variance else None
+    variances = np.asarray(variance_of_structure(fitted, found.atoms, variance)) if variance else None
     return Predicted(found.atoms, np.asarray(values), variances, found.described)
 
 

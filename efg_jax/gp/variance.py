@@ -3,6 +3,7 @@
 It is computed in float64 even where the values are in float32, because it is a small difference of large numbers.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import jax
@@ -22,22 +23,25 @@ from efg_jax.gp.kernels import lambda_soap_kernel
 from efg_jax.gp.sparse_columns import Reference
 from efg_jax.gp.sparse_posterior import SparsePosterior, sparse_variance
 from efg_jax.gp.target_kernels import cross_kernel_of_sum, kernel_of_sum
+from efg_jax.models.predicted import Variance
 from efg_jax.precision import x64
 from efg_jax.structures.environments import Neighbours
 from efg_jax.structures.site_selection import select
+from efg_jax.structures.targets import Target
 
 
 class PieceVariance:
-    """Variance of each centre of a piece, summed over components, in the square of the target's unit.
+    """Variance of each centre of a piece, in the square of the target's unit.
 
     Args:
         fitted: regressions with their Cholesky factors (`require_factors`).
+        of: True: summed over components; "isotropic": of the isotropic value.
     """
 
     largest = 128  # centres whose kernel with all training rows is in memory at a time
 
-    def __init__(self, fitted: FittedRegressions):
-        self._fitted = fitted
+    def __init__(self, fitted: FittedRegressions, of: Variance = True):
+        self._fitted, self._of = fitted, of
         self._on_device: dict[tuple[str, Irrep], tuple] = {}
 
     def __call__(self, symbol: str, neighbours: Neighbours) -> Float[Array, " centres"]:
@@ -45,8 +49,8 @@ class PieceVariance:
         with x64():
             features = featurise(self._fitted.descriptor, neighbours, tuple(dict.fromkeys((INVARIANT, *regressions))))
             return sum(
-                self._traces(symbol, features, regression) * (regression.amplitude * regression.scale**2)
-                for regression in regressions.values()
+                self._traces(symbol, features, regression) * (regression.amplitude * regression.scale**2 * part)
+                for regression, part in counted(regressions, self._fitted.target, self._of)
             )
 
     def _traces(self, symbol: str, features: Features, regression: IrrepRegression) -> Float[Array, " centres"]:
@@ -74,8 +78,20 @@ def require_factors(fitted: FittedRegressions) -> None:
         raise InputError("the model was loaded without what its variance needs; use load(path, variance=True)")
 
 
-def variance_of_structure(fitted: FittedRegressions, atoms: Atoms) -> float:
-    """Variance of a structure's target, the sum or mean over its centres, summed over components.
+def counted(
+    regressions: Mapping[Irrep, IrrepRegression], target: Target, of: Variance
+) -> list[tuple[IrrepRegression, float]]:
+    """The regressions that a variance counts, and by what: of a tensor's isotropic value, λ = 0 by a third, since its
+    component is √3 times a third of the trace.
+    """
+    if of != "isotropic":
+        return [(regression, 1.0) for regression in regressions.values()]
+    return [(regressions[INVARIANT], 1.0 / 3.0 if target.kind == "matrix" else 1.0)]
+
+
+def variance_of_structure(fitted: FittedRegressions, atoms: Atoms, of: Variance = True) -> float:
+    """Variance of a structure's target, the sum or mean over its centres: summed over components, or of the isotropic
+    value.
 
     Padded centres have no features, so they add nothing to any kernel.
     """
@@ -90,10 +106,10 @@ def variance_of_structure(fitted: FittedRegressions, atoms: Atoms) -> float:
             if len(index[0])
         }
         contributing = int(np.isin(np.asarray(atoms.symbols), list(fitted.bases)).sum())
-        for regression in regressions.values():
+        for regression, part in counted(regressions, fitted.target, of):
             trace_of_sum = _dense_trace_of_sum if regression.sparse is None else _sparse_trace_of_sum
             trace = float(trace_of_sum(fitted, regression, features, zeta))
-            variance += max(trace, 0.0) * regression.amplitude * regression.scale**2
+            variance += max(trace, 0.0) * regression.amplitude * regression.scale**2 * part
     return variance if fitted.target.extensive else variance / contributing**2
 
 

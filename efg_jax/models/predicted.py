@@ -12,6 +12,7 @@ from efg_jax.errors import InputError
 from efg_jax.structures.site_selection import check_indices, listed
 
 DType = Literal["float64", "float32"]
+Variance = bool | Literal["isotropic"]
 
 
 class Predicted(NamedTuple):
@@ -21,7 +22,8 @@ class Predicted(NamedTuple):
         atoms: the structure, the object that was passed.
         values: in the target's unit and shape, one an atom (NaN where nothing is predicted) or one for the structure;
             for a scalar model a dict of arrays (atoms, ...).
-        variance: summed over components, one an atom or one for the structure; None unless it was asked for.
+        variance: summed over components, or that of the isotropic value, one an atom or one for the structure; None
+            unless it was asked for.
         centres: indices of the atoms that were predicted, or that contribute to the structure's target.
     """
 
@@ -48,7 +50,7 @@ class Predicted(NamedTuple):
 class PredictionOptions(NamedTuple):
     """How to predict: the arguments of `FittedModel.predict` that concern neither the structures nor the target."""
 
-    variance: bool
+    variance: Variance
     dtype: np.dtype
     species: str | Sequence[str] | None
     indices: Iterable[Any] | None

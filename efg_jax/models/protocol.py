@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from efg_jax.errors import InputError
 from efg_jax.metrics import Scale
-from efg_jax.models.predicted import DType, Predicted, PredictionOptions, nothing_to_predict
+from efg_jax.models.predicted import DType, Predicted, PredictionOptions, Variance, nothing_to_predict
 from efg_jax.models.tuning_problem import TuningProblem
 from efg_jax.precision import stepwise, x64
 from efg_jax.report import Report, TargetReport
@@ -288,7 +288,7 @@ class FittedModel(eqx.Module):
         structures: Atoms | Iterable[Atoms],
         *,
         target: str | None = None,
-        variance: bool = False,
+        variance: Variance = False,
         dtype: DType | None = None,
         species: str | Sequence[str] | None = None,
         indices: Iterable[Any] | None = None,
@@ -299,8 +299,9 @@ class FittedModel(eqx.Module):
         Args:
             structures: atoms, or any iterable of them.
             target: which; None: the only one.
-            variance: also return the variance, summed over the components of a tensor: the posterior variance of a
-                kernel model, the variance among the members of a committee of networks.
+            variance: also return the variance: the posterior variance of a kernel model, the variance among the members
+                of a committee of networks. True: summed over the components of a tensor; "isotropic": that of a third
+                of the trace, as of σ_iso.
             dtype: precision of the arithmetic; None: `default_dtype`. In float32 kernel models are off by up to a few
                 per cent of the tensors.
             species: elements to predict, of those that the model predicts; None: all.
@@ -355,7 +356,7 @@ class FittedModel(eqx.Module):
         structures: Atoms | Iterable[Atoms],
         *,
         targets: Sequence[str] | None = None,
-        variance: bool = False,
+        variance: Variance = False,
         dtype: DType | None = None,
         species: str | Sequence[str] | None = None,
         indices: Iterable[Any] | None = None,
@@ -375,6 +376,10 @@ class FittedModel(eqx.Module):
         if dtype not in ("float64", "float32"):
             raise InputError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
         chosen = [self.one_target(name) for name in (self.targets if targets is None else targets)]
+        if variance not in (True, False, "isotropic"):
+            raise InputError(f"variance must be True, False or 'isotropic', got {variance!r}")
+        if variance == "isotropic" and (without := [one.name for one in chosen if (0, 1) not in one.irreps]):
+            raise InputError(f"'{without[0]}' has no isotropic part; take variance=True, of the whole")
         double = dtype == "float64"
         indices = None if indices is None else list(indices)  # every target needs them
         options = PredictionOptions(variance, np.dtype(dtype), species, indices, chunk)

@@ -10,7 +10,7 @@ from ase import Atoms
 from jaxtyping import Float
 
 from efg_jax.errors import InputError
-from efg_jax.models.predicted import Choice, Predicted, PredictionOptions
+from efg_jax.models.predicted import Choice, Predicted, PredictionOptions, Variance
 from efg_jax.network.backbone import Network
 from efg_jax.network.committee import Committee
 from efg_jax.network.heads import Parts
@@ -52,7 +52,7 @@ def _choice(fitted: Committee, target: Target, options: PredictionOptions, sever
 
 def _stream(fitted, targets, networks, groups, choices, options) -> Iterator[dict[str, Predicted]]:
     for together in groups:
-        found = _tensors(fitted, targets, networks, [atoms for _, atoms in together], options.dtype)
+        found = _tensors(fitted, targets, networks, [atoms for _, atoms in together], options.dtype, options.variance)
         first = 0
         for number, atoms in together:
             rows = slice(first, first + len(atoms))
@@ -96,8 +96,11 @@ def _tensors(
     networks: Sequence[Network],
     structures: Sequence[Atoms],
     precision: np.dtype,
+    variance: Variance,
 ) -> dict[str, tuple[Float[np.ndarray, "atoms ..."], Float[np.ndarray, " atoms"]]]:
-    """By target the mean of the networks for all atoms, and their variance, summed over components."""
+    """By target the mean of the networks for all atoms, and their variance: summed over components, or of the
+    isotropic value.
+    """
     architecture = fitted.architecture
     batch = filled(in_rows(environments(structures, architecture.cutoff, architecture.species, pad=False)))
     atoms = sum(map(len, structures))
@@ -110,7 +113,10 @@ def _tensors(
         for parts in found:
             own = {irrep: np.asarray(p, dtype=np.float64)[:atoms] for irrep, p in parts[target.name].items()}
             values.append(from_irreps(target, fitted.standards[target.name].restored(own, kinds)))
-        spread = np.var(values, axis=0, ddof=1 if len(values) > 1 else 0)
+        counted = values
+        if variance == "isotropic" and target.kind == "matrix":
+            counted = [np.trace(value, axis1=-2, axis2=-1) / 3.0 for value in values]
+        spread = np.var(counted, axis=0, ddof=1 if len(values) > 1 else 0)
         tensors[target.name] = np.mean(values, axis=0), spread.reshape(atoms, -1).sum(axis=1)
     return tensors
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 
 import efg_jax as ej
 from efg_jax import disorder
@@ -103,3 +104,22 @@ def test_commands_that_are_not_run_are_understood():
 def test_pages_have_examples():
     assert sum(len(blocks_of(page)) for page in PAGES) > 20
     assert np.all([page.read_text(encoding="utf-8").startswith("# ") for page in PAGES])
+
+
+def test_made_up_shieldings_of_the_page_are_even_and_turn_as_tensors(workshop):
+    """The labels of `own-tensors.md` in an inverted and in a turned structure: no model could learn others."""
+    page = (DOCS / "how-to" / "own-tensors.md").read_text(encoding="utf-8")
+    loop = re.search(r"^for each in frames:.*?(?=^\S)", page, re.M | re.S)[0]
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    labels = {}
+    for name, operation in (("plain", np.eye(3)), ("inverted", -np.eye(3)), ("turned", turn)):
+        moved = workshop["frames"][0].copy()
+        forces = workshop["frames"][0].get_forces() @ operation.T
+        moved.calc = SinglePointCalculator(moved, forces=forces)
+        moved.arrays["efg"] = operation @ moved.arrays["efg"] @ operation.T
+        exec(loop, {"np": np, "frames": [moved]})
+        labels[name] = moved.arrays["ms"]
+    antisymmetric = labels["plain"] - labels["plain"].swapaxes(1, 2)
+    assert np.abs(antisymmetric).max() > 1e-3
+    np.testing.assert_allclose(labels["inverted"], labels["plain"], atol=1e-10)
+    np.testing.assert_allclose(labels["turned"], turn @ labels["plain"] @ turn.T, atol=1e-10)

@@ -34,6 +34,10 @@ def test_members_differ_and_their_mean_is_predicted_with_their_spread(both, held
     assert np.abs(ours - theirs).max() > 1e-3 * np.abs(mean).max()
     assert_allclose(mean, (ours + theirs) / 2, rtol=1e-12)
     assert_allclose(variance, ((ours - theirs) ** 2).sum(axis=(1, 2)) / 2, rtol=1e-9)  # over n − 1
+    _, isotropic = both.predict(held_out[0], target="ms", variance="isotropic")
+    assert_allclose(isotropic, np.trace(ours - theirs, axis1=1, axis2=2) ** 2 / 9 / 2, rtol=1e-9)
+    with pytest.raises(InputError, match="'efg' has no isotropic part"):
+        both.predict(held_out[0], target="efg", variance="isotropic")
     with pytest.raises(InputError, match="one network has no spread; train a committee"):
         alone(both, 0).predict(held_out[0], target="ms", variance=True)
 
