@@ -49,7 +49,7 @@ ECHO = Fields(
 )
 
 
-@takes(ECHO)
+@takes(ECHO, options.MOMENTS)
 def alignment_echo(
     *trajectory: Annotated[str, Parameter(required=True, metavar="TRAJECTORY")],
     model: Annotated[Path | None, Parameter(metavar="MODEL", group=FRAMES)] = None,

@@ -95,6 +95,4 @@ def refuse_intermediate(found: Sites, what: str) -> None:
         InputError: they are such.
     """
     if found.fluctuations is not None:
-        raise InputError(
-            f"{what} cannot average the second order over motion; take motion='fast' or 'rigid', or spectrum(...)"
-        )
+        raise InputError(f"{what} cannot average the second order over motion; take motion='fast' or 'rigid'")

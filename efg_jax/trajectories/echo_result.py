@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from efg_jax.storage.results import ResultWithRows
-from efg_jax.tensors.nuclei import Isotope
+from efg_jax.tensors.nuclei import Isotope, moments_used
 from efg_jax.text import with_error
 from efg_jax.trajectories.echo_decay import Decay
 from efg_jax.trajectories.jump_model import Part
@@ -72,6 +72,7 @@ class AlignmentEcho(ResultWithRows):
         """Everything as plain values; times in s; None for NaN."""
         arrays = ("preparation", "mixing", "values", "errors", "plateau", "plateau_errors")
         whose = {"isotope": str(self.isotope), "part": self.part, "amplitude": self.amplitude, "source": self.source}
+        whose["quadrupole_moment"] = moments_used([self.isotope])
         decays = {name: [one._asdict() for one in getattr(self, name)] for name in ("decays", "decay_errors")}
         return plain(whose | {name: getattr(self, name).tolist() for name in arrays} | decays)
 
@@ -83,6 +84,7 @@ class AlignmentEcho(ResultWithRows):
         ]
         if self.part == "sin":
             lines.append(f"The signal of the alignment echo is {self.amplitude:g} F₂ of that after one pulse.")
+        lines.append(f"{moments_used([self.isotope])}.")
         if np.isfinite(self.errors).any():
             lines.append("Standard errors in last digits, from the scatter of the atoms.")
         table = Table(
