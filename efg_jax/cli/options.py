@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from efg_jax.cli.option_fields import Fields
 from efg_jax.cli.parsing import (
+    Repeated,
     one,
     parse_arrays,
     parse_direction,
@@ -70,7 +71,7 @@ ArrayName = Annotated[
     str | None, Parameter(metavar="NAME", group=DATA, help="Name of the target in the files, where it differs.")
 ]
 TensorArrays = Annotated[
-    tuple[Any, ...] | None,
+    Repeated | None,
     several(
         parse_arrays,
         "--array",
@@ -83,7 +84,7 @@ Species = Annotated[tuple[str, ...] | None, several(parse_species, metavar="ELEM
 Targets = Annotated[tuple[str, ...] | None, several(parse_names, metavar="NAME", group=DATA)]
 Indices = Annotated[list[int] | None, one(parse_indices, metavar="LIST", group=DATA, allow_leading_hyphen=True)]
 Isotopes = Annotated[
-    tuple[Any, ...] | None,
+    Repeated | None,
     several(
         parse_isotopes,
         "--isotope",
@@ -103,7 +104,7 @@ Direction = Annotated[
     ),
 ]
 References = Annotated[
-    tuple[Any, ...] | None,
+    Repeated | None,
     several(
         parse_references,
         metavar="ELEMENT=PPM",

@@ -1,14 +1,14 @@
 """`efg-jax order`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
 from efg_jax.cli import options
 from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs, print_results, require_suffix
-from efg_jax.cli.parsing import one, parse_charges, parse_supercell, several
+from efg_jax.cli.parsing import Repeated, one, parse_charges, parse_supercell, several
 from efg_jax.cli.progress import Progress
 
 CELLS = Group("Cells", sort_key=1)
@@ -20,7 +20,7 @@ ORDER = Fields(
         "seed": {},
         "min_distance": {"type": float, "metavar": "Å"},
         "tolerance": {"type": float, "metavar": "PART"},
-        "charges": {"type": Annotated[tuple[Any, ...], several(parse_charges, metavar="ELEMENT=CHARGE")]},
+        "charges": {"type": Annotated[Repeated, several(parse_charges, metavar="ELEMENT=CHARGE")]},
     },
     CELLS,
 )

@@ -23,10 +23,14 @@ def one(parse: Callable[[str], Any], name: str | None = None, **settings: Any) -
     )
 
 
+Repeated = tuple[Any, ...] | dict[str, Any]
+"""Type of an option by name, such as O=17O; the tuple is there for `several`."""
+
+
 def several(parse: Callable[[Texts], Any], name: str | None = None, **settings: Any) -> Parameter:
     """An option that may be repeated, and whose texts a function reads.
 
-    Its type is a tuple: of an option of any other type cyclopts passes the last text alone.
+    Its type is a tuple, or `Repeated`: of an option of any other type cyclopts passes the last text alone.
     """
     return Parameter(
         name,

@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from efg_jax.cli import model_options, options
 from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs, print_results
-from efg_jax.cli.parsing import count_or, one, parse_bounds, parse_names, parse_weights, several
+from efg_jax.cli.parsing import Repeated, count_or, one, parse_bounds, parse_names, parse_weights, several
 from efg_jax.cli.progress import Progress, listed
 from efg_jax.errors import InputError
 
@@ -31,7 +31,7 @@ METHOD = Fields(
     {
         "method": {"type": Literal["gradient", "box-behnken", "bayes"], "help": METHODS},
         "budget": {"metavar": "N", "help": "Number of evaluations of the loss; for networks, of trainings."},
-        "bounds": {"type": Annotated[tuple[Any, ...], several(parse_bounds, metavar="NAME=LOW:HIGH")]},
+        "bounds": {"type": Annotated[Repeated, several(parse_bounds, metavar="NAME=LOW:HIGH")]},
         "parameters": {"type": Annotated[tuple[Any, ...], several(parse_names, metavar="NAME")]},
         "seed": {},
     },
@@ -48,7 +48,7 @@ JUDGED = Fields(
             "type": Annotated[Any, one(count_or("all", "--environments"), metavar="N|all")],
             "help": "About how many environments of each element are used, drawn as whole structures.",
         },
-        "weights": {"type": Annotated[tuple[Any, ...], several(parse_weights, "--weight", metavar="ELEMENT=W")]},
+        "weights": {"type": Annotated[Repeated, several(parse_weights, "--weight", metavar="ELEMENT=W")]},
         "workers": {},
     },
     SEARCH,

@@ -8,7 +8,7 @@ import numpy as np
 
 from efg_jax.metrics import Scale
 
-DESCRIPTIVE = ("n", "unit", "isotope", "scale")
+DESCRIPTIVE = ("n", "unit", "isotope", "quadrupole_moment_mb", "quadrupole_source", "scale", "isotropic", "axial")
 """Entries of a report that say what was judged, not how well."""
 OVERLAPS = ("q_tilde", "q_tilde_reassigned")
 """Entries of which 1 is perfect; 1 − value stands in the rows, under the name with ``one_minus_``."""

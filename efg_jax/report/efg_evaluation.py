@@ -123,14 +123,14 @@ def evaluate_scalars(selection: Selection, scalars: dict[str, np.ndarray]) -> Sp
 
 def _result(selection, reference, model, axes, series, angles, whole) -> SpeciesResult:
     """Put together the JSON. Every key is always there; None stands for what does not exist."""
+    isotope = selection.isotope
     entry: dict[str, Any] = {
         "n": len(selection.tensors),
-        "isotope": str(selection.isotope) if selection.isotope is not None else None,
+        "isotope": None if isotope is None else str(isotope),
+        "quadrupole_moment_mb": None if isotope is None else isotope.quadrupole_moment,
+        "quadrupole_source": None if isotope is None else isotope.quadrupole_source,
         "scale": {"mu": number(selection.scale.mean), "sigma": number(selection.scale.std)},
     }
-    if selection.isotope is not None:
-        entry["quadrupole_moment_mb"] = selection.isotope.quadrupole_moment
-        entry["quadrupole_source"] = selection.isotope.quadrupole_source
     shape = reference.shape
     entry |= {"isotropic": int(shape.isotropic.sum()), "axial": int(shape.axial.sum())}
     oriented = with_meaning(~shape.isotropic)
