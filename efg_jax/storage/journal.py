@@ -84,7 +84,7 @@ class Journal:
 
     def _lock(self) -> FileLock:
         """The lock of this journal; the system releases that of a killed process."""
-        return FileLock(self.path.with_suffix(".lock"))
+        return FileLock(self.path.with_name(f".{self.path.stem}.lock"))
 
     def _start(self, identity: Mapping[str, Any]) -> None:
         """Write the first line of a new file; the caller holds the lock."""

@@ -63,7 +63,7 @@ def test_tune_says_what_it_gained_and_writes_what_it_did(tuned):
 
 
 def test_resume_goes_on(tuned, trained, efg_jax_command, tmp_path):
-    (journal,) = tuned.best.with_suffix(".cache").iterdir()
+    (journal,) = tuned.best.with_suffix(".cache").glob("*.jsonl")
     before = journal.read_text().splitlines()
     assert len(before) == 4
     more = ("--budget", "4", "--resume", "--cache", journal.parent, "--out", tmp_path / "more.json", "--quiet")
