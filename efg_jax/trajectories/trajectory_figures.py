@@ -187,9 +187,7 @@ def draw_autocorrelation(ax: Axes, average: TrajectoryAverage, species: str) -> 
             ax.plot(lags, values, color=colour, linewidth=1.3, label=label)
     relaxation = average.relaxations().get(species)
     if isinstance(relaxation, Relaxation) and relaxation.until > 0.0:
-        ax.axvline(
-            relaxation.until * 1e12, color=GREY, linewidth=0.8, linestyle=":", label="end of the integral of $T_1$"
-        )
+        ax.axvline(relaxation.until * 1e12, color=GREY, linewidth=0.8, linestyle=":", label=r"end of $\int$ of $T_1$")
     ax.axhline(0.0, color=BLACK, linewidth=0.6)
     ax.set_xscale("log")
     ax.set_ylim(-0.35, 1.05)
@@ -197,7 +195,7 @@ def draw_autocorrelation(ax: Axes, average: TrajectoryAverage, species: str) -> 
         xlabel=_time(average, np.zeros(1), of_lags=True)[1].replace("time", "lag"), ylabel="autocorrelation, normalised"
     )
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="upper right")
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.0, ncols=3, columnspacing=1.0)
 
 
 def _single(draw) -> Picture:
