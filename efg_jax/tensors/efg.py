@@ -230,8 +230,8 @@ def warn_where_strong(
         return
     logger.warning(
         "the second-order shift of the central transition is used outside its range: ν_Q/ν_L is up to %.2g, and the "
-        "fourth order (the third is zero) up to %+.3g ppm; take order=4, or exact diagonalisation "
-        "(ej.spectra.powder_spectrum or spectrum with method='exact')",
+        "fourth order (the third is zero) up to %+.3g ppm; take order=4 of quadrupolar_induced_shift, or a spectrum by "
+        "exact diagonalisation, method='exact' (command line: efg-jax spectrum --method exact)",
         largest, np.nanmax(_fourth_order_shift(p_q, larmor, spin)),
     )  # fmt: skip
 
