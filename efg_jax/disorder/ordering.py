@@ -65,7 +65,7 @@ class Composition(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class OrderedCells:
-    """Result of `order`.
+    """Result of `order`. Prints as a table of the occupancies that were wanted and reached.
 
     Attributes:
         cells: ordered cells. Each has ``info["weight"]``, its share of all arrangements, and, where all are enumerated,
@@ -86,15 +86,19 @@ class OrderedCells:
         many = f"{self.arrangements:.3g}" if self.arrangements >= 10**6 else str(self.arrangements)
         kind = "all that symmetry leaves different" if self.enumerated else "drawn with equal probabilities"
         table = Table(
-            title=f"{len(self.cells)} ordered cells of {many} arrangements, {kind}", box=box.SIMPLE_HEAD, pad_edge=False
+            title=f"{len(self.cells)} ordered cell{'s' * (len(self.cells) != 1)} of {many} arrangements, {kind}",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
         )
         table.add_column("site of atom", justify="right")
         table.add_column("sites", justify="right")
-        for heading in ("wanted", "in a cell", "reached"):
+        for heading in ("wanted", "in a cell", "reached", "off by"):
             table.add_column(heading)
         for own in self.composition:
             counts = ", ".join(f"{count} {species or 'vacant'}" for species, count in own.counts.items())
-            table.add_row(str(own.atom), str(own.sites), _said(own.wanted), counts, _said(own.reached))
+            table.add_row(
+                str(own.atom), str(own.sites), _said(own.wanted), counts, _said(own.reached), f"{own.deviation:.2g}"
+            )
         return table
 
     def __repr__(self) -> str:

@@ -138,6 +138,7 @@ def test_the_part_within_bounds_is_estimated_where_it_cannot_be_counted(small, e
     assert_allclose(np.exp(found.log_count).sum(), 66 * found.census.fraction, rtol=1e-9)
     weights = counts * np.exp(-(levels - levels[0]) / (kB * 6000.0))
     assert found.missed(6000.0) >= 0.9 * weights[3:].sum() / weights.sum()
+    assert found.missed(300.0) < 1e-3  # the ground state is within, and there is nothing below
     monkeypatch.setattr(MODULE, "SAMPLE", 1)
     for seed in range(20):  # until the one that is drawn lies outside
         found = wang_landau(small, start, (levels[0] - 0.01, levels[0] + 0.01), seed, bins=400, final=1e-3)

@@ -54,6 +54,7 @@ def test_a_doubled_cell_has_twice_the_extensive_and_the_same_intensive_value(nam
         double, double_variance = model.predict(atoms.repeat((2, 1, 1)), variance=True)
         assert_allclose(double, factor * one, rtol=1e-9)
         assert double_variance == pytest.approx(factor**2 * variance, rel=1e-5)
+        assert variance == pytest.approx(fitted.predict(atoms, variance=True)[1], rel=1e-6)
     assert np.abs(np.trace(np.atleast_2d(one)) / np.atleast_2d(one).shape[1]) > 1  # labels are about 5 or 10
     assert variance > 0
 
