@@ -2,7 +2,7 @@
 
 from efg_jax.spectra.bridge import to_mrsimulator
 from efg_jax.spectra.broadening import Broadening, broaden, parse_broadening
-from efg_jax.spectra.crystallites import Lines, transition_frequencies
+from efg_jax.spectra.crystallites import Lines
 from efg_jax.spectra.export import write_mrsim
 from efg_jax.spectra.fluctuations import Fluctuations, mean_and_fluctuations
 from efg_jax.spectra.frequencies import larmor_frequency
@@ -12,6 +12,7 @@ from efg_jax.spectra.mqmas import mqmas
 from efg_jax.spectra.nmr_sites import Site, Sites, sites
 from efg_jax.spectra.regions import UNASSIGNED, Regions, find_regions
 from efg_jax.spectra.simulate import spectrum
+from efg_jax.spectra.single_crystal import transition_frequencies
 from efg_jax.spectra.spectrum_result import Spectrum, Spectrum2D
 
 __all__ = [

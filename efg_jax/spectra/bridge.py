@@ -168,7 +168,8 @@ def to_mrsimulator(
     isotope: Isotope | str,
     **choice: Any,
 ) -> list[Any]:
-    """mrsimulator's spin systems, one a nucleus, for its own methods and fits.
+    """mrsimulator's spin systems, one a nucleus, for its own methods and fits, which are perturbation theory to second
+    order: right far below :func:`efg_jax.tensors.coupling_ratio` = 1.
 
     Args:
         atoms: structure or structures.

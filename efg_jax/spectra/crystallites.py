@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
-from efg_jax.spectra.conditions import Conditions, Method, Transitions, conditions
+from efg_jax.spectra.conditions import Conditions
 from efg_jax.spectra.fluctuations import Fluctuations, moving_frequency
 from efg_jax.spectra.frequencies import (
     Transition,
@@ -27,7 +27,6 @@ from efg_jax.spectra.frequencies import (
 )
 from efg_jax.tensors.hermitian import eigh_hermitian
 from efg_jax.tensors.nuclei import Isotope
-from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.tensors.spin import HIGHEST, coupling_strength, operators_like, quadrupole_operator
 
 Tensors = tuple[Float[Array, "3 3"], Float[Array, "3 3"], Fluctuations | None]
@@ -125,42 +124,6 @@ def exact_lines(nucleus: Isotope, wanted: Conditions, pairs: tuple[tuple[int, in
     larmor = larmor_frequency(nucleus, wanted.field)
     coupling = coupling_strength(nucleus) / larmor if wanted.efg else 0.0
     return ExactLines(float(-np.sign(nucleus.gyromagnetic_ratio) * coupling), larmor, nucleus.spin, pairs)
-
-
-def transition_frequencies(
-    efg: Real[Array | np.ndarray, "3 3"] | None,
-    shift: Real[Array | np.ndarray, "3 3"],
-    directions: Real[Array | np.ndarray, "n 3"],
-    *,
-    isotope: Isotope | str,
-    field: float | int,
-    transitions: Transitions | None = None,
-    order: int = 2,
-    method: Method = "perturbation",
-) -> Lines:
-    """Frequencies and intensities of one nucleus for a field along given directions, as of a single crystal; pure.
-
-    Args:
-        efg: V, V/Å²; None: no quadrupolar coupling.
-        shift: chemical shift tensor δ, ppm.
-        directions: of the field in the frame of the tensors, unit vectors.
-        isotope: nucleus.
-        field: T.
-        transitions, order, method: as for :func:`efg_jax.spectra.powder_spectrum`.
-
-    Returns:
-        One row for each transition. "all" by perturbation theory: m = I → I − 1 first; exactly: all pairs of levels,
-        (0, 1), (0, 2), (1, 2), ..., numbered from m = −I on.
-
-    Raises:
-        InputError: unusable conditions.
-    """
-    nucleus = find_isotope(isotope)
-    asked = {"transitions": transitions, "order": order, "method": method, "efg": efg is not None}
-    kernel = lines_of(nucleus, conditions(nucleus, field=field, **asked))
-    shift = floating(shift)
-    tensors = (jnp.zeros_like(shift) if efg is None else floating(efg), shift, None)
-    return in_precision(kernel, shift.dtype)(tensors, floating(directions))
 
 
 def in_precision(tree: Any, dtype: np.dtype) -> Any:

@@ -67,7 +67,7 @@ def powder_spectrum(
             traced).
         method: "perturbation", or "exact" diagonalisation of the Hamiltonian for every orientation, of static samples.
             Intensities then are those of the exact states, and "all" are the transitions between any two levels. In
-            float32 frequencies are rounded to about 10⁻⁶ of the Larmor frequency, 1 ppm.
+            float32 frequencies are right to about 10⁻⁵ of the Larmor frequency, 10 ppm.
         fwhm: full width at half maximum of the broadening, Hz; 0: none.
         shape: "gaussian" or "lorentzian".
         density: triangles along an edge of the octahedron: 4·density² orientations.

@@ -32,13 +32,13 @@ def warn_outside(efg: Float[Array | np.ndarray, "sites 3 3"] | None, nucleus: Is
     """
     if efg is None or wanted.method == "exact" or not wanted.efg or isinstance(efg, jax.core.Tracer):
         return
-    with x64():
+    with x64(), jax.ensure_compile_time_eval():  # known tensors may stand in a function that is being traced
         tensors = jnp.asarray(np.asarray(efg, dtype=float))
         products = coupling_constant(invariant_strength(tensors), nucleus)
         ratios = np.asarray(coupling_ratio(products, larmor_frequency(nucleus, wanted.field), nucleus.spin))
         if not (strong := np.flatnonzero(ratios >= STRONG)).size:
             return
-        worst = int(ratios.argmax())
+        worst = int(np.nan_to_num(ratios).argmax())
         largest, centre = left_out(tensors[worst], nucleus, wanted)
     # The odd orders of m → −m vanish: H_Q is even under time reversal, I_z odd, so that E⁽ᵏ⁾(−m) = (−1)ᵏ⁻¹ E⁽ᵏ⁾(m).
     central = wanted.transitions == "central"

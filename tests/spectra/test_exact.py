@@ -195,6 +195,7 @@ def test_perturbation_theory_warns_outside_its_range(ratio, tmp_path, caplog):
     frame.arrays["efg"] = efg[None]
     calls = {
         "powder_spectrum": lambda: ej.spectra.powder_spectrum(*arrays, axis, density=2, **options),
+        "transition_frequencies": lambda: transition_frequencies(efg, NO_SHIFT, np.eye(3), **options),
         "spectrum": lambda: ej.spectra.spectrum(one, field=FIELD, density=4),
         "spinning": lambda: ej.spectra.spectrum(one, field=FIELD, spinning=np.inf, density=4),
         "all": lambda: ej.spectra.spectrum(one, field=FIELD, transitions="all", density=4),
@@ -216,6 +217,9 @@ def test_perturbation_theory_warns_outside_its_range(ratio, tmp_path, caplog):
     ej.spectra.powder_spectrum(*arrays, axis, density=2, method="exact", **options)
     jax.jit(lambda efg: ej.spectra.powder_spectrum(efg, arrays[1], axis, density=2, **options))(arrays[0])
     assert not caplog.records
+    # Known tensors beside a traced shift are looked at.
+    jax.jit(lambda shift: ej.spectra.powder_spectrum(arrays[0], shift, axis, density=2, **options))(arrays[1])
+    assert bool(caplog.records) == (ratio > 0.1)
 
 
 def test_the_warning_has_the_size_of_what_is_left_out(caplog):
