@@ -107,15 +107,15 @@ def test_the_anisotropy_of_the_second_order_is_that_of_exchange_as_well(larmor):
         assert_allclose(found, exact, atol=2e-3 * np.ptp(exact))
 
 
-@pytest.mark.parametrize("kernel", [static_frequency, spinning_frequency])
-def test_fluctuations_make_the_mean_of_the_frequencies_of_all_states(kernel):
-    """Of the central transition with shifts that move along; and so does what is left of many parts."""
+@pytest.mark.parametrize(("kernel", "m"), [(static_frequency, 0.5), (static_frequency, 2.5), (spinning_frequency, 1.5)])
+def test_fluctuations_make_the_mean_of_the_frequencies_of_all_states(kernel, m):
+    """Of central and satellite transitions, with shifts that move along; and so does what is left of many parts."""
     generator = np.random.default_rng(4)
     efg, shift = generator.normal(size=(2, 30, 1, 3, 3))
     efg, shift = 20 * (efg + efg.swapaxes(2, 3)), 400 * (shift + shift.swapaxes(2, 3))
     efg -= np.trace(efg, axis1=2, axis2=3)[..., None, None] / 3 * np.eye(3)
     weights = generator.dirichlet(np.ones(30))
-    line = transition(ej.tensors.isotope("27Al"), FIELD, 0.5, -0.5)
+    line = transition(ej.tensors.isotope("27Al"), FIELD, m, m - 1.0)
     n = jnp.asarray(ICOSAHEDRON[1])
     each = jax.vmap(lambda v, d: kernel(v, d, n, line))(jnp.asarray(efg[:, 0]), jnp.asarray(shift[:, 0]))
     *means, moved = ej.spectra.mean_and_fluctuations(*map(jnp.asarray, (efg, shift, weights)))
