@@ -3,7 +3,7 @@ each other.
 """
 
 from efg_jax.observables.arrays import values_and_gradients, values_of
-from efg_jax.observables.nqr_table import NqrTable, nqr_table
+from efg_jax.observables.quadrupole_resonance import NqrTable, nqr_table
 from efg_jax.observables.site_table import CONVENTIONS, SiteObservables
 from efg_jax.observables.tabulation import site_observables
 
