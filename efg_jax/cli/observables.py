@@ -21,7 +21,7 @@ TABLE = Fields(
         "species": {"type": options.Species},
         "isotopes": {"type": options.Isotopes},
         "reference": {"type": options.References},
-        "convention": {"type": Annotated[tuple[Any, ...], several(parse_names, metavar="NAME")]},
+        "convention": {"type": Annotated[tuple[Any, ...] | str, several(parse_names, metavar="NAME")]},
         "rotation": {"type": Literal["active", "passive"]},
         "efg_axes": {"type": Literal["nqr", "haeberlen"]},
     },
