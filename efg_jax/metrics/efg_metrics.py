@@ -21,7 +21,7 @@ from efg_jax.tensors.efg import (
 )
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.orientation import polar_angles, quaternion, quaternion_overlap, reassign_axes, z_axis_angle
-from efg_jax.tensors.principal import Degeneracy, principal_axes
+from efg_jax.tensors.principal import ROUNDING_ULPS, Degeneracy, principal_axes
 from efg_jax.tensors.quantities import Context, View
 
 
@@ -30,7 +30,7 @@ class Scale(NamedTuple):
 
     They make C̃_Q and η̃ comparable between nuclei (Harper et al. 2025, Eqs. 7 and 8). μ(V_zz) with its sign is
     ill-conditioned where the sign varies between sites (37 % positive in an aluminosilicate: μ = −0.10, σ = 0.24 a.u.),
-    hence |V_zz|."""
+    hence |V_zz|. σ is 0 where sites differ by rounding alone, and C̃_Q is undefined there."""
 
     mean: Float[Array, ""] | float
     std: Float[Array, ""] | float
@@ -39,7 +39,8 @@ class Scale(NamedTuple):
     def from_tensors(cls, tensors: Float[Array, "n 3 3"]) -> "Scale":
         """μ and σ of |V_zz| of these tensors, V/Å²."""
         magnitude = _magnitude(tensors)
-        return cls(jnp.mean(magnitude), jnp.std(magnitude))
+        mean, std = jnp.mean(magnitude), jnp.std(magnitude)
+        return cls(mean, jnp.where(std <= ROUNDING_ULPS * float(jnp.finfo(std.dtype).eps) * mean, 0.0, std))
 
     @classmethod
     def of_data(cls, tensors: Float[np.ndarray, "n 3 3"]) -> "Scale":
@@ -50,7 +51,8 @@ class Scale(NamedTuple):
         with x64():
             padded = _compiled_magnitude(in_bucket(np.asarray(tensors, dtype=np.float64)))
         magnitude = np.asarray(padded)[: len(tensors)]
-        return cls(float(np.mean(magnitude)), float(np.std(magnitude)))
+        mean, std = float(np.mean(magnitude)), float(np.std(magnitude))
+        return cls(mean, 0.0 if std <= ROUNDING_ULPS * np.finfo(float).eps * mean else std)
 
 
 def _magnitude(tensors: Float[Array, "n 3 3"]) -> Float[Array, "n"]:

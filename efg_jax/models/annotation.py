@@ -14,8 +14,9 @@ from efg_jax.models.protocol import FittedModel
 from efg_jax.precision import x64
 from efg_jax.structures.declared_units import drop_units
 from efg_jax.structures.padding import bucket
+from efg_jax.structures.site_selection import usual_isotopes
 from efg_jax.structures.targets import Target
-from efg_jax.tensors.nuclei import Isotope, Nuclei, default_isotope
+from efg_jax.tensors.nuclei import Isotope, Nuclei
 from efg_jax.tensors.nuclei import isotope as find_isotope
 from efg_jax.tensors.quantities import QUANTITIES, Context, evaluate
 
@@ -82,12 +83,12 @@ def add_couplings(tensors: Float[np.ndarray, "atoms 3 3"], atoms: Atoms, isotope
         isotopes: by element; for the others the one that NMR uses. Without a quadrupole moment C_Q is NaN.
     """
     rows = np.flatnonzero(np.isfinite(tensors).all(axis=(1, 2)))
-    symbols = np.asarray(atoms.symbols)[rows]
+    symbols = np.asarray(atoms.symbols)
     chosen = {symbol: find_isotope(nucleus) for symbol, nucleus in isotopes.items()}
-    named = {symbol: chosen.get(symbol) or default_isotope(symbol) for symbol in np.unique(symbols)}
+    usual = usual_isotopes(atoms, np.ones(len(atoms), dtype=bool))
     # A few shapes, so that a trajectory compiles once.
     padding = bucket(len(rows)) - len(rows)
-    nuclei = Nuclei.of([named[symbol] for symbol in symbols] + [None] * padding)
+    nuclei = Nuclei.of([chosen.get(symbols[row], usual[row]) for row in rows] + [None] * padding)
     with x64():
         c_q, eta = _couplings(jnp.asarray(np.pad(tensors[rows], [(0, padding), (0, 0), (0, 0)])), nuclei)
     for name, values, unit in (("c_q", c_q, COUPLINGS[0].display_factor), ("eta", eta, 1.0)):

@@ -8,8 +8,11 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 import efg_jax as ej
+from efg_jax.errors import InputError
+from efg_jax.metrics import Scale, euler_differences
 from efg_jax.observables.arrays import flagged_values_of, values_and_gradients
-from efg_jax.tensors import QUANTITIES, Context, Nuclei, haeberlen, isotope, maryland
+from efg_jax.sensitivity.differentiation import differentiate
+from efg_jax.tensors import QUANTITIES, Context, Nuclei, degeneracy, haeberlen, isotope, maryland
 from efg_jax.tensors.principal import CONTRIBUTIONS
 
 DIRECTION = np.array([0.48, -0.6, 0.64])
@@ -150,12 +153,36 @@ def test_derivatives_are_finite_where_quantities_are_undefined(kind):
     axial, _ = turned(np.array([-10.0, -10.0, 20.0]), seed=5, count=3)
     upright = np.diag([-10.0, -10.0, 20.0])[None]
     tensors = np.concatenate([cubic, axial + cubic, upright + cubic, noisy(1e-13, 1.0, float, count=2) + cubic])
-    functions = [one.function for one in QUANTITIES[kind].values()]
-    for name, value, slope in zip(
-        QUANTITIES[kind], *values_and_gradients(functions, context(), tensor, tensors), strict=True
-    ):
+    known = {name: one.function for name, one in QUANTITIES[kind].items() if one.undefined is not None}
+    found = values_and_gradients(list(known.values()), context(), tensor, tensors)
+    for name, value, slope in zip(known, *found, strict=True):
         assert np.isfinite(value).all(), name
         assert np.isfinite(slope).all(), name
+
+
+@pytest.mark.parametrize(("tensor", "name"), [("ms", "skew"), ("ms", "eta"), ("efg", "eta"), ("efg", "c_q")])
+def test_a_derivative_of_a_ratio_of_rounding_errors_is_refused(tensor, name):
+    value = noisy(280.0 if tensor == "ms" else 1e-13, 3, float, count=1)[0]
+    with pytest.raises(InputError, match="is isotropic here" if tensor == "ms" else "is zero here"):
+        differentiate(tensor, name, value, context())
+
+
+def test_euler_differences_leave_out_the_angle_that_an_axial_reference_lacks():
+    tensors, rotations = turned(np.array([-10.0, -10.0, 20.0]), seed=6)
+    spun = rotations @ Rotation.from_euler("z", 0.4).as_matrix()  # the same tensors
+    shape = degeneracy(jnp.tile(jnp.array([-10.0, -10.0, 20.0]), (len(tensors), 1)), jnp.full(len(tensors), 1e-12))
+    away = euler_differences(jnp.asarray(rotations), jnp.asarray(spun), shape=shape)
+    assert_allclose(away, 0.0, atol=1e-9)
+    assert np.abs(euler_differences(jnp.asarray(rotations), jnp.asarray(spun))).max() > 0.1
+
+
+def test_sites_that_differ_by_rounding_have_no_spread():
+    """C̃_Q of equivalent sites would be a ratio of rounding errors."""
+    equivalent, _ = turned(np.array([-5.0, -15.0, 20.0]), seed=7)
+    for scale in (Scale.of_data(equivalent), Scale.from_tensors(jnp.asarray(equivalent))):
+        assert_allclose(scale.mean, 20.0)
+        assert scale.std == 0.0
+    assert Scale.of_data(np.concatenate([equivalent, 1.001 * equivalent])).std > 0.0
 
 
 def test_real_cubic_sites_of_rock_salt(external):
@@ -165,6 +192,8 @@ def test_real_cubic_sites_of_rock_salt(external):
     for name in ("eta_q", "eta_cs", "skew", "efg_alpha_deg", "cs_beta_deg", "rel_gamma_deg"):
         assert found.undefined[name].all(), name
         assert not found[name].any(), name
+    for site in ej.spectra.sites(atoms, "23Na", reference=500.0):
+        assert (site.eta_q, site.eta_csa, site.euler_q, site.euler_csa) == (0.0, 0.0, (0.0,) * 3, (0.0,) * 3)
     assert set(found.undefined) == {
         name for name in found.columns if "_deg" in name or name in ("eta_q", "eta_cs", "skew")
     }
