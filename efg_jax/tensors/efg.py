@@ -178,7 +178,7 @@ def quadrupolar_induced_shift(
     δ_iso + δ_QIS (A. Samoson, Chem. Phys. Lett. 119 (1985) 29).
 
     The odd orders of perturbation theory vanish for m → −m. The fourth depends on P_Q alone, too, +(27/17920)(P_Q/ν_L)⁴
-    [I(I + 1) − ¾][12I(I + 1) − 13]/[I⁴(2I − 1)⁴] · 10⁶: our powder mean of the fourth-order energies, quartic in V, for
+    (I(I + 1) − ¾)(12 I(I + 1) − 13)/(I(2I − 1))⁴ · 10⁶: our powder mean of the fourth-order energies, quartic in V, for
     which a traceless V has no other invariant than (Tr V²)². With it the shift of spin 3/2 is right to 1 % at ν_Q/ν_L =
     0.9; the sixth order has η. A warning is logged from ν_Q/ν_L = 0.1 on, unless values are traced.
 
