@@ -346,7 +346,7 @@ def _atoms(entry: Entry, one: Compared, misfit: np.ndarray, target: str, irreps,
         explained = [
             option
             for option in _simple(single, target, irreps, centre[[place]])
-            if option.kind in ("sign", "units", "transposed")
+            if option.kind in ("sign", "transposed")
             and "δ" not in option.words
             and one.variance[place] > ATOM_VARIANCE
             and single.misfit(option.labels)[0] < ATOM_LEFT * misfit[place]

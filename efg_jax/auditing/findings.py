@@ -158,7 +158,7 @@ def summarised(findings: Iterable[Finding], frames: dict[str | None, int]) -> tu
     return tuple(sorted(kept, key=place))
 
 
-def listed(numbers: Sequence[int], most: int = 10) -> str:
+def listed(numbers: Sequence[Any], most: int = 10) -> str:
     """As in "3, 7, 9, ..."."""
     return ", ".join(map(str, numbers[:most])) + (", ..." if len(numbers) > most else "")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import scipy.linalg
 from ase import Atoms
@@ -82,8 +83,8 @@ def describe(
     spaces: dict[str, dict[Irrep, Whitening]] = {}
     for element in elements:
         own = {irrep: _collected(few, element, str(irrep)) for irrep in irreps}
-        references[element] = Reference(own, np.asarray(ZETA))
-        kernels = {irrep: np.asarray(references[element].columns(own, irrep)) for irrep in irreps}
+        reference = references[element] = Reference(*jax.device_put((own, np.asarray(ZETA))))
+        kernels = {irrep: np.asarray(reference.columns(reference.features, irrep)) for irrep in irreps}
         spaces[element] = {irrep: whitening(_flat(kernel)) for irrep, kernel in kernels.items()}
 
     def columns(element: str, neighbours: Neighbours) -> dict[str, Array]:
@@ -101,8 +102,9 @@ def describe(
             summary[element] = np.stack([own.mean(axis=0), own.std(axis=0)])
             for irrep, space in spaces[element].items():
                 kernel = one.values[f"{element}{irrep}"][centres]
-                rows = np.asarray(space.features(_flat(kernel)), dtype=np.float32)
-                parts[element][irrep].append(rows.reshape(*kernel.shape[:2], -1))
+                # By SciPy: the number of atoms differs from frame to frame, and JAX would compile for each.
+                rows = scipy.linalg.solve_triangular(space.factor, _flat(kernel)[:, space.pivots].T, lower=True).T
+                parts[element][irrep].append(rows.astype(np.float32).reshape(*kernel.shape[:2], -1))
         fingerprints.append(np.concatenate([summary[element].ravel() for element in elements]))
         tell(one.number + 1)
     joined = {e: {irrep: np.concatenate(part) for irrep, part in by_irrep.items()} for e, by_irrep in parts.items()}

@@ -70,7 +70,7 @@ def _labels(entry: Entry, target: str, key: str) -> tuple[list[Finding], np.ndar
 
     def say(kind, severity, atom, evidence, remedy):
         findings.append(
-            Finding(kind, severity, f"{name_atom(atoms, atom)}: {evidence}", remedy, **entry.place, atom=int(atom))
+            Finding(kind, severity, f"{name_atom(atoms, int(atom))}: {evidence}", remedy, **entry.place, atom=int(atom))
         )
 
     absent = np.isnan(rows).all(axis=(1, 2))
@@ -135,7 +135,8 @@ def _copies(entries: Sequence[Entry], labels: Sequence[np.ndarray | None], key: 
     by_numbers: dict[bytes, list[int]] = defaultdict(list)
     for i, rows in enumerate(labels):
         if rows is not None and np.isfinite(rows).any() and np.nanmax(abs(rows)) > 0:
-            by_numbers[np.round(np.nan_to_num(rows), 4).tobytes()].append(i)
+            unit = 10.0 ** np.floor(np.log10(np.nanmax(abs(rows))))
+            by_numbers[np.round(np.nan_to_num(rows) / unit, 6).tobytes()].append(i)
     findings = []
     for group in by_numbers.values():
         first = entries[group[0]]

@@ -1,12 +1,11 @@
 """What is known of tensors before any is learned: sizes by element, and the sign that bonds give them.
 
-The ranges are wide: they hold what is common in solids and molecules, from hydrogen bonds to terminal atoms. |V_zz|
-follows from coupling constants, |V_zz|[V/Å²] = C_Q[MHz] / (2.41799e-3 |Q|[mb]), as tabulated in K. J. D. MacKenzie and
-M. E. Smith, Multinuclear Solid-State NMR of Inorganic Materials (Pergamon 2002), for halogens and pnictogens also E. A.
-C. Lucken, Nuclear Quadrupole Coupling Constants (Academic Press 1969), with Q of `efg_jax.tensors.nuclei`; for H, C, F,
-Si, P and Sn, which have no quadrupole moment or hardly one, from first-principles tensors. Absolute shieldings are
-those of the reference compounds (C. J. Jameson, in Encyclopedia of NMR; A. K. Jameson and C. J. Jameson, Chem. Phys.
-Lett. 134 (1987) 461) minus the shifts of the same book.
+The ranges are wide: they hold what is common in solids and molecules, from hydrogen bonds to terminal atoms. They were
+drawn by hand around the coupling constants and shifts in K. J. D. MacKenzie and M. E. Smith, Multinuclear Solid-State
+NMR of Inorganic Materials (Pergamon 2002), for halogens and pnictogens also E. A. C. Lucken, Nuclear Quadrupole
+Coupling Constants (Academic Press 1969), with |V_zz|[V/Å²] = C_Q[MHz] / (2.418e-3 |Q|[mb]); for H, C, F, Si, P and Sn,
+whose stable nuclei have no quadrupole moment or a small one, around first-principles tensors. Absolute shieldings are
+those of the usual references (for ¹³C A. K. Jameson and C. J. Jameson, Chem. Phys. Lett. 134 (1987) 461) minus shifts.
 """
 
 from collections.abc import Sequence

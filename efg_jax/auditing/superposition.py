@@ -120,7 +120,7 @@ def _molecules(first: Atoms, second: Atoms, tolerance: float) -> Iterator[Superp
             cell / 1e12,
             cell,
             tolerance,
-            first.numbers[0],
+            int(first.numbers[0]),
         )
         if found is not None:
             yield Superposition(rotation, *found)

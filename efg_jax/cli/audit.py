@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from efg_jax.cli import options
 from efg_jax.cli.outputs import check_outputs, print_results
-from efg_jax.cli.progress import Progress
+from efg_jax.cli.progress import Progress, listed
 
 STAGES = ("symmetry", "environments", "duplicates")
 
