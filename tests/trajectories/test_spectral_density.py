@@ -116,6 +116,16 @@ def test_an_end_that_is_given_keeps_its_correction(many):
         relaxation(lags, values[0, :, 0], "23Na", duration=120.0, spacings=spacings, until=60.0)
 
 
+@pytest.mark.parametrize("until", [15.0, 20.0])
+def test_what_an_early_end_leaves_out_is_in_the_error(until):
+    """At 1.5 and 2 correlation times of a correlation that is known well."""
+    lags = np.arange(0, 50, 0.02)
+    result = relaxation(lags * PS, np.exp(-lags / 10), "23Na", duration=1.0, until=until * PS, centred=False)
+    expected = quadrupolar_t1(10 * PS, "23Na")
+    assert abs(result.t1 - expected) < result.error < 0.3 * expected
+    assert not result.converged
+
+
 @pytest.mark.parametrize("frequency", [0.0, 1.3, 5.0])
 def test_lags_that_grow_apart_take_nothing_from_an_oscillation(frequency):
     """Their values are means over triangles, which a trapezoidal rule adds up with unequal weights."""
