@@ -85,7 +85,7 @@ def test_sites_without_shape_or_axes_count_only_where_they_mean_something(data):
     """A cubic site has no η, θ, φ or axes to miss; an axial one no φ, and its q̃ is that of the best turn about z."""
     reference, predicted, directions = (part["O"] for part in data)
     axial = np.diag([-10.0, -10.0, 20.0])
-    tilt = Rotation.from_rotvec([0, np.radians(10), 0]).as_matrix()
+    tilt = Rotation.from_euler("YZ", [10, 40], degrees=True).as_matrix()  # turned about its own axis besides
     guess = tilt @ np.diag([-9.0, -11.0, 20.0]) @ tilt.T
     more = np.concatenate([reference, np.zeros((1, 3, 3)), axial[None]])
     answers = np.concatenate([predicted, traceless(np.random.default_rng(5), 1), guess[None]])

@@ -53,6 +53,10 @@ def test_skew_and_asymmetry_stay_in_their_bounds_whatever_the_rounding(dtype, si
         skew = jax.jit(lambda t, sense=sense: maryland(t, sense=sense).skew)(tensors)
         assert bool((jnp.abs(skew) <= 1.0).all())
         assert bool((skew == 0.0).all()) == (size <= 3.0)
+        barely = 433.8188 * (1.0 + np.array([[0, 0, 100], [-100, 0, 0], [0, 300, 300]]) * np.finfo(dtype).eps)
+        barely = jnp.asarray(np.stack([np.diag(row) for row in barely]), dtype=dtype)
+        assert_allclose(jnp.abs(maryland(barely, sense=sense).skew), 1.0, rtol=0.02)
+        assert bool((jnp.abs(maryland(barely, sense=sense).skew) <= 1.0).all())
     eta = jax.jit(haeberlen)(tensors).eta
     assert bool(((eta >= 0.0) & (eta <= 1.0)).all())
     assert bool((eta == 0.0).all()) == (size <= 3.0)
