@@ -211,3 +211,11 @@ def test_second_order_shifts_need_a_central_transition_and_a_field_a_quadrupolar
         average([frame([SITES[0]], ["Si"])], field=FIELD)
     with pytest.raises(ej.InputError, match="outside the range of magnets"):
         average([frame([SITES[0]], ["Na"])], field=400.0)
+
+
+@pytest.mark.parametrize(("times", "warns"), [(5, False), (20, True)])
+def test_second_order_shifts_warn_outside_their_range(frame, caplog, times, warns):
+    """ν_Q/ν_L from 0.1 on; here 0.05 and 0.2."""
+    sites = average([frame([times * SITES[0]], ["Na"]), frame([times * SITES[1]], ["Na"])], field=FIELD).sites
+    assert "delta_qis" in sites[0].quantities
+    assert ("used outside its range: ν_Q/ν_L is up to 0.2" in caplog.text) == warns
