@@ -46,7 +46,7 @@ class Learned(NamedTuple):
 
 
 def learn(
-    entries: Sequence[Entry], labels: Sequence[Float[np.ndarray, "atoms 3 3"] | None], described: Described, target: str
+    entries: Sequence[Entry], labels: Sequence[np.ndarray | None], described: Described, target: str
 ) -> tuple[Learned, list[str]]:
     """Predictions of every labelled atom without its frame, and what could not be learned, in words.
 
@@ -106,11 +106,7 @@ def learn(
                 break
             trusted = trusted & ~doubtful
         skill[element] = {
-            irrep: 1.0
-            - float(
-                np.sum(residual[has] ** 2)
-                / max(np.sum((part[has] - part[has].mean(axis=0) * (irrep == INVARIANT)) ** 2), 1e-300)
-            )
+            irrep: _skill(residual[has], part[has], irrep == INVARIANT)
             for irrep, (part, *_, residual) in results.items()
         }
         sizes[element] = _size_skill(columns[INVARIANT], parts[2, 1], group, has)
@@ -166,13 +162,17 @@ def _usual(residual, spread, trusted, alike, signal: float) -> Float[np.ndarray,
     return np.maximum(of_element, np.minimum(similar, LARGEST * signal)) * spread
 
 
+def _skill(residual: np.ndarray, values: np.ndarray, centred: bool) -> float:
+    """Explained part of the variance, by medians: a few environments of their own must not decide."""
+    centre = np.median(values, axis=0) if centred else 0.0
+    return 1.0 - float(np.median(residual**2) / max(np.median(np.sum((values - centre) ** 2, axis=1)), 1e-300))
+
+
 def _size_skill(columns: np.ndarray, tensors: np.ndarray, group: np.ndarray, has: np.ndarray) -> float:
     norms = np.linalg.norm(np.nan_to_num(tensors), axis=1)[:, None]
     norms = norms - np.median(norms[has])
     predicted = held_out(columns, norms, group, has).predicted
-    return 1.0 - float(
-        np.sum((predicted - norms)[has] ** 2) / max(np.sum((norms[has] - norms[has].mean()) ** 2), 1e-300)
-    )
+    return _skill(abs(predicted - norms)[has, 0], norms[has], True)
 
 
 def unrelated_findings(entries: Sequence[Entry], learned: Learned, target: str) -> list[Finding]:
