@@ -10,7 +10,17 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.testing import assert_allclose, assert_array_equal
 
 from efg_jax.errors import InputError
-from efg_jax.structures.targets import EXTENSIVE, KNOWN, Target, find, from_irreps, labels, target_of, tensors_in, to_irreps
+from efg_jax.structures.targets import (
+    EXTENSIVE,
+    KNOWN,
+    Target,
+    find,
+    from_irreps,
+    labels,
+    target_of,
+    tensors_in,
+    to_irreps,
+)
 
 RNG = np.random.default_rng(0)
 
