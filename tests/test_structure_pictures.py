@@ -101,8 +101,8 @@ def test_the_picture_of_a_trajectory_holds_its_numbers(averaged):
     assert 0.5 * points.min() < orders.get_xlim()[0] < points.min() < points.max() < orders.get_xlim()[1]
     density = distribution.get_lines()[0].get_xydata()
     assert_allclose(np.trapezoid(density[:, 1], density[:, 0]), 1.0, atol=0.02)
-    assert len(correlation.get_lines()) == 4  # the tensor, ν_Q, zero, and where the integral of T₁ ends, ps
-    assert_allclose(correlation.get_lines()[-1].get_xdata(), plain.relaxation().until * 1e12)
+    assert len(correlation.get_lines()) == 4  # the tensor, ν_Q, where the integral of T₁ ends (ps), zero
+    assert_allclose(correlation.get_lines()[-2].get_xdata(), plain.relaxation().until * 1e12)
     assert correlation.get_xlabel() == "lag (ps)"
     labelled = by_phase.plot()
     assert [text.get_text() for text in labelled.axes[1].get_legend().get_texts()] == ["a", "b"]
