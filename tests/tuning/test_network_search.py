@@ -149,7 +149,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_trials(whole, frames, lan
     # What was stopped at the epoch that it would have been pruned at trains one more.
     rate = reference.trials[pruned].values["learning_rate"]
     assert sorted(landscape) == sorted([*epochs, (rate, len(reference.trials[pruned].losses))])
-    assert [path.suffix for path in tmp_path.iterdir()] == [".jsonl"]
+    assert [path.suffix for path in tmp_path.glob("[!.]*")] == [".jsonl"]
 
 
 def test_a_cache_serves_the_same_search_with_a_larger_budget_and_no_other(frames, landscape, tmp_path, caplog):
