@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from efg_jax.auditing.comparison import learn, misfit_findings, unrelated_findings
 from efg_jax.auditing.duplicates import duplicate_findings
 from efg_jax.auditing.explanations import explained_findings
-from efg_jax.auditing.findings import AuditResult, Finding, counted, summarised
+from efg_jax.auditing.findings import AuditResult, Finding, counted, sorted_findings
 from efg_jax.auditing.held_out_tensors import describe
 from efg_jax.auditing.label_checks import TARGETS, label_findings
 from efg_jax.auditing.priors import index_order_findings, sign_findings, unit_findings
@@ -68,7 +68,7 @@ def audit(
     said: list[str] = []
     with x64():
         findings += _checked(entries, names, seed, progress, said)
-    return AuditResult(summarised(findings, frames), len(entries), atoms, tuple(said))
+    return AuditResult(sorted_findings(findings), len(entries), atoms, tuple(said), dict(frames))
 
 
 def _checked(

@@ -1,8 +1,8 @@
 """What an audit finds, as a table and as JSON."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from rich import box
@@ -15,7 +15,7 @@ Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 EACH = 3  # findings of one kind in one frame that are listed atom by atom
-SHOWN = 60  # rows of the table; the JSON file has all
+SHOWN = 60  # rows of the table; the JSON file has every finding by itself
 WHOLE = 0.8  # part of a file's frames that makes a finding one of the file
 
 
@@ -50,12 +50,14 @@ class AuditResult(ResultWithRows):
         findings: all of them.
         frames, atoms: how many structures and atoms were read.
         said: what the audit compared, and what it could not.
+        files: number of frames of each file.
     """
 
     findings: tuple[Finding, ...]
     frames: int
     atoms: int
     said: tuple[str, ...] = ()
+    files: Mapping[str | None, int] = field(default_factory=dict)
 
     width: ClassVar[int] = 170
 
@@ -71,16 +73,21 @@ class AuditResult(ResultWithRows):
         """1 where a finding is an error, else 0."""
         return int(self.count("error") > 0)
 
+    def summary(self) -> tuple[Finding, ...]:
+        """Findings of many atoms of a frame as one, of nearly all frames of a file as one."""
+        return summarised(self.findings, self.files)
+
     def table(self) -> Table:
-        """For a terminal: print it with rich."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=self._caption(), caption_justify="left")
-        files = len({one.file for one in self.findings}) > 1
+        """The summary for a terminal: print it with rich."""
+        summary = self.summary()
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=self._caption(summary), caption_justify="left")
+        files = len({one.file for one in summary}) > 1
         for name in (*(["file"] if files else []), "frame", "atom"):
             table.add_column(name, justify="left" if name == "file" else "right", overflow="fold")
         table.add_column("how sure", no_wrap=True)
         for name in ("what", "evidence", "what to do"):
             table.add_column(name, overflow="fold", no_wrap=name == "what")
-        for one in self.findings[:SHOWN]:
+        for one in summary[:SHOWN]:
             place = [one.file or ""] if files else []
             place += ["all" if one.frame is None else str(one.frame), "" if one.atom is None else str(one.atom)]
             row = (*place, one.severity, one.kind, one.evidence, one.remedy)
@@ -96,11 +103,13 @@ class AuditResult(ResultWithRows):
         names = ("file", "frame", "atom", "kind", "severity", "evidence", "remedy")
         return {"findings": [{name: getattr(one, name) for name in names} for one in self.findings]}
 
-    def _caption(self) -> str:
+    def _caption(self, summary: Sequence[Finding]) -> str:
         counts = [counted(self.count(severity), severity) for severity in ("error", "warning")]
         lines = [f"{counted(self.frames, 'structure')}, {counted(self.atoms, 'atom')}: {', '.join(counts)}"]
-        if len(self.findings) > SHOWN:
-            lines.append(f"{len(self.findings) - SHOWN} more findings are in the JSON file (--json)")
+        if len(summary) < len(self.findings):
+            lines.append("the table sums up; the JSON file (--json) has every frame and atom")
+        if len(summary) > SHOWN:
+            lines.append(f"{len(summary) - SHOWN} more rows are in the JSON file (--json)")
         return "\n".join((*lines, *self.said)).replace("[", r"\[")
 
 
@@ -151,11 +160,16 @@ def summarised(findings: Iterable[Finding], frames: dict[str | None, int]) -> tu
                 replace(group[0], frame=None, atom=None, evidence=evidence)
             ]
         kept += group
+    return sorted_findings(kept)
+
+
+def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each once, the gravest first, then by file, frame and kind."""
 
     def place(one: Finding) -> tuple:
         return (SEVERITIES.index(one.severity), one.file or "", -1 if one.frame is None else one.frame, one.kind)
 
-    return tuple(sorted(kept, key=place))
+    return tuple(sorted(dict.fromkeys(findings), key=place))
 
 
 def listed(numbers: Sequence[Any], most: int = 10) -> str:

@@ -62,7 +62,7 @@ def _labels(entry: Entry, target: str, key: str) -> tuple[list[Finding], np.ndar
     try:
         check_units(atoms, 0, key, target)
     except InputError as error:
-        findings.append(of_error(error, "units", **entry.place))
+        return [of_error(error, "units", **entry.place)], None
     try:
         rows = shaped(find(atoms, key, "atom")[1], key, "atom", "matrix", atoms, 0)[1].copy()
     except InputError as error:
@@ -141,6 +141,8 @@ def _copies(entries: Sequence[Entry], labels: Sequence[np.ndarray | None], key: 
     for group in by_numbers.values():
         first = entries[group[0]]
         for i in group[1:]:
+            if len(first.atoms) == 1:
+                continue  # single atoms in boxes of different size have equal tensors
             if superpositions(first.atoms, entries[i].atoms, SAME, most=1):
                 continue  # the same structure, which is another finding
             findings.append(

@@ -13,7 +13,7 @@ from efg_jax.datasets.sources import resolved
 from efg_jax.errors import InputError
 from efg_jax.io.ase_formats import iread_ase, selected_frames
 from efg_jax.io.joining import Part, joined
-from efg_jax.io.reading import read_part
+from efg_jax.io.reading import READERS, read_part
 from efg_jax.structures.targets import place_of
 
 IN_A_ROW = 20  # damaged frames, after which the rest of a file is given up
@@ -78,8 +78,8 @@ def read_entries(sources: Sources, index: str = ":", test: bool = False) -> tupl
 def _piecewise(path: Path, error: InputError, index: str) -> tuple[list[Atoms], list[Finding]]:
     """The frames of a damaged file that can be read one by one, and a finding for each of the others."""
     whole = [of_error(error, "unreadable", file=str(path))]
-    if index not in FROM_THE_FIRST or not path.is_file():
-        return [], whole
+    if index not in FROM_THE_FIRST or not path.is_file() or any(reader.recognises(path) for reader in READERS):
+        return [], whole  # ASE knows other units and orders of indices than the readers of our own
     frames, findings, start, row = [], [], 0, 0
     while row < IN_A_ROW:
         try:

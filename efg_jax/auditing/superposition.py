@@ -129,6 +129,7 @@ def _molecules(first: Atoms, second: Atoms, tolerance: float) -> Iterator[Superp
 def _molecular_rotations(numbers, one, others, other, tolerance: float) -> Iterator[np.ndarray]:
     """Orthogonal matrices that map two atoms, which are not in line with the centre, onto two others."""
     if len(one) < 2:
+        yield np.eye(3)
         return
     rarity = {kind: np.sum(numbers == kind) for kind in set(numbers.tolist())}
     normals = np.linalg.norm(np.cross(one[:, None], one[None]), axis=2)

@@ -13,6 +13,7 @@ the two files of Quantum ESPRESSO are put together; they must not contradict eac
 
 import gzip
 import io
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -26,11 +27,13 @@ from jaxtyping import Float
 
 from efg_jax.errors import InputError
 from efg_jax.io.joining import same_structure
-from efg_jax.io.text_files import element, read_text, set_isotopes, with_exponents
+from efg_jax.io.text_files import element, read_text, set_isotopes
 from efg_jax.storage.atomic_write import atomic_write
 from efg_jax.structures.site_selection import finite_rows, site_labels, tensors_of
 from efg_jax.structures.targets import find, place_of, shaped
 from efg_jax.tensors.efg import V_PER_ANGSTROM2_PER_ATOMIC_UNIT
+
+logger = logging.getLogger(__name__)
 
 HEADER = "#$magres"
 UNITS = {"ms": "ppm", "efg": "au", "efg_local": "au", "efg_nonlocal": "au"}
@@ -135,6 +138,13 @@ def write_magres(path: str | os.PathLike[str], frames: Sequence[Atoms]) -> None:
         raise InputError(
             "magres knows crystals and molecules, nothing in between; set pbc to True with the computed cell",
             **place_of(atoms, 0),
+        )
+    heavy = np.flatnonzero((atoms.numbers == 1) & (atoms.get_masses() > 1.5))
+    if len(heavy):
+        logger.warning(
+            "%s: magres has no symbols for isotopes; deuterium and tritium (atoms %s) are written as H",
+            path,
+            ", ".join(map(str, heavy)),
         )
     image = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     units = {}
@@ -270,7 +280,7 @@ def _numbers(words: list[str], count: int, line: Line, path: Path) -> np.ndarray
     values = []
     for word in words:
         try:
-            values.append(float(with_exponents(word)))
+            values.append(float(re.sub("[dD]", "e", word)))
         except ValueError as error:
             raise line.wrong(f"'{word}' is no number", path) from error
     return np.array(values)

@@ -20,7 +20,7 @@ from efg_jax.errors import InputError
 UNPACK = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 HYDROGEN = {"D": 2.014102, "T": 3.016049}  # masses of the isotopes that have symbols of their own, u
-_EXPONENT = re.compile(r"(?<![\w.])([-+]?\d*\.\d*)[dD]([-+]\d+)(?!\w)")
+_EXPONENT = re.compile(r"(?<![\w.])([-+]?(?:\d+\.\d*|\.\d+))[dD]([-+]?\d+)(?!\w)")
 
 
 def read_text(path: Path, what: str) -> str:

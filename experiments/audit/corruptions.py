@@ -45,7 +45,7 @@ class Corruption(NamedTuple):
 
     def found(self, result: AuditResult, planted: Planted) -> Finding | None:
         """The gravest finding that names the fault where it is; None where there is none."""
-        for one in result.findings:
+        for one in result.summary():
             place = one.frame in planted.frames if planted.frames else one.frame is None
             if one.kind in self.kinds and one.severity != "info" and place:
                 return one

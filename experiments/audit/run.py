@@ -67,7 +67,7 @@ def main() -> None:
             finding = fault.found(result, corrupted)
             told = (str(finding is not None), "" if finding is None else f"{finding.severity}: {finding.kind}")
             planted.add_row(fault.name, fault.source, *told, "" if finding is None else finding.evidence[:150])
-            elsewhere = [one for one in result.findings if one.severity == "error" and one is not finding]
+            elsewhere = [one for one in result.summary() if one.severity == "error" and one is not finding]
             faults.append(
                 {
                     "fault": fault.name,

@@ -12,11 +12,12 @@ from test_superposition import moved
 import efg_jax as ej
 from efg_jax import cli, datasets
 from efg_jax.auditing.duplicates import duplicate_findings
-from efg_jax.auditing.findings import Finding, summarised
+from efg_jax.auditing.findings import AuditResult, Finding, summarised
 from efg_jax.auditing.label_checks import label_findings
 from efg_jax.auditing.priors import index_order_findings, sign_findings, unit_findings
 from efg_jax.auditing.sources import Entry, read_entries
 from efg_jax.auditing.structure_checks import structure_findings
+from efg_jax.auditing.superposition import superpositions
 from efg_jax.auditing.theory import theory_findings
 from efg_jax.errors import InputError
 from efg_jax.io import write
@@ -126,11 +127,19 @@ def test_whatever_can_be_read_is(cells, tmp_path):
     lines[8 + 3] = "Qq" + lines[8 + 3][2:]  # in frame 1
     (tmp_path / "damaged.extxyz").write_text("\n".join(lines) + "\n")
     (tmp_path / "noise.magres").write_text("nonsense")
-    entries, found = read_entries([tmp_path / "damaged.extxyz", tmp_path / "noise.magres"])
+    write(tmp_path / "contradicting.magres", cells[:1])  # read by ASE it would have other units
+    line = next(
+        line for line in (tmp_path / "contradicting.magres").read_text().splitlines() if line.split()[:1] == ["efg"]
+    )
+    with (tmp_path / "contradicting.magres").open("a") as stream:
+        stream.write(f"[magres]\nunits efg au\n{' '.join(line.split()[:3])} {'7.5 ' * 9}\n[/magres]\n")
+    names = ["damaged.extxyz", "noise.magres", "contradicting.magres"]
+    entries, found = read_entries([tmp_path / name for name in names])
     assert [entry.frame for entry in entries] == [0, 2, 3, 4, 5]
     assert {(one.file, one.frame) for one in found} == {
         (str(tmp_path / "damaged.extxyz"), 1),
         (str(tmp_path / "noise.magres"), None),
+        (str(tmp_path / "contradicting.magres"), None),
     }
     assert {(one.kind, one.severity) for one in found} == {("unreadable", "error")}
     with pytest.raises(InputError, match="neither a file nor a data set"):
@@ -173,6 +182,27 @@ def test_many_findings_become_few():
     assert (one.frame, one.atom) == (None, None)
     assert "9 of 10 frames" in one.evidence
     assert len(summarised(many[:10], {"a": 10})) == 2
+    result = AuditResult(tuple(many), 10, 50, files={"a": 10})
+    assert len(result.summary()) == 1
+    assert [(one["frame"], one["atom"]) for one in result.to_dict()["findings"]] == [
+        (f, a) for f in range(9) for a in range(5)
+    ]
+
+
+def test_single_atoms_in_boxes_of_any_size_are_no_copies():
+    frames = [Atoms("Xe", cell=cell, pbc=pbc) for cell, pbc in ((None, False), ([9] * 3, True), ([11] * 3, True))]
+    for atoms in frames:
+        atoms.arrays["ms"] = 5642.0 * np.eye(3)[None]
+    assert label_findings(entries_of(frames), {"ms": "ms"})[0] == []
+    assert len(superpositions(frames[0], frames[0], 0.01)) == 1
+
+
+def test_labels_in_a_wrong_unit_are_not_looked_at_further(cells):
+    cells[0].info["efg_units"] = "au"
+    found, labels = label_findings(entries_of(cells), NAMES)
+    assert [(one.kind, one.frame) for one in found] == [("units", 0)]
+    assert labels["efg"][0] is None
+    assert labels["efg"][1] is not None
 
 
 def test_the_command_writes_findings_and_says_so_by_its_status(cells, tmp_path, capsys):

@@ -13,6 +13,7 @@ from oracles.outcar import outcar
 
 from efg_jax.errors import InputError
 from efg_jax.io import iread, read, write
+from efg_jax.io.text_files import with_exponents
 
 ISOTOPES = {"D": 2.014, "T": 3.016}
 
@@ -79,6 +80,16 @@ def test_encodings(tmp_path, spoil):
                 assert set(one.arrays) == set(other.arrays)
                 if "efg" in other.arrays:
                     assert_array_equal(one.arrays["efg"].ravel(), other.arrays["efg"].ravel())
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1.0D0", 1.0), ("-0.5d1", -5.0), ("1.0D02", 100.0), (".5D-01", 0.05), ("2.D+1", 20.0)],
+)
+def test_exponents_with_and_without_sign(text, number):
+    assert float(with_exponents(text)) == number
+    mended = text.upper().replace("D", "E")
+    assert with_exponents(f"H {text} {text}\nD2 3D a1.0D0") == f"H {mended} {mended}\nD2 3D a1.0D0"
 
 
 def with_d(value):
