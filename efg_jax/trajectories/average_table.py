@@ -122,11 +122,7 @@ def _relaxation_line(nucleus: Isotope, found: Relaxation | str) -> str:
     name = f"T₁ of {nucleus.symbol_text}"
     if isinstance(found, str):
         return f"{name}: none; {found}."
-    doubts = [
-        *([] if found.resolved else ["the frames are too far apart in time"]),
-        *([] if found.converged else ["the trajectory is too short"]),
-    ]
-    warning = f"; a guess: {' and '.join(doubts)}" if doubts else ""
+    warning = f"; a guess: {' and '.join(found.doubts)}" if found.doubts else ""
     line = f"{name} = {_time(found.t1, found.error)} ({_regime(found)}; τ = {found.correlation_time * 1e12:.3g} ps)"
     if found.field is not None:
         line += f"; T₂ = {_time(found.t2, found.t2_error)}"

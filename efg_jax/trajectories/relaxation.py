@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 NARROW = 0.05  # relative change of 1/T₁ at which extreme narrowing ends
 STRONGEST = 28.2  # T, of the magnets in use
+SMALLEST = 0.01  # part of J(0) below which J(2ω₀) cannot be had from a correlation on growing lags
+COARSEST = 0.25 * np.pi  # phase 2ω₀ · step beyond which the frames do not follow the field
+FAST = 0.1  # correlation time over T₁ or T₂ beyond which perturbation theory (Redfield) does not hold
 
 
 class Relaxation(NamedTuple):
@@ -49,6 +52,10 @@ class Relaxation(NamedTuple):
         resolved: False: the correlation falls too fast for the spacing of the frames, and T₁ is a guess.
         converged: False: the trajectory is too short for its correlation, or the error more than a third of T₁; it is a
             guess.
+        within_reach: False: J(2ω₀) is less than a hundredth of J(0), too small a part to be had from a correlation; T₁
+            is a guess.
+        perturbative: False: the correlation time is more than a tenth of T₁ or T₂, so that the motion is not fast
+            against the coupling, and Redfield's theory does not hold.
         isotope: the nucleus.
     """
 
@@ -70,7 +77,20 @@ class Relaxation(NamedTuple):
     narrow: bool
     resolved: bool
     converged: bool
+    within_reach: bool
+    perturbative: bool
     isotope: Isotope
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why T₁ and T₂ are guesses; empty where nothing speaks against them."""
+        reasons = {
+            "the frames are too far apart in time": self.resolved,
+            "the trajectory is too short": self.converged,
+            "J(2ω₀) is too small a part of J(0)": self.within_reach,
+            "the motion is not fast against the coupling": self.perturbative,
+        }
+        return tuple(reason for reason, good in reasons.items() if not good)
 
 
 def quadrupolar_t1(integral: float, isotope: Isotope | str) -> float:
@@ -153,13 +173,20 @@ def relaxation(
     if not min(rates.t1, rates.t2) > 0.0:
         raise InputError(
             f"a spectral density of the fluctuations is {found.values.min():.3g} (V/Å²)² s, below zero; "
-            "the trajectory is too short, or until= too long"
+            + (
+                "at this field it is too small a part of J(0) to be had from a correlation: leave field= out, or give "
+                "a lower one"
+                if found.values[0] > 0.0
+                else "the trajectory is too short, or until= too long"
+            )
         )
     units = [quadrupolar_rates(one, nucleus) for one in np.eye(3)]  # the rates are linear in the densities
     first, second, central = (np.array([getattr(one, name) for one in units]) for name in ("t1", "t2", "central"))
     integral = float(found.at(np.zeros(1))[0])
     narrow_below = _narrow_below(found, lags[1])
     narrow = larmor_frequency(nucleus, field or STRONGEST) <= narrow_below
+    correlation_time = integral / float(table[0].mean())
+    times = 1.0 / np.array([rates.t1, rates.t2])
     if field is None and not narrow:
         logger.warning(
             "T₁ of %s is that of extreme narrowing, which holds up to a Larmor frequency of %.2g Hz (%.2g T); "
@@ -179,12 +206,14 @@ def relaxation(
         field=field,
         densities=tuple(found.values.tolist()),
         integral=integral,
-        correlation_time=integral / float(table[0].mean()),
+        correlation_time=correlation_time,
         until=found.until,
         narrow_below=narrow_below,
         narrow=narrow,
-        resolved=found.resolved(first),
+        resolved=found.resolved(first) and bool(angular[2] * lags[1] <= COARSEST),
         converged=found.converged(first) and found.converged(second),
+        within_reach=bool(found.values[2] >= SMALLEST * found.values[0]),
+        perturbative=bool(correlation_time <= FAST * times.min()),
         isotope=nucleus,
     )
 
@@ -207,4 +236,4 @@ def _rigid(nucleus: Isotope, field: float | None) -> Relaxation:
     central = never if len(lines) % 2 else float("nan")
     one = ((1.0, never),)
     times = (never, 0.0, never, 0.0, central, 0.0, one, one, lines)
-    return Relaxation(*times, field, (0.0, 0.0, 0.0), 0.0, 0.0, 0.0, never, True, True, True, nucleus)
+    return Relaxation(*times, field, (0.0, 0.0, 0.0), 0.0, 0.0, 0.0, never, True, True, True, True, True, nucleus)

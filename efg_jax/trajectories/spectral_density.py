@@ -38,7 +38,7 @@ class Integrand(NamedTuple):
         """∫ C cos ωt dt up to a lag.
 
         It fades out beyond some periods, as values of a `Correlator` are means over an eighth of the lag: of an
-        exponential it is right to 2 % up to ωτ = 5, and 17 % too large at 20.
+        exponential it is right to 2 % up to ωτ = 5, and off by 17 % at 20.
         """
         lags, values, angular = self.lags[: end + 1, None], self.values[: end + 1], angular[None]
         past = np.clip((angular * lags - TAPER[0]) / (TAPER[1] - TAPER[0]), 0.0, 1.0)

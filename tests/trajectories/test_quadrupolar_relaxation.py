@@ -243,3 +243,24 @@ def test_there_is_no_t1_across_phases_or_gaps_and_the_result_says_so(frame, opti
     found = average(marked(), timestep=5.0, **options)
     assert [why in reason for reason in found.relaxations().values()] == [True]
     assert why in " ".join(str(found).split())
+
+
+@pytest.mark.parametrize(
+    ("time", "field", "strength", "doubts"),
+    [
+        (0.2e-9, 9.4, 1e-3, ()),
+        (0.2e-9, None, 1e-3, ()),
+        (20e-9, 9.4, 1e-3, ("J(2ω₀) is too small a part of J(0)",)),
+        (1e-6, 9.4, 1e-9, ("the frames are too far apart in time",)),
+        (1e-6, None, 1e2, ("the motion is not fast against the coupling",)),
+    ],
+)
+def test_what_makes_t1_a_guess_is_said(time, field, strength, doubts):
+    """²³Na whose correlation is exactly one exponential, known at 100 steps a correlation time."""
+    lags = time / 100 * np.arange(20_000.0)
+    if time == 20e-9:
+        lags = lags[::1] / 10  # 1000 steps a correlation time
+    values = strength * np.exp(-lags / time)
+    found = relaxation(lags, values, "23Na", duration=1e5 * time, atoms=100, field=field)
+    assert set(doubts) <= set(found.doubts)
+    assert bool(doubts) == bool(found.doubts)
