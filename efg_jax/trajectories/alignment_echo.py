@@ -39,6 +39,7 @@ LONGEST = 0.25  # of a trajectory: beyond it too few pairs of frames are left to
 PER_DECADE = 16
 STATIONARY = 1e-6
 TRAJECTORY_DIRECTIONS = 200
+TOLERANCE = 1e-3  # asymmetry and trace of a tensor over its norm that count as rounding
 JUMP_DIRECTIONS = 2000
 FEMTOSECOND = 1e-15
 
@@ -158,14 +159,20 @@ def jump_echo(
         directions, part: as for `alignment_echo`.
 
     Raises:
-        InputError: shapes that do not fit, negative rates, sites that exchange with none of the others and no
-            populations, populations that the rates change, a time that is not positive, a nucleus of another spin.
+        InputError: shapes that do not fit, tensors that are no field gradients, negative rates, sites that exchange with
+            none of the others and no populations, populations that the rates change, a time that is not positive, a
+            nucleus of another spin.
     """
     times, nucleus = _times(preparation, "preparation"), find_isotope(isotope)
     tensors, rates = np.asarray(tensors, dtype=float), np.array(rates, dtype=float)
     count = len(tensors)
     if tensors.shape != (count, 3, 3) or rates.shape != (count, count):
         raise InputError(f"expected tensors (n, 3, 3) and rates (n, n), got {tensors.shape} and {rates.shape}")
+    wrong = np.linalg.norm(tensors - tensors.swapaxes(1, 2), axis=(1, 2)) + abs(np.trace(tensors, axis1=1, axis2=2))
+    if not (wrong <= TOLERANCE * np.linalg.norm(tensors, axis=(1, 2))).all():
+        raise InputError(
+            "tensors must be field gradients: finite, symmetric, without trace; correct those of the sites"
+        )
     np.fill_diagonal(rates, 0.0)
     if not (np.isfinite(rates).all() and (rates >= 0.0).all()):
         raise InputError("rates must be finite and not negative: numbers of hops from site i to site j in a second")

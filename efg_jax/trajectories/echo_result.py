@@ -54,8 +54,8 @@ class AlignmentEcho(ResultWithRows):
 
     @property
     def amplitude(self) -> float:
-        """A of the alignment echo A·F₂, relative to the signal after one pulse."""
-        return AMPLITUDES[float(self.isotope.spin)]
+        """A of the alignment echo A·F₂, relative to the signal after one pulse; NaN for the cosine, of other pulses."""
+        return AMPLITUDES[float(self.isotope.spin)] if self.part == "sin" else float("nan")
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each t_p and t_m, s."""

@@ -180,6 +180,8 @@ def test_results_are_written(tmp_path):
     table = np.genfromtxt(tmp_path / "echo.csv", delimiter=",", names=True)
     assert_allclose(table["echo"].reshape(2, 4), found.values)
     assert_allclose(table["mixing"][:4], [0.0, 1e-4, 1e-3, 1e-2])
+    cosine = jump_echo(sites(3), to_all(3, 1e3), 1e-5, isotope="7Li", directions=50, part="cos")
+    assert cosine.to_dict()["amplitude"] is None
     assert "10.0 µs" in str(found)
     assert "0.45 F₂" in str(found)
     (axes,) = found.plot().axes
@@ -198,6 +200,9 @@ def test_echoes_that_cannot_be_are_refused(frame):
         (lambda: alignment_echo(lithium, 1e-5, timestep=1.0, window=2), "3 frames make 1 windows of 2"),
         (lambda: alignment_echo(lithium, 1e-5, timestep=1.0, window=0), "window of 0 frames"),
         (lambda: jump_echo(two, -rates, 1e-5, isotope="7Li"), "not negative"),
+        (lambda: jump_echo(two * [[[1.0], [1.0], [np.nan]]], rates, 1e-5, isotope="7Li"), "must be field gradients"),
+        (lambda: jump_echo(two + np.eye(3), rates, 1e-5, isotope="7Li"), "must be field gradients"),
+        (lambda: jump_echo(two + np.eye(3, k=1), rates, 1e-5, isotope="7Li"), "must be field gradients"),
         (lambda: jump_echo(two, to_all(3, 1.0), 1e-5, isotope="7Li"), "got (2, 3, 3) and (3, 3)"),
         (lambda: jump_echo(two, [[0, 1], [0, 0]], 1e-5, isotope="7Li"), "2 groups without hops there and back"),
         (lambda: jump_echo(two, rates, 1e-5, isotope="7Li", populations=[0.1, 0.9]), "rates change these populations"),
