@@ -159,9 +159,9 @@ def jump_echo(
         directions, part: as for `alignment_echo`.
 
     Raises:
-        InputError: shapes that do not fit, tensors that are no field gradients, negative rates, sites that exchange with
-            none of the others and no populations, populations that the rates change, a time that is not positive, a
-            nucleus of another spin.
+        InputError: shapes that do not fit, tensors that are no field gradients, negative rates, sites that exchange
+            with none of the others and no populations, populations that the rates change, a time that is not positive,
+            a nucleus of another spin.
     """
     times, nucleus = _times(preparation, "preparation"), find_isotope(isotope)
     tensors, rates = np.asarray(tensors, dtype=float), np.array(rates, dtype=float)
