@@ -3,10 +3,11 @@ by exact diagonalisation of the spin's Hamiltonian.
 
 In the frame of the tensors, with the field along n and ν_L = |γB/2π|,
 
-    H/ν_L = −s n·(1 + δ)·I + (K/ν_L) I·V·I,    s the sign of γ,  K = eQ/(2I(2I − 1)h)
+    H/ν_L = −s I·(1 + δ)·n + (K/ν_L) I·V·I,    s the sign of γ,  K = eQ/(2I(2I − 1)h)
 
-which is all of the Zeeman and quadrupolar interactions: components across the field, every order, and the shift's
-antisymmetric part too."""
+with the induced field as the first index of δ, which is all of the Zeeman and quadrupolar interactions: components
+across the field, every order, and the shift's antisymmetric part too. `Sites` carry symmetric shift tensors, so that
+this part is only seen where the functions are given tensors directly."""
 
 from typing import Any, NamedTuple
 
