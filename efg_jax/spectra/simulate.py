@@ -299,7 +299,12 @@ def _simulate_ourselves(
     with x64():
         given = jax.tree.map(
             jnp.asarray,
-            (found.efg, counted_shifts(found, wanted), counted_fluctuations(found, wanted), found.count),
+            (
+                found.efg if wanted.efg else None,
+                counted_shifts(found, wanted),
+                counted_fluctuations(found, wanted),
+                found.count,
+            ),
         )
         efg, shift, fluctuations, count = given
         curves = powder_spectrum(

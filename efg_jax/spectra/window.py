@@ -107,7 +107,9 @@ def counted_shifts(found: Sites, conditions: Conditions) -> Float[np.ndarray, "s
 
 
 def counted_fluctuations(found: Sites, conditions: Conditions) -> Fluctuations | None:
-    """Fluctuations as far as they count: an isotropic shift has no cross term with the field gradient."""
+    """Fluctuations as far as they count: none without the coupling; an isotropic shift has no cross term with it."""
+    if not conditions.efg:
+        return None
     if found.fluctuations is None or conditions.csa:
         return found.fluctuations
     return found.fluctuations._replace(shift=np.zeros_like(found.fluctuations.shift))
