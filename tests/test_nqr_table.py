@@ -3,14 +3,17 @@
 import csv
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
 from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
 
 import efg_jax as ej
 from efg_jax.errors import InputError
-from efg_jax.tensors import coupling_factor
+from efg_jax.tensors import coupling_factor, nqr_lines
 
 
 def chlorides():
@@ -62,3 +65,22 @@ def test_nuclei_and_elements_are_chosen():
 def test_what_has_no_resonance_is_said(options, says):
     with pytest.raises(InputError, match=says):
         ej.observables.nqr_table(chlorides(), **options)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_levels_that_are_one_have_no_line_between_them(seed):
+    """Axial ¹⁴N, however it is turned, a cubic site with what rounding leaves there, and one of exactly zero."""
+    atoms = Atoms("N3", positions=np.arange(9.0).reshape(3, 3))
+    turn = Rotation.random(random_state=seed).as_matrix()
+    axial = turn @ np.diag([-0.5, -0.5, 1.0]) @ turn.T * 3e6 / coupling_factor("14N")
+    noise = np.random.default_rng(seed).normal(size=(3, 3)) * 1e-14
+    atoms.arrays["efg"] = np.stack([axial, noise + noise.T - np.eye(3) * np.trace(noise) * 2 / 3, np.zeros((3, 3))])
+    table = ej.observables.nqr_table(atoms)
+    assert table["transition"].tolist() == ["0–1−", "0–1+"]
+    assert_allclose(table["frequency_mhz"], 2.25, rtol=1e-9)
+    with ej.x64():
+        lines = nqr_lines(jnp.asarray(atoms.arrays["efg"]), "14N")
+        slopes = jax.jacobian(lambda efg: nqr_lines(efg, "14N").intensity)(jnp.asarray(axial))
+    assert_allclose(np.asarray(lines.intensity)[::2], [[1 / 3, 1 / 3, 0.0], [0.0] * 3], atol=1e-9)
+    assert np.isfinite(slopes).all()
+    assert len(ej.observables.nqr_table(atoms[1:])) == 0

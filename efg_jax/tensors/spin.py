@@ -15,6 +15,7 @@ from efg_jax.tensors.efg import coupling_factor, frequency_factor
 from efg_jax.tensors.hermitian import eigh_hermitian
 from efg_jax.tensors.nuclei import Isotope
 from efg_jax.tensors.nuclei import isotope as find_isotope
+from efg_jax.tensors.principal import rounding
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -60,7 +61,7 @@ class NqrLines(NamedTuple):
         frequency: Hz, never negative.
         intensity: Σ |⟨a|I|b⟩|² over the states of both levels and the three directions of the coil, both ways, as a
             part of Tr I² = I(I + 1)(2I + 1); a powder's, for a weak pulse, without the factors of the frequency. What
-            is missing to 1 lies within the levels.
+            is missing to 1 lies within the levels. 0 where the two levels are one to rounding: there is no line.
     """
 
     frequency: Float[Array, "*atoms lines"]
@@ -93,7 +94,8 @@ def nqr_lines(efg: Float[Array, "*atoms 3 3"], isotope: Isotope | str) -> NqrLin
         isotope: nucleus of spin 1 or more.
 
     Returns:
-        The lines in the order of `nqr_labels`; those that η = 0 forbids have no intensity there.
+        The lines in the order of `nqr_labels`; those that η = 0 forbids, or whose levels are one to rounding, have
+        no intensity.
 
     Raises:
         InputError: the nucleus has no quadrupole moment.
@@ -113,6 +115,9 @@ def nqr_lines(efg: Float[Array, "*atoms 3 3"], isotope: Isotope | str) -> NqrLin
         squares = jnp.sum(moments.real**2 + moments.imag**2, axis=0)
         squares = squares.reshape(len(levels), degeneracy, len(levels), degeneracy).sum(axis=(1, 3))[low, high]
         whole = spin * (spin + 1.0) * (2.0 * spin + 1.0)
-        return NqrLines(abs(factor) * (levels[high] - levels[low]), 2.0 / whole * squares)
+        gaps = levels[high] - levels[low]
+        # Within what rounding leaves as one level the choice of states is arbitrary, and so is what lies between them.
+        apart = jax.lax.stop_gradient(gaps) > spin**2 * rounding(tensor)
+        return NqrLines(abs(factor) * gaps, jnp.where(apart, 2.0 / whole * squares, 0.0))
 
     return NqrLines(*jnp.vectorize(one, signature="(i,j)->(k),(k)")(efg))
