@@ -91,7 +91,7 @@ def powder_spectrum(
         )
     if method == "exact" and fluctuations is not None:
         raise InputError("exact diagonalisation has no motion; leave fluctuations out, or take method='perturbation'")
-    warn_outside(efg, nucleus, wanted)
+    warn_outside(efg, nucleus, wanted, fluctuations)
     first, width = _axis(np.asarray(frequencies))
     shift = floating(shift)
     if shift.ndim == 1:

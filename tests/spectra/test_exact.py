@@ -256,3 +256,26 @@ def test_exact_spectra_refuse(options, says):
     axis = np.linspace(-1e5, 1e5, 11)
     with pytest.raises(InputError, match=says):
         ej.spectra.powder_spectrum(jnp.zeros((1, 3, 3)), jnp.zeros(1), axis, isotope=nucleus, **given)
+
+
+def test_the_coupling_can_be_left_out():
+    """The line is then that of the broadening alone; a coupling of this size is megahertz wide."""
+    nucleus = isotope("35Cl")
+    given = {"field": FIELD, "efg": False, "method": "exact", "broadening": "500 Hz"}
+    found = ej.spectra.spectrum(site(nucleus, efg_of(nucleus, 6e6, 0.3, 1)), width=2e4, **given)
+    expected = ej.spectra.spectrum(site(nucleus, np.zeros((3, 3))), width=2e4, **given | {"efg": True})
+    assert_allclose(found.total, expected.total, rtol=0, atol=1e-6 * expected.total.max())
+
+
+def test_motion_that_averages_a_strong_coupling_out_is_warned_of(caplog):
+    """A tensor that jumps among x, y and z has a mean of zero; the second order is that of each state."""
+    nucleus = isotope("35Cl")
+    states = jnp.stack([efg_of(nucleus, 60e6)[np.ix_(order, order)] for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1])])
+    mean, shift, fluctuations = ej.spectra.mean_and_fluctuations(states[:, None], jnp.zeros((3, 1, 3, 3)))
+    axis = np.linspace(-1e5, 1e5, 11)
+    for moving, efg in ((None, states[:1]), (fluctuations, mean)):
+        caplog.clear()
+        ej.spectra.powder_spectrum(efg, shift, axis, isotope=nucleus, field=FIELD, density=2, fluctuations=moving)
+        (warning,) = caplog.records
+        assert warning.args[0] == pytest.approx(30e6 / ej.spectra.larmor_frequency(nucleus, FIELD), rel=1e-6)
+        assert ("motion='rigid'" in caplog.text) == (moving is not None)
