@@ -19,14 +19,14 @@ from efg_jax.precision import x64
 from efg_jax.storage.results import ResultWithRows
 from efg_jax.structures.padding import in_bucket
 from efg_jax.structures.site_selection import chosen_isotopes, finite_rows, named_species
+from efg_jax.tensors.efg import coupling_factor
 from efg_jax.tensors.nuclei import Isotope, Nuclei, moments_used
-from efg_jax.tensors.principal import CONTRIBUTIONS, degeneracy, principal_axes, rounding
+from efg_jax.tensors.principal import CONTRIBUTIONS, rounding
 from efg_jax.tensors.quantities import QUANTITIES, Context
-from efg_jax.tensors.spin import nqr_labels, nqr_lines
+from efg_jax.tensors.spin import NqrLines, nqr_labels, nqr_lines
 
 PARAMETERS = {"c_q_mhz": "c_q", "eta_q": "eta"}
 LEAST = 1e-3
-SPLIT = 1e-9  # of |C_Q|: levels that are closer are one, and have no line between them
 HEADINGS = {"c_q_mhz": "C_Q \\[MHz]", "eta_q": "η_Q", "frequency_mhz": "ν \\[MHz]", "intensity": "intensity"}
 DECIMALS = {"c_q_mhz": 4, "eta_q": 4, "frequency_mhz": 4, "intensity": 3}
 
@@ -89,8 +89,8 @@ def nqr_table(
         frames: structures with ``efg`` (V/Å²), NaN for atoms without.
         species: elements; None: all.
         isotopes: nuclei by element; the default is the quadrupolar one that NMR uses.
-        least: smallest intensity of a line; weaker ones are left out, as are those of no frequency: between levels
-            that are one to rounding, and of sites whose field gradient is zero to rounding.
+        least: smallest intensity of a line; weaker ones are left out, as are those between levels that rounding alone
+            sets apart (cubic sites; ν₀ of axial ones).
 
     Raises:
         InputError: no field gradients, none of the species, no quadrupolar nucleus, or one without a known moment.
@@ -114,10 +114,10 @@ def nqr_table(
     for name, nucleus in used.items():
         members = np.flatnonzero(own & (columns["isotope"] == name))
         with x64():
-            found = _lines(nucleus, jnp.asarray(in_bucket(sites.efg[members])))
-        frequency, intensity, isotropic = (np.asarray(values)[: len(members)] for values in found)
-        lowest = SPLIT * 1e6 * np.abs(columns["c_q_mhz"][members])
-        site, line = np.nonzero((intensity >= least) & (frequency > lowest[:, None]) & ~isotropic[:, None])
+            efg = jnp.asarray(in_bucket(sites.efg[members]))
+            found = *_lines(nucleus, efg), abs(coupling_factor(nucleus)) * rounding(efg, CONTRIBUTIONS)
+        frequency, intensity, lowest = (np.asarray(values)[: len(members)] for values in found)
+        site, line = np.nonzero((intensity >= least) & (frequency > lowest[:, None]))
         rows.append(members[site])
         transitions.append(np.array(nqr_labels(nucleus.spin))[line])
         frequencies.append(frequency[site, line] / 1e6)
@@ -130,7 +130,5 @@ def nqr_table(
 
 
 @partial(jax.jit, static_argnums=0)
-def _lines(nucleus: Isotope, efg: Any) -> tuple[Any, Any, Any]:
-    """Frequencies, intensities, and whether rounding leaves nothing of the field gradient."""
-    shape = degeneracy(principal_axes(efg).values, rounding(efg, CONTRIBUTIONS))
-    return *nqr_lines(efg, nucleus), shape.isotropic
+def _lines(nucleus: Isotope, efg: Any) -> NqrLines:
+    return nqr_lines(efg, nucleus)
