@@ -39,6 +39,11 @@ def correlation(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}".replace("-", "−")
 
 
+def counted(number: int, word: str) -> str:
+    """A number of things: "1 error", "2 errors"."""
+    return f"{number} {word}{'s' * (number != 1)}"
+
+
 def render(renderable: Any, width: int = 110) -> str:
     """A rich renderable as plain text without trailing blanks."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False, force_terminal=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from efg_jax.auditing.comparison import learn, misfit_findings, unrelated_findings
 from efg_jax.auditing.duplicates import duplicate_findings
 from efg_jax.auditing.explanations import explained_findings
-from efg_jax.auditing.findings import AuditResult, Finding, counted, sorted_findings
+from efg_jax.auditing.findings import AuditResult, Finding, sorted_findings
 from efg_jax.auditing.held_out_tensors import describe
 from efg_jax.auditing.label_checks import TARGETS, label_findings
 from efg_jax.auditing.priors import index_order_findings, sign_findings, unit_findings
@@ -18,6 +18,7 @@ from efg_jax.auditing.theory import theory_findings
 from efg_jax.descriptors import INVARIANT
 from efg_jax.errors import InputError
 from efg_jax.precision import x64
+from efg_jax.text import counted
 
 logger = logging.getLogger(__name__)
 

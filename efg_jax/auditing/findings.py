@@ -10,6 +10,7 @@ from rich.table import Table
 
 from efg_jax.errors import InputError
 from efg_jax.storage.results import ResultWithRows
+from efg_jax.text import counted
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -175,8 +176,3 @@ def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def listed(numbers: Sequence[Any], most: int = 10) -> str:
     """As in "3, 7, 9, ..."."""
     return ", ".join(map(str, numbers[:most])) + (", ..." if len(numbers) > most else "")
-
-
-def counted(number: int, word: str) -> str:
-    """As in "1 error", "2 errors"."""
-    return f"{number} {word}{'s' * (number != 1)}"

@@ -10,6 +10,7 @@ from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs
 from efg_jax.cli.progress import Progress, listed
 from efg_jax.errors import InputError
+from efg_jax.text import counted
 
 SITES = Fields(
     "efg_jax.io.simpson:write_simpson",
@@ -67,7 +68,7 @@ def convert(
         frames = read_structures(files, source.index, source.array)
         progress.stage(f"writing {out}")
         write(out, frames, format, **chosen)
-        progress.wrote(f"{out} ({len(frames)} structure{'s' * (len(frames) != 1)})")
+        progress.wrote(f"{out} ({counted(len(frames), 'structure')})")
 
 
 def _options(form: str, named: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from efg_jax.cli.option_fields import Fields, Given, takes
 from efg_jax.cli.outputs import check_outputs, print_results, require_suffix
 from efg_jax.cli.parsing import Repeated, one, parse_charges, parse_supercell, several
 from efg_jax.cli.progress import Progress
+from efg_jax.text import counted
 
 CELLS = Group("Cells", sort_key=1)
 ORDER = Fields(
@@ -70,5 +71,5 @@ def order(
         )
         progress.stage(f"writing {out}")
         io.write(out, found.cells)
-        progress.wrote(f"{out} ({len(found.cells)} structure{'s' * (len(found.cells) != 1)})")
+        progress.wrote(f"{out} ({counted(len(found.cells), 'structure')})")
     print_results(found)

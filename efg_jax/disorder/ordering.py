@@ -27,7 +27,7 @@ from efg_jax.structures.checks import check_frames
 from efg_jax.structures.neighbour_lists import neighbour_pairs
 from efg_jax.structures.occupancy import WHOLE, Occupancy, described, is_whole, occupancies
 from efg_jax.structures.targets import place_of
-from efg_jax.text import render
+from efg_jax.text import counted, render
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class OrderedCells:
         many = f"{self.arrangements:.3g}" if self.arrangements >= 10**6 else str(self.arrangements)
         kind = "all that symmetry leaves different" if self.enumerated else "drawn with equal probabilities"
         table = Table(
-            title=f"{len(self.cells)} ordered cell{'s' * (len(self.cells) != 1)} of {many} arrangements, {kind}",
+            title=f"{counted(len(self.cells), 'ordered cell')} of {many} arrangements, {kind}",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
         )
@@ -276,10 +276,7 @@ def _composition(parent: Atoms, crystal: Atoms, matrix: np.ndarray, tolerance: f
     off = max(found, key=lambda own: own.deviation)
     if off.deviation <= WHOLE:
         return found
-    told = (
-        f"{_said(off.wanted)} on {off.sites} site{'s' * (off.sites != 1)} (of atom {off.atom}) can only be "
-        f"{_said(off.reached)}"
-    )
+    told = f"{_said(off.wanted)} on {counted(off.sites, 'site')} (of atom {off.atom}) can only be {_said(off.reached)}"
     if off.deviation > tolerance + 1e-9:
         better = f"no supercell of fewer than {_LARGEST_CELL} cells is nearer"
         if fitting := smallest(tolerance):

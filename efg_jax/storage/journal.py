@@ -12,6 +12,7 @@ from filelock import FileLock
 from efg_jax.errors import InputError
 from efg_jax.storage.atomic_write import full_disk_named, usable_folder
 from efg_jax.storage.fingerprints import digest
+from efg_jax.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,9 @@ class Journal:
                 except (ValueError, KeyError, TypeError):
                     damaged += 1
         if damaged:
-            logger.warning("%s: %d damaged line(s) skipped; what they held is computed again", self.path, damaged)
+            logger.warning(
+                "%s: %s skipped; what was there is computed again", self.path, counted(damaged, "damaged line")
+            )
 
 
 def _is_header(raw: bytes) -> bool:
