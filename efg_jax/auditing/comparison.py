@@ -1,7 +1,7 @@
 """Labels beside what a quick model, trained on the other frames, predicts for them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -85,41 +85,21 @@ def learn(
         logger.info("predicting '%s' of %d %s atoms, each without its frame", target, has.sum(), element)
         parts = {irrep: np.asarray(part) for irrep, part in to_irreps(known, values).items() if irrep in kept_irreps}
         columns = described.columns[element]
-        centres[element] = float(np.median(parts[INVARIANT][has])) if INVARIANT in parts else 0.0
-        trusted = _some(has, group)
-        results, alike = {}, _alike(columns[INVARIANT], group, trusted)
-        for _ in range(2):
-            misfit = np.zeros(len(has))
-            for irrep, part in parts.items():
-                part = part - (centres[element] if irrep == INVARIANT else 0.0)
-                predicted, spread = held_out(columns[irrep], part, group, trusted)
-                residual = np.linalg.norm(part - predicted, axis=1)
-                mean = part[trusted].mean(axis=0) if irrep == INVARIANT else 0.0
-                signal = float(np.sqrt(np.mean(np.sum((part[trusted] - mean) ** 2, axis=1)))) + 1e-300
-                usual = _usual(residual, spread, trusted, alike, signal)
-                misfit += (residual / usual) ** 2 / len(parts)
-                width = np.sqrt(part.shape[1])
-                wide = np.repeat(usual[:, None] / width, part.shape[1], axis=1)
-                results[irrep] = (part, predicted, wide, signal / width, residual)
-            doubtful = has & (np.nan_to_num(misfit) > DISTRUSTED**2)
-            if not (doubtful & trusted).any() or doubtful.sum() > 0.5 * has.sum():
-                break
-            trusted = trusted & ~doubtful
+        centres[element] = 0.0
+        if INVARIANT in parts:
+            centres[element] = float(np.median(parts[INVARIANT][has]))
+            parts[INVARIANT] = parts[INVARIANT] - centres[element]
+        judged = _judged(columns, parts, group, has)
         skill[element] = {
-            irrep: _skill(residual[has], part[has], irrep == INVARIANT)
-            for irrep, (part, *_, residual) in results.items()
+            irrep: _skill(one.residual[has], one.labels[has], irrep == INVARIANT) for irrep, one in judged.items()
         }
         sizes[element] = _size_skill(columns[INVARIANT], parts[2, 1], group, has)
         for number in np.unique(group[has]):
             own = np.flatnonzero(has & (group == number))
-            row = [np.concatenate([results[irrep][k][own] for irrep in parts], axis=1) for k in range(3)]
-            signal = np.concatenate(
-                [np.full((len(own), parts[irrep].shape[1]), results[irrep][3]) for irrep in parts], axis=1
-            )
-            for name, part in zip(
-                ("atoms", "labels", "predicted", "usual", "signal"), (atom[own], *row, signal), strict=True
-            ):
-                found[number].setdefault(name, []).append(part)
+            found[number].setdefault("atoms", []).append(atom[own])
+            for name in ("labels", "predicted", "usual", "signal"):
+                rows = np.concatenate([getattr(one, name)[own] for one in judged.values()], axis=1)
+                found[number].setdefault(name, []).append(rows)
     compared = []
     for parts in found:
         if not parts:
@@ -127,9 +107,44 @@ def learn(
             continue
         joined = Compared(**{name: np.concatenate(part) for name, part in parts.items()})
         order = np.argsort(joined.atoms, kind="stable")
-        # All numbers of an irrep count together like one: their usual residuals are those of norms.
         compared.append(Compared(*(part[order] for part in joined)))
     return Learned(kept_irreps, compared, centres, skill, sizes), said
+
+
+class _Judged(NamedTuple):
+    """One irrep of all atoms of an element: (atoms, components), and the norm of the residual of each atom."""
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    usual: np.ndarray
+    signal: np.ndarray
+    residual: np.ndarray
+
+
+def _judged(
+    columns: Mapping[Irrep, np.ndarray], parts: Mapping[Irrep, np.ndarray], group: np.ndarray, has: np.ndarray
+) -> dict[Irrep, _Judged]:
+    """Labels of an element beside their predictions, twice: what does not fit is not learned from again."""
+    trusted = _some(has, group)
+    found, alike = {}, _alike(columns[INVARIANT], group, trusted)
+    for _ in range(2):
+        misfit = np.zeros(len(has))
+        for irrep, part in parts.items():
+            predicted, spread = held_out(columns[irrep], part, group, trusted)
+            residual = np.linalg.norm(part - predicted, axis=1)
+            mean = part[trusted].mean(axis=0) if irrep == INVARIANT else 0.0
+            signal = float(np.sqrt(np.mean(np.sum((part[trusted] - mean) ** 2, axis=1)))) + 1e-300
+            usual = _usual(residual, spread, trusted, alike, signal)
+            misfit += (residual / usual) ** 2 / len(parts)
+            # All numbers of an irrep count together like one: their usual residuals are those of norms.
+            width = np.sqrt(part.shape[1])
+            wide = np.repeat(usual[:, None] / width, part.shape[1], axis=1)
+            found[irrep] = _Judged(part, predicted, wide, np.full(part.shape, signal / width), residual)
+        doubtful = has & (np.nan_to_num(misfit) > DISTRUSTED**2)
+        if not (doubtful & trusted).any() or doubtful.sum() > 0.5 * has.sum():
+            break
+        trusted = trusted & ~doubtful
+    return found
 
 
 def _some(has: np.ndarray, group: np.ndarray) -> np.ndarray:
